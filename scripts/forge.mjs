@@ -1,0 +1,33 @@
+// Runs forge from its npm platform package, in packages/contracts. The package's own launcher is one process more.
+import { spawnSync } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+
+/** Path of the forge binary for this platform. */
+export function forgeBinary() {
+  const require = createRequire(join(root, 'package.json'))
+  const launcher = createRequire(require.resolve('@foundry-rs/forge/package.json'))
+  const name = `@foundry-rs/forge-${process.platform}-${process.arch === 'x64' ? 'amd64' : process.arch}`
+  try {
+    return join(dirname(launcher.resolve(`${name}/package.json`)), 'bin', process.platform === 'win32' ? 'forge.exe' : 'forge')
+  } catch {
+    throw new Error(`${name} is not installed: run \`npx -y pnpm@12 install\` (optional packages must not be switched off)`)
+  }
+}
+
+/** Runs forge and returns its exit status. */
+export function forge(args, options = {}) {
+  const result = spawnSync(forgeBinary(), args, {
+    cwd: join(root, 'packages/contracts'),
+    stdio: 'inherit',
+    ...options,
+    env: { ...process.env, FOUNDRY_DISABLE_NIGHTLY_WARNING: '1', ...options.env },
+  })
+  if (result.error) throw result.error
+  return result.status ?? 1
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.exit(forge(process.argv.slice(2)))

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  resolve: { conditions: ['@clearspan/source'] },
+  ssr: { resolve: { conditions: ['@clearspan/source'] } },
+  test: {
+    include: ['packages/*/{src,ts}/**/*.test.ts', 'test/**/*.test.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    maxWorkers: 2,
+  },
+})
