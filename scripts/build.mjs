@@ -14,7 +14,9 @@ export function build({ quiet = false } = {}) {
   const say = (line) => quiet || process.stderr.write(`${line}\n`)
   const started = Date.now()
   say('build: contracts')
-  const contracts = forge(['build', '--skip', 'test', '--skip', 'script', '--quiet'], { stdio: ['ignore', 2, 2] })
+  const contracts = forge(['build', '--skip', 'test', '--skip', 'script', '--quiet'], {
+    stdio: ['ignore', 2, 2],
+  })
   if (contracts !== 0) return contracts
   writeAbis()
   say('build: packages')

@@ -12,9 +12,15 @@ export function forgeBinary() {
   const launcher = createRequire(require.resolve('@foundry-rs/forge/package.json'))
   const name = `@foundry-rs/forge-${process.platform}-${process.arch === 'x64' ? 'amd64' : process.arch}`
   try {
-    return join(dirname(launcher.resolve(`${name}/package.json`)), 'bin', process.platform === 'win32' ? 'forge.exe' : 'forge')
+    return join(
+      dirname(launcher.resolve(`${name}/package.json`)),
+      'bin',
+      process.platform === 'win32' ? 'forge.exe' : 'forge',
+    )
   } catch {
-    throw new Error(`${name} is not installed: run \`npx -y pnpm@12 install\` (optional packages must not be switched off)`)
+    throw new Error(
+      `${name} is not installed: run \`npx -y pnpm@12 install\` (optional packages must not be switched off)`,
+    )
   }
 }
 

@@ -16,7 +16,9 @@ function step(name, run) {
   process.stderr.write(`\n=== ${name}\n`)
   const started = Date.now()
   const status = run()
-  process.stderr.write(`=== ${name}: ${status === 0 ? 'ok' : `failed (${status})`} in ${((Date.now() - started) / 1000).toFixed(0)} s\n`)
+  process.stderr.write(
+    `=== ${name}: ${status === 0 ? 'ok' : `failed (${status})`} in ${((Date.now() - started) / 1000).toFixed(0)} s\n`,
+  )
   if (status !== 0) process.exit(status)
 }
 

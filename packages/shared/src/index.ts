@@ -1,3 +1,5 @@
 export * from './clock.js'
 export * from './errors.js'
+export * from './network.js'
 export * from './random.js'
+export * from './report.js'

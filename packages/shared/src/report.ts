@@ -1,0 +1,138 @@
+import {
+  concatHex,
+  type Hex,
+  hashDomain,
+  hashTypedData,
+  keccak256,
+  numberToHex,
+  sliceHex,
+  stringToHex,
+} from 'viem'
+import type { Feed } from './network.js'
+
+/** Confidence that marks a price as unusable on chain. */
+export const UNUSABLE_CONFIDENCE = 0xffff
+
+/** One feed's value in a report. */
+export interface ReportPrice {
+  /** Signed 64-bit, in units of 10^exponent of the feed. 0 when held. */
+  price: bigint
+  /** Half width of the interval in basis points of the price; UNUSABLE_CONFIDENCE when held. */
+  confidence: number
+}
+
+/** The canonical report: one value for every feed of the epoch, in feed order. */
+export interface Report {
+  epoch: number
+  /** Time slot; observedAt = seq * slotMs. */
+  seq: bigint
+  prices: ReportPrice[]
+}
+
+const domainTypes = {
+  EIP712Domain: [
+    { name: 'name', type: 'string' },
+    { name: 'version', type: 'string' },
+    { name: 'salt', type: 'bytes32' },
+  ],
+} as const
+
+const reportTypes = {
+  Report: [
+    { name: 'epoch', type: 'uint32' },
+    { name: 'seq', type: 'uint64' },
+    { name: 'feeds', type: 'bytes32' },
+    { name: 'slots', type: 'bytes32[]' },
+  ],
+} as const
+
+function reportDomain(networkId: Hex) {
+  return { name: 'Clearspan', version: '1', salt: networkId } as const
+}
+
+/** Domain separator of every price signature: name, version and networkId; no chain and no address, so that one report is valid on every chain. */
+export function reportDomainSeparator(networkId: Hex): Hex {
+  return hashDomain({ domain: reportDomain(networkId), types: domainTypes })
+}
+
+/** Binds a report to its feed list: keccak256 of `name(32, left-aligned) | exponent(int8)` for each feed in order. */
+export function feedsHash(feeds: readonly Feed[]): Hex {
+  return keccak256(
+    concatHex(
+      feeds.flatMap((feed) => [
+        stringToHex(feed.name, { size: 32 }),
+        numberToHex(feed.exponent, { size: 1, signed: true }),
+      ]),
+    ),
+  )
+}
+
+/** Packs prices three to a word: `int64 price | uint16 confidence` at bits 176, 96 and 16; the low 16 bits are zero. Missing places of the last word are unusable. */
+export function packPrices(prices: readonly ReportPrice[]): Hex[] {
+  const words: Hex[] = []
+  for (let i = 0; i < prices.length; i += 3) {
+    const lanes = [0, 1, 2].map((j) => prices[i + j] ?? { price: 0n, confidence: UNUSABLE_CONFIDENCE })
+    words.push(
+      concatHex([
+        ...lanes.flatMap((lane) => [
+          numberToHex(lane.price, { size: 8, signed: true }),
+          numberToHex(lane.confidence, { size: 2 }),
+        ]),
+        '0x0000',
+      ]),
+    )
+  }
+  return words
+}
+
+/** Inverse of packPrices for `count` feeds. */
+export function unpackPrices(words: readonly Hex[], count: number): ReportPrice[] {
+  return Array.from({ length: count }, (_, i) => {
+    const word = words[Math.floor(i / 3)]
+    if (word === undefined)
+      throw new RangeError(`report holds ${words.length} words, too few for ${count} feeds`)
+    const at = (i % 3) * 10
+    return {
+      price: BigInt.asIntN(64, BigInt(sliceHex(word, at, at + 8))),
+      confidence: Number(sliceHex(word, at + 8, at + 10)),
+    }
+  })
+}
+
+/** The EIP-712 digest that oracle nodes sign. */
+export function reportDigest(report: Report, feeds: readonly Feed[], networkId: Hex): Hex {
+  return hashTypedData({
+    domain: reportDomain(networkId),
+    types: { ...domainTypes, ...reportTypes },
+    primaryType: 'Report',
+    message: {
+      epoch: report.epoch,
+      seq: report.seq,
+      feeds: feedsHash(feeds),
+      slots: packPrices(report.prices),
+    },
+  })
+}
+
+/** A node's signature on a report: index in the epoch's signer list and the 64-byte EIP-2098 compact signature `r | yParityAndS`. */
+export interface ReportSignature {
+  signer: number
+  signature: Hex
+}
+
+/**
+ * Calldata of `PriceOracle.update(bytes)`: `epoch u32 | seq u64 | wordCount u8 | words | signerBitmap u32 | signatures in ascending signer order`.
+ */
+export function encodeReport(report: Report, signatures: readonly ReportSignature[]): Hex {
+  const sorted = [...signatures].sort((a, b) => a.signer - b.signer)
+  const bitmap = sorted.reduce((bits, { signer }) => bits | (1 << signer), 0) >>> 0
+  const words = packPrices(report.prices)
+  return concatHex([
+    numberToHex(report.epoch, { size: 4 }),
+    numberToHex(report.seq, { size: 8 }),
+    numberToHex(words.length, { size: 1 }),
+    ...words,
+    numberToHex(bitmap, { size: 4 }),
+    ...sorted.map(({ signature }) => signature),
+  ])
+}
