@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+/// @notice Custody on one chain. Owns depositedIn and paidOut; pays only what the hub has released. Token decimals throughout.
+interface ICollateralVault {
+    event Deposited(
+        bytes32 indexed account,
+        address indexed token,
+        address indexed from,
+        uint256 amount,
+        uint128 depositedIn
+    );
+    event ReleaseReceived(
+        bytes32 indexed account,
+        address indexed token,
+        address indexed recipient,
+        uint128 released,
+        uint64 time
+    );
+    event PaidOut(
+        bytes32 indexed account,
+        address indexed token,
+        address indexed recipient,
+        uint256 amount,
+        uint128 paidOut
+    );
+    event PayoutFailed(
+        bytes32 indexed account, address indexed token, address indexed recipient, uint256 amount
+    );
+
+    /// @notice Credits the balance change to the account; reverts if it is not exactly `amount` (fee-on-transfer and rebasing tokens).
+    function deposit(bytes32 account, address token, uint256 amount) external returns (uint128 depositedIn);
+
+    /// @notice Only SpokeGateway. Newest time wins, ties by larger value; then pays what is owed, skipping payouts that fail.
+    function receiveRelease(
+        bytes32 account,
+        address token,
+        address recipient,
+        uint128 released,
+        uint128 creditedTotal,
+        uint64 time
+    ) external;
+
+    /// @notice Pays what is owed and not yet paid. Anyone. Returns 0 when nothing is owed or the vault's own total is below the hub's credited total.
+    function pay(bytes32 account, address token, address recipient) external returns (uint256 amount);
+
+    function depositedIn(bytes32 account, address token) external view returns (uint128);
+    function paidOut(bytes32 account, address token, address recipient) external view returns (uint128);
+    /// @notice Newest release counter and its time.
+    function released(bytes32 account, address token, address recipient)
+        external
+        view
+        returns (uint128 value, uint64 time);
+    /// @notice Sums over accounts, and shortfall = max(0, in − out − balance).
+    function totals(address token)
+        external
+        view
+        returns (uint128 totalIn, uint128 totalOut, uint128 shortfall);
+    function epoch() external view returns (uint32);
+}

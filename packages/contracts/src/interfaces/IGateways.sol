@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+/// @notice Brings a spoke's counters to the hub. Anyone may send any counter, any number of times.
+interface ISpokeGateway {
+    struct CounterKey {
+        bytes32 account;
+        address token;
+    }
+
+    event CountersSent(bytes32 indexed guid, uint64 time, CounterKey[] keys);
+    event ReleasesReceived(bytes32 indexed guid, uint64 time, uint256 count);
+
+    /// @notice Native fee of sending these counters now. 0 on the hub's own chain.
+    function quoteCounters(CounterKey[] calldata keys) external view returns (uint256 nativeFee);
+
+    /// @notice Sends the current counters and the totals of the tokens named. An empty list is a heartbeat. Surplus value is refunded.
+    /// On the hub's own chain it is delivered in the same transaction, without LayerZero.
+    function sendCounters(CounterKey[] calldata keys) external payable returns (bytes32 guid);
+}
+
+/// @notice Brings the hub's released counters to a spoke, and spokes' counters into the clearinghouse.
+interface IHubGateway {
+    struct ReleaseKey {
+        bytes32 account;
+        address recipient;
+        uint256 assetId;
+    }
+
+    event ReleasesSent(bytes32 indexed guid, uint32 indexed eid, uint64 time, ReleaseKey[] keys);
+    event CountersReceived(
+        bytes32 indexed guid, uint32 indexed eid, uint32 epoch, uint64 time, uint256 count
+    );
+
+    function quoteReleases(uint32 eid, ReleaseKey[] calldata keys) external view returns (uint256 nativeFee);
+
+    /// @notice Sends the current released counters; all keys' assets must lie on `eid`. An empty list is a heartbeat.
+    function sendReleases(uint32 eid, ReleaseKey[] calldata keys) external payable returns (bytes32 guid);
+
+    /// @notice Newest block time of a spoke that a message carried, seconds.
+    function lastSpokeTime(uint32 eid) external view returns (uint64);
+}

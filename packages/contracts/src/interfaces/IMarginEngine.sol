@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {IClearinghouse} from "./IClearinghouse.sol";
+
+/// @notice Values a portfolio. Stateless: prices from PriceOracle, parameters from RiskConfig.
+interface IMarginEngine {
+    /// @notice All WAD settlement units.
+    struct Health {
+        /// Mark-to-market at mid prices, claims at full value.
+        int256 equity;
+        /// Equity less initial margin at the adverse end of prices. New risk and withdrawals need >= 0.
+        int256 im;
+        /// Equity less maintenance margin at the favourable end of prices. Liquidation needs < 0. Always mm >= im.
+        int256 mm;
+        /// Sum of |size| × mid price.
+        uint256 notional;
+        /// Every price that the portfolio needs is fresh.
+        bool fresh;
+    }
+
+    function health(IClearinghouse.Portfolio calldata portfolio) external view returns (Health memory);
+
+    /// @notice Health of an account of the clearinghouse.
+    function accountHealth(bytes32 account) external view returns (Health memory);
+
+    /// @notice Several at once, for keepers.
+    function accountsHealth(bytes32[] calldata accounts) external view returns (Health[] memory);
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+/// @notice Parameters of assets, feeds and instruments. Ids start at 1 and never change meaning.
+interface IRiskConfig {
+    /// @notice One token on one chain.
+    struct Asset {
+        uint32 eid;
+        address token;
+        uint8 decimals;
+        /// Oracle feed index. For the settlement token: its depeg guard.
+        uint16 feed;
+        /// Becomes cash when matured.
+        bool settlement;
+        /// Share of value that counts, bps. creditIm <= creditMm <= 10000.
+        uint16 creditIm;
+        uint16 creditMm;
+        /// Maturing bucket, token decimals: at most `matureCap` at once, refilled at `matureRate` a second.
+        uint128 matureCap;
+        uint128 matureRate;
+    }
+
+    /// @notice Shocks of one underlying (oracle feed), bps of price. shockIm >= shockMm.
+    struct Underlying {
+        uint16 shockIm;
+        uint16 shockMm;
+        /// Tail scenario: a fall or rise of `tailShock` counts at `tailDamping`.
+        uint16 tailShock;
+        uint16 tailDamping;
+    }
+
+    struct Instrument {
+        /// IInstrument module that prices it.
+        address module;
+        /// Oracle feed index of the underlying.
+        uint16 feed;
+        /// Open interest cap, WAD base units per side.
+        uint128 maxOpenInterest;
+        /// What the Backstop may hold, WAD base units.
+        uint128 backstopCap;
+        /// Trades must lie within this of the oracle price, bps.
+        uint16 priceBand;
+    }
+
+    struct Global {
+        /// Correlation across underlyings, bps, 0..10000: total = sqrt((1-rho) sum(L^2) + rho sum(L)^2).
+        uint16 rhoIm;
+        uint16 rhoMm;
+        /// Unrealised profit counts for IM up to this, WAD.
+        uint128 profitCapIm;
+        /// Liquidation buffer, bps of (equity - mm).
+        uint16 bufferBps;
+        /// Rows (claims plus positions) an account may have.
+        uint16 maxRows;
+        /// Seconds; a regression is booked after it.
+        uint32 regressionDelay;
+    }
+
+    event AssetSet(uint256 indexed assetId, Asset asset);
+    event UnderlyingSet(uint256 indexed feed, Underlying underlying);
+    event InstrumentSet(uint256 indexed instrumentId, Instrument instrument);
+    event GlobalSet(Global parameters);
+
+    function asset(uint256 assetId) external view returns (Asset memory);
+    /// @return assetId 0 if not listed.
+    function assetIdOf(uint32 eid, address token) external view returns (uint256 assetId);
+    function assetCount() external view returns (uint256);
+    function underlying(uint256 feed) external view returns (Underlying memory);
+    function instrument(uint256 instrumentId) external view returns (Instrument memory);
+    function instrumentCount() external view returns (uint256);
+    function global() external view returns (Global memory);
+}
