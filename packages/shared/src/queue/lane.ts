@@ -1,0 +1,148 @@
+import { randomUUID } from 'node:crypto'
+import { ErrorCode } from 'bullmq'
+import type { BackendQueue, QueueBackend, QueueJobData } from './backend.js'
+import {
+  createProcessor,
+  type DeadLetter,
+  type LaneJob,
+  type ProcessorOptions,
+  toDeadLetter,
+} from './processor.js'
+
+const BACKOFF = { firstMs: 250, maxMs: 30_000 }
+/** Retryable work is retried until the world changes; this only satisfies the queue's counter. */
+const ATTEMPTS = 1_000_000
+/** Dead letters kept per lane; a doorbell that always fails must not fill the disk. */
+const DEAD_LETTERS_KEPT = 1_000
+/** A job is restarted elsewhere when its worker has not been heard for so long, in real milliseconds. */
+const LOCK_MS = 15_000
+const STALL_CHECK_MS = 5_000
+/** A job that takes its process down this often is a dead letter. */
+const STALLED_ATTEMPTS = 5
+
+/** One queue and one worker at a time: jobs of a lane never overlap, lanes never wait on one another. */
+export interface Lane<T extends QueueJobData> {
+  readonly name: string
+  /**
+   * Asks for the work of `key`. While it waits (or waits to be retried) a second ring only replaces its data; while it runs, it
+   * runs once more afterwards with the last data. Resolves when the queue holds the request.
+   * @throws TypeError for data that is not strings or holds U+0000, which the embedded queue can't store.
+   */
+  ring(key: string, data: T): Promise<void>
+  /** Newest first. */
+  deadLetters(limit?: number): Promise<DeadLetter<T>[]>
+  /** Rings a dead letter's key again with its data, unless newer work for that key is queued already. False when there is no such letter. */
+  replay(id: string): Promise<boolean>
+  counts(): Promise<{ waiting: number; active: number; delayed: number; dead: number }>
+  /** Aborts the running job's signal, waits for it, and ends. Idempotent. */
+  close(): Promise<void>
+}
+
+export interface LaneOptions<T extends QueueJobData> extends ProcessorOptions<T> {
+  backend: QueueBackend
+  /** First and longest wait before a retry, in real milliseconds; it doubles in between. */
+  backoff?: { firstMs: number; maxMs: number }
+}
+
+/** Opens a lane. On Redis one job of a lane runs at a time among all processes; embedded there is only this one. */
+export async function createLane<T extends QueueJobData>(options: LaneOptions<T>): Promise<Lane<T>> {
+  const { backend, name, backoff = BACKOFF } = options
+  const logger = options.logger.child({ lane: name })
+  const queue = backend.queue(name)
+  await queue.waitUntilReady()
+  // Embedded, one worker of concurrency 1 is enough; there, a global limit makes idle workers spin (BullMQ 6.7).
+  if (backend.kind === 'redis') await queue.setGlobalConcurrency(1)
+  const worker = backend.worker(name, createProcessor({ ...options, logger }), {
+    concurrency: 1,
+    lockDuration: LOCK_MS,
+    stalledInterval: STALL_CHECK_MS,
+    maxStalledCount: STALLED_ATTEMPTS,
+    settings: {
+      backoffStrategy: (attemptsMade) => Math.min(backoff.maxMs, backoff.firstMs * 2 ** (attemptsMade - 1)),
+    },
+  })
+  worker.on('lockRenewalFailed', (ids) => {
+    for (const id of ids) worker.cancelJob(id, 'lock lost')
+  })
+  await worker.waitUntilReady()
+
+  async function ring(key: string, data: QueueJobData): Promise<void> {
+    assertStorable(data)
+    await ringDoorbell(queue, key, data)
+  }
+  let closing: Promise<void> | undefined
+  return {
+    name,
+    ring,
+    deadLetters: async (limit = 100) => (await queue.getFailed(0, limit - 1)).map(toDeadLetter<T>),
+    async replay(id) {
+      const job = await queue.getJob(id)
+      if (job === undefined || (await job.getState()) !== 'failed') return false
+      if ((await queue.getDeduplicationJobId(job.name)) === null) await ring(job.name, job.data)
+      await job.remove()
+      return true
+    },
+    async counts() {
+      const { waiting = 0, active = 0, delayed = 0, failed = 0 } = await queue.getJobCounts()
+      return { waiting, active, delayed, dead: failed }
+    },
+    close() {
+      closing ??= (async () => {
+        worker.cancelAllJobs('closing')
+        await worker.close()
+        await queue.close()
+      })()
+      return closing
+    },
+  }
+}
+
+function assertStorable(data: QueueJobData): void {
+  for (const [field, value] of Object.entries(data)) {
+    if (typeof value !== 'string' || value.includes('\u0000'))
+      throw new TypeError(`job field ${field} must be a string without U+0000`)
+  }
+}
+
+function addJob(queue: BackendQueue, key: string, data: QueueJobData, jobId: string): Promise<LaneJob> {
+  return queue.add(key, data, {
+    jobId,
+    deduplication: { id: key, keepLastIfActive: true },
+    attempts: ATTEMPTS,
+    backoff: { type: 'custom' },
+    removeOnComplete: true,
+    removeOnFail: { count: DEAD_LETTERS_KEPT },
+  })
+}
+
+/**
+ * BullMQ keeps the last data only of a job that is active at that instant; one that waits keeps its first. So the waiting job's data
+ * is replaced, and since it may start in between, the ring counts only once it is certain that a start after it reads the new data:
+ * either the job was still not started after the write, or it was active before a second ring, which BullMQ then stores as its successor
+ * (a restart in between would itself have read the data written before).
+ */
+async function ringDoorbell(queue: BackendQueue, key: string, data: QueueJobData): Promise<void> {
+  let activeId: string | undefined
+  for (;;) {
+    const jobId = randomUUID()
+    const job = await addJob(queue, key, data, jobId)
+    if (job.id === jobId) return
+    if (!(await replaceData(job, data))) continue
+    const state = await job.getState()
+    if (state === 'waiting' || state === 'delayed' || state === 'prioritized') return
+    if (state !== 'active') continue
+    if (activeId === job.id) return
+    activeId = job.id
+  }
+}
+
+/** False when the job has ended and is gone. */
+async function replaceData(job: LaneJob, data: QueueJobData): Promise<boolean> {
+  try {
+    await job.updateData(data)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === ErrorCode.JobNotExist) return false
+    throw error
+  }
+}

@@ -1,0 +1,149 @@
+import { EventEmitter } from 'node:events'
+import { join } from 'node:path'
+import { setImmediate as macrotask } from 'node:timers/promises'
+import { PGlite, type Results } from '@electric-sql/pglite'
+import { DEFAULT_SCHEMA, type PgPool, type PgPoolClient, type PgQueryResult, runMigrations } from 'bullmq'
+import type { Logger } from '../logger.js'
+import { lockDirectory } from './directory-lock.js'
+
+/** Single-user PostgreSQL has no autovacuum and no checkpointer: without both, tables and the log grow forever. */
+const MAINTENANCE_MS = 60_000
+/** PostgreSQL's default of 128 MB is paid for in this process's memory. */
+const START_PARAMS = [...PGlite.defaultStartParams, '-c', 'shared_buffers=16MB']
+/** BullMQ expects eight-byte integers as strings, as node-postgres gives them. */
+const INT8 = 20
+
+export interface PglitePoolOptions {
+  /** Directory of its own; absent: in memory, gone with the process. */
+  dataDir?: string | undefined
+  logger: Logger
+}
+
+/** BullMQ's statements begin with comments. */
+function withoutLeadingComments(sql: string): string {
+  return sql.replace(/^(?:\s+|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/, '')
+}
+
+function toPgResult<R>(results: Results<R> | undefined): PgQueryResult<R> {
+  const rows = results?.rows ?? []
+  return { rows, rowCount: results?.affectedRows || rows.length }
+}
+
+/** One query on the only session. PGlite never yields, so without a macrotask between queries a fetch loop would starve timers and sockets. */
+async function query<R>(db: PGlite, sql: string, params?: readonly unknown[]): Promise<PgQueryResult<R>> {
+  await macrotask()
+  if (params !== undefined && params.length > 0) return toPgResult(await db.query<R>(sql, [...params]))
+  return toPgResult((await db.exec(sql)).at(-1) as Results<R> | undefined)
+}
+
+/** A client of the pool: a name for its own LISTENs, on the one session that all clients share. */
+class SharedClient extends EventEmitter implements PgPoolClient {
+  readonly #db: PGlite
+  readonly #channels = new Set<string>()
+  readonly #unsubscribe: () => void
+
+  constructor(db: PGlite) {
+    super()
+    // One listener per blocked worker is normal here.
+    this.setMaxListeners(0)
+    this.#db = db
+    this.#unsubscribe = db.onNotification((channel, payload) => {
+      if (this.#channels.has(channel)) this.emit('notification', { channel, payload })
+    })
+  }
+
+  async query<R>(text: string, params?: readonly unknown[]): Promise<PgQueryResult<R>> {
+    const sql = withoutLeadingComments(text)
+    const listen = /^LISTEN\s+"?([^";\s]+)/i.exec(sql)
+    if (listen?.[1] !== undefined) this.#channels.add(listen[1])
+    // Other clients may listen to the same channel of the shared session.
+    if (/^UNLISTEN\b/i.test(sql)) {
+      this.#channels.clear()
+      return { rows: [], rowCount: 0 }
+    }
+    return query(this.#db, text, params)
+  }
+
+  release(): void {
+    this.#unsubscribe()
+    this.#channels.clear()
+  }
+}
+
+/** What BullMQ needs of a `pg.Pool`, plus our own end. */
+export interface PglitePool extends PgPool {
+  readonly options: { readonly keepAlive: true }
+}
+
+/**
+ * Opens in-process PostgreSQL, brings BullMQ's schema up to date and answers it in the shape of a `pg.Pool`. All clients
+ * share one session, and BullMQ 6.7 opens transactions only to migrate, which here happens before anyone else can query.
+ * At least once and kill-safe, but without fsync: not safe against power loss.
+ * @throws UserError when `dataDir` is in use or can't be written.
+ */
+export async function openPglitePool({ dataDir, logger }: PglitePoolOptions): Promise<PglitePool> {
+  const unlock = dataDir === undefined ? undefined : await lockDirectory(dataDir)
+  let db: PGlite | undefined
+  try {
+    db = await PGlite.create({
+      ...(dataDir === undefined ? {} : { dataDir: join(dataDir, 'postgres') }),
+      startParams: START_PARAMS,
+      parsers: { [INT8]: (value: string) => value },
+    })
+    const migrator = new SharedClient(db)
+    await runMigrations(migrator, DEFAULT_SCHEMA)
+    migrator.release()
+    await db.exec(`SET search_path TO "${DEFAULT_SCHEMA}", public`)
+    return pool(db, logger, unlock)
+  } catch (error) {
+    await db?.close()
+    await unlock?.()
+    throw error
+  }
+}
+
+function pool(db: PGlite, logger: Logger, unlock: (() => Promise<void>) | undefined): PglitePool {
+  const clients = new Set<SharedClient>()
+  let ending: Promise<void> | undefined
+  let maintaining: Promise<unknown> = Promise.resolve()
+  const timer = setInterval(() => {
+    maintaining = db
+      .exec('VACUUM ANALYZE')
+      .then(() => db.exec('CHECKPOINT'))
+      .catch((err: unknown) => logger.error({ err }, 'queue maintenance failed'))
+  }, MAINTENANCE_MS).unref()
+
+  async function end(): Promise<void> {
+    clearInterval(timer)
+    await maintaining
+    for (const client of clients) client.release()
+    await db.close()
+    await unlock?.()
+  }
+
+  const events = new EventEmitter()
+  events.setMaxListeners(0)
+  const self: PglitePool = {
+    // A notification in the same process can't be lost, so workers may block for long instead of polling.
+    options: { keepAlive: true },
+    query: (text, params) => query(db, text, params),
+    connect: async () => {
+      const client = new SharedClient(db)
+      clients.add(client)
+      return client
+    },
+    end: () => {
+      ending ??= end()
+      return ending
+    },
+    on(event: string, listener: (...args: never[]) => void) {
+      events.on(event, listener as (...args: unknown[]) => void)
+      return self
+    },
+    removeAllListeners(event) {
+      events.removeAllListeners(event)
+      return self
+    },
+  }
+  return self
+}

@@ -1,0 +1,46 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+
+export interface TestRedis {
+  url: string
+  /** Ends the server as a crash would. */
+  stop(): Promise<void>
+}
+
+/** A port that was free a moment ago; redis-server can't choose one itself. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+/** Starts a redis-server that keeps nothing on disk; undefined when the machine has none. */
+export async function startRedis(): Promise<TestRedis | undefined> {
+  const port = await freePort()
+  const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', ''], {
+    stdio: 'ignore',
+  })
+  const started = await Promise.race([once(child, 'spawn'), once(child, 'error').then(() => undefined)])
+  if (started === undefined) return undefined
+  const probe = new Redis({ port, maxRetriesPerRequest: null, retryStrategy: () => 50 })
+  probe.on('error', () => {})
+  await Promise.race([
+    probe.ping(),
+    delay(10_000, undefined, { ref: false }).then(() => Promise.reject(new Error('redis-server is silent'))),
+  ])
+  probe.disconnect()
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    },
+  }
+}
