@@ -1,1 +1,1 @@
-export {}
+export * from './prices/index.js'
