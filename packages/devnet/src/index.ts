@@ -1,1 +1,4 @@
+export * from './chains/index.js'
+export * from './layerzero/index.js'
 export * from './prices/index.js'
+export * from './processes/index.js'

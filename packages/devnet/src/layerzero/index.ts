@@ -1,0 +1,6 @@
+export {
+  deployLayerZero,
+  type LayerZeroChain,
+  type LayerZeroDeployment,
+  type LayerZeroOptions,
+} from './deployLayerZero.js'

@@ -1,0 +1,2 @@
+export { type Host, openRunDirectory, type RunDirectory } from './runDirectory.js'
+export { type ManagedProcess, type ProcessExit, type ProcessOptions, startProcess } from './startProcess.js'

@@ -1,0 +1,158 @@
+import { spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createLogger, PermanentError, UserError } from '@clearspan/shared'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { openRunDirectory, startProcess } from './index.js'
+import { endProcess, isRunning, processId } from './processId.js'
+
+const logger = createLogger({ name: 'test', level: 'silent' })
+const node = (script: string) => ({ command: process.execPath, args: ['-e', script] })
+const STAY = "console.log('up'); setInterval(() => {}, 1000)"
+const IGNORE_SIGTERM = `process.on('SIGTERM', () => {}); ${STAY}`
+const up = (line: string) => line === 'up'
+
+let path: string
+beforeEach(() => {
+  path = mkdtempSync(join(tmpdir(), 'clearspan-run-'))
+})
+afterEach(() => rmSync(path, { recursive: true, force: true }))
+
+describe('startProcess', () => {
+  const options = () => ({ name: 'child', logFile: join(path, 'child.log'), ready: up })
+
+  it('resolves at the ready line, stops, and leaves the output in the log', async () => {
+    const child = await startProcess({ ...options(), ...node(`console.error('before'); ${STAY}`) })
+    expect(isRunning(processId(child.pid))).toBe(true)
+    await child.stop()
+    expect(await child.stop()).toEqual({ code: null, signal: 'SIGTERM' })
+    expect(readFileSync(join(path, 'child.log'), 'utf8')).toContain('before')
+  })
+
+  it('kills a child that ignores SIGTERM', async () => {
+    const child = await startProcess({ ...options(), ...node(IGNORE_SIGTERM), stopTimeoutMs: 100 })
+    expect(await child.stop()).toEqual({ code: null, signal: 'SIGKILL' })
+  })
+
+  it('shows the last lines of a child that ends early', async () => {
+    const started = startProcess({
+      ...options(),
+      ...node("console.error('no such market'); process.exit(3)"),
+    })
+    await expect(started).rejects.toThrow(PermanentError)
+    await expect(started).rejects.toThrow(/child ended before it was ready \(status 3\)[\s\S]*no such market/)
+  })
+
+  it('gives up on a child that is never ready, and on a command that is not there', async () => {
+    let pid = 0
+    const silent = startProcess({
+      ...options(),
+      ...node('setInterval(() => {}, 1000)'),
+      readyTimeoutMs: 200,
+      onSpawn: (spawned) => {
+        pid = spawned
+      },
+    })
+    await expect(silent).rejects.toThrow('not ready after 200 ms')
+    expect(processId(pid).startedAt).toBeNull()
+    const missing = startProcess({ ...options(), command: join(path, 'nothing'), args: [] })
+    await expect(missing).rejects.toThrow(/child cannot be started/)
+  })
+})
+
+describe.skipIf(process.platform === 'win32')('openRunDirectory', () => {
+  it('stops its children and removes their data, but not their logs', async () => {
+    const run = await openRunDirectory({ path, logger })
+    const data = run.dataDirectory('node-0')
+    const child = await run.start({ name: 'node-0', ...node(STAY), ready: up })
+    await run.close()
+    await child.exited
+    expect(existsSync(data)).toBe(false)
+    expect(existsSync(join(path, 'run.json'))).toBe(false)
+    expect(existsSync(join(path, 'logs', 'node-0.log'))).toBe(true)
+    await expect(run.start({ name: 'late', ...node(STAY), ready: up })).rejects.toThrow('closing')
+  })
+
+  it('does not wait for a child that is still starting', async () => {
+    const run = await openRunDirectory({ path, logger })
+    const starting = run.start({ name: 'slow', ...node('setInterval(() => {}, 1000)'), ready: up })
+    const failed = expect(starting).rejects.toThrow('slow was stopped before it was ready')
+    await run.close()
+    await failed
+  })
+
+  it('refuses a directory in use and names the fix', async () => {
+    const run = await openRunDirectory({ path, logger })
+    const second = openRunDirectory({ path, logger })
+    await expect(second).rejects.toThrow(UserError)
+    await expect(second).rejects.toThrow(
+      /^--dir: .* is in use by process \d+; stop it, or pass another --dir$/,
+    )
+    await run.close()
+    await (await openRunDirectory({ path, logger })).close()
+  })
+
+  it('ends exactly what a killed predecessor left', async () => {
+    // The predecessor: a process that starts two children and is killed.
+    const parent = spawn(process.execPath, ['-e', ORPHANING], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const [output] = (await once(parent.stdout!, 'data')) as [Buffer]
+    const [orphan, stranger] = JSON.parse(output.toString()) as [number, number]
+    const owner = processId(parent.pid!)
+    const children = [
+      { name: 'orphan', ...processId(orphan) },
+      // A number that was used again: the same pid, another start time.
+      { name: 'recycled', ...processId(stranger), startedAt: '1@another-boot' },
+    ]
+    const strangerId = processId(stranger)
+    writeFileSync(join(path, 'run.json'), JSON.stringify({ owner, children, dataDirectories: ['chain-0'] }))
+    writeFileSync(join(path, 'chain-0'), 'state')
+    parent.kill('SIGKILL')
+    await once(parent, 'exit')
+    try {
+      const run = await openRunDirectory({ path, logger })
+      expect(isRunning(children[0]!)).toBe(false)
+      expect(isRunning(strangerId)).toBe(true)
+      expect(existsSync(join(path, 'chain-0'))).toBe(false)
+      await run.close()
+    } finally {
+      await endProcess(strangerId)
+    }
+  })
+
+  it('ends its children on SIGTERM, unless the program listens itself', async () => {
+    const host = Object.assign(new EventEmitter(), {
+      pid: process.pid,
+      exit: (code: number) => void host.emit('exited', code),
+    })
+    const run = await openRunDirectory({ path, logger, host })
+    const child = await run.start({ name: 'child', ...node(STAY), ready: up })
+    const own = () => {}
+    host.on('SIGTERM', own)
+    host.emit('SIGTERM')
+    expect(isRunning(processId(child.pid))).toBe(true)
+    host.off('SIGTERM', own)
+    const exited = once(host, 'exited')
+    host.emit('SIGTERM')
+    expect(await exited).toEqual([143])
+    expect(await child.exited).toEqual({ code: null, signal: 'SIGTERM' })
+    expect(host.listenerCount('exit')).toBe(0)
+  })
+
+  it('kills its children when the program just exits', async () => {
+    const host = Object.assign(new EventEmitter(), { pid: process.pid, exit: () => {} })
+    const run = await openRunDirectory({ path, logger, host })
+    const child = await run.start({ name: 'child', ...node(STAY), ready: up })
+    host.emit('exit')
+    expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
+    await run.close()
+  })
+})
+
+const ORPHANING = `
+  const { spawn } = require('node:child_process')
+  const start = () => spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { detached: true, stdio: 'ignore' }).pid
+  console.log(JSON.stringify([start(), start()]))
+  setInterval(() => {}, 1000)
+`
