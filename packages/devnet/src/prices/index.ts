@@ -1,4 +1,5 @@
 export * from './builtIn.js'
 export { loadPriceTape, parsePriceTape } from './csv.js'
 export { LEGS, type PriceSeries, type PriceTape, type TimeRange } from './tape.js'
+export * from './venues.js'
 export { deepestFall, type Fall, type ReplayWindow, selectWindow } from './window.js'
