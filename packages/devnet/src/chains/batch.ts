@@ -2,6 +2,7 @@ import { PermanentError } from '@clearspan/shared'
 import {
   type Abi,
   type Address,
+  BaseError,
   type ContractConstructorArgs,
   type ContractFunctionArgs,
   type ContractFunctionName,
@@ -25,7 +26,7 @@ const DEFAULT_GAS = 8_000_000n
 
 type Writes = 'nonpayable' | 'payable'
 
-export type CreateParameters<abi extends Abi | readonly unknown[]> = EncodeDeployDataParameters<
+type CreateParameters<abi extends Abi | readonly unknown[]> = EncodeDeployDataParameters<
   abi,
   ContractConstructorArgs<abi>
 > & {
@@ -33,7 +34,7 @@ export type CreateParameters<abi extends Abi | readonly unknown[]> = EncodeDeplo
   gas?: bigint
 }
 
-export type CallParameters<
+type CallParameters<
   abi extends Abi | readonly unknown[],
   functionName extends ContractFunctionName<abi, Writes>,
 > = EncodeFunctionDataParameters<abi, functionName> & {
@@ -72,7 +73,8 @@ export interface Batch {
   ): void
   /**
    * Signs and sends everything added so far, mines it, and checks every receipt. The batch may then be filled again.
-   * Throws PermanentError, with label and decoded reason, for the first transaction that reverted.
+   * Throws PermanentError, with the label and the reason, for a transaction that the node refused or the first one that
+   * reverted; a batch that failed is of no further use.
    */
   send(): Promise<BatchResult>
 }
@@ -151,7 +153,17 @@ async function sendAll(
   )
   // One tick, hence one JSON-RPC batch.
   await Promise.all(
-    signed.map((serializedTransaction) => chain.client.sendRawTransaction({ serializedTransaction })),
+    signed.map(async (serializedTransaction, index) => {
+      try {
+        await chain.client.sendRawTransaction({ serializedTransaction })
+      } catch (error) {
+        // viem's long message would repeat the whole bytecode.
+        const why = error instanceof BaseError ? error.details || error.shortMessage : String(error)
+        throw new PermanentError(`${entries[index]!.label} was refused by ${chain.name}: ${why}`, {
+          cause: error,
+        })
+      }
+    }),
   )
   return signed.map((transaction) => keccak256(transaction))
 }

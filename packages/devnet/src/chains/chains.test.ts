@@ -126,6 +126,14 @@ describe('createBatch', () => {
   })
 })
 
+describe('a refused transaction', () => {
+  it('is named too', async () => {
+    const batch = await createBatch(chain, accounts[2]!)
+    batch.call(accounts[1]!.address, { abi: parseAbi(['function dear()']), functionName: 'dear', gas: 1n })
+    await expect(batch.send()).rejects.toThrow(/0x7099.*dear was refused by alone: .*gas/)
+  })
+})
+
 describe('startBlockProducer', () => {
   it('stamps real blocks with the accelerated time, and only while a chain is not halted', async () => {
     const clock = manualClock((chain.lastTimestamp() + 60) * 1000)

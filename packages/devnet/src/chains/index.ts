@@ -1,5 +1,5 @@
 export { LOCAL_MNEMONIC, localAccounts } from './accounts.js'
 export { type Batch, type BatchResult, createBatch } from './batch.js'
 export { type BlockProducer, startBlockProducer } from './blockProducer.js'
-export { DEPLOYMENT_GAS_LIMIT, type LocalChain, type LocalClient, type MinedBlock } from './localChain.js'
+export { type LocalChain, type LocalClient, type MinedBlock, OPERATION_GAS_LIMIT } from './localChain.js'
 export { type ChainChoice, DEFAULT_RPC_PORTS, startChains } from './startChains.js'

@@ -11,8 +11,11 @@ import {
 } from 'viem'
 import type { ManagedProcess, RunDirectory } from '../processes/index.js'
 
-/** Enough for the whole of a deployment in one block. */
-export const DEPLOYMENT_GAS_LIMIT = 1_000_000_000n
+/** Block gas limit at genesis: a whole deployment fits one block. */
+const DEPLOYMENT_GAS_LIMIT = 1_000_000_000n
+
+/** Block gas limit for a network in operation, as on a real chain; see `setBlockGasLimit`. */
+export const OPERATION_GAS_LIMIT = 30_000_000n
 
 /** States kept for calls at past blocks; below 16 anvil may lose `latest` while it mines. */
 const KEPT_STATES = 128
@@ -45,7 +48,7 @@ export interface LocalChain {
   chainId: number
   rpcUrl: string
   wsUrl: string
-  /** Calls of one tick travel as one JSON-RPC batch, in order. No retries: the node is on this machine. */
+  /** Calls of one tick travel as one JSON-RPC batch. No retries: the node is on this machine. */
   client: LocalClient
   /** Timestamp of the newest block that `mine` knows of, unix seconds. */
   lastTimestamp(): number

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import type { Abi, Hex } from 'viem'
 
-export interface Artifact {
+interface Artifact {
   abi: Abi
   bytecode: Hex
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createLogger, PermanentError, UserError } from '@clearspan/shared'
@@ -94,31 +94,46 @@ describe.skipIf(process.platform === 'win32')('openRunDirectory', () => {
     await (await openRunDirectory({ path, logger })).close()
   })
 
-  it('ends exactly what a killed predecessor left', async () => {
-    // The predecessor: a process that starts two children and is killed.
-    const parent = spawn(process.execPath, ['-e', ORPHANING], { stdio: ['ignore', 'pipe', 'inherit'] })
-    const [output] = (await once(parent.stdout!, 'data')) as [Buffer]
-    const [orphan, stranger] = JSON.parse(output.toString()) as [number, number]
-    const owner = processId(parent.pid!)
-    const children = [
-      { name: 'orphan', ...processId(orphan) },
-      // A number that was used again: the same pid, another start time.
-      { name: 'recycled', ...processId(stranger), startedAt: '1@another-boot' },
-    ]
-    const strangerId = processId(stranger)
-    writeFileSync(join(path, 'run.json'), JSON.stringify({ owner, children, dataDirectories: ['chain-0'] }))
-    writeFileSync(join(path, 'chain-0'), 'state')
-    parent.kill('SIGKILL')
-    await once(parent, 'exit')
-    try {
-      const run = await openRunDirectory({ path, logger })
-      expect(isRunning(children[0]!)).toBe(false)
-      expect(isRunning(strangerId)).toBe(true)
-      expect(existsSync(join(path, 'chain-0'))).toBe(false)
-      await run.close()
-    } finally {
-      await endProcess(strangerId)
-    }
+  // The second record is that of a run which was itself killed while it cleaned up.
+  it.each(['run.json', 'run.json.4711.0'])(
+    'ends exactly what a killed predecessor left in %s',
+    async (file) => {
+      // The predecessor: a process that starts two children and is killed.
+      const parent = spawn(process.execPath, ['-e', ORPHANING], { stdio: ['ignore', 'pipe', 'inherit'] })
+      const [output] = (await once(parent.stdout!, 'data')) as [Buffer]
+      const [orphan, stranger] = (JSON.parse(output.toString()) as number[]).map(processId)
+      const owner = processId(parent.pid!)
+      const children = [
+        { name: 'orphan', ...orphan },
+        // A number that was used again: the same pid, another start time.
+        { name: 'recycled', ...stranger, startedAt: '1@another-boot' },
+      ]
+      writeFileSync(join(path, file), JSON.stringify({ owner, children, dataDirectories: ['chain-0'] }))
+      mkdirSync(join(path, 'chain-0'))
+      parent.kill('SIGKILL')
+      await once(parent, 'exit')
+      try {
+        const run = await openRunDirectory({ path, logger })
+        expect(isRunning(orphan!)).toBe(false)
+        expect(isRunning(stranger!)).toBe(true)
+        expect(existsSync(join(path, 'chain-0'))).toBe(false)
+        await run.close()
+        expect(readdirSync(path)).toEqual([])
+      } finally {
+        await endProcess(stranger!)
+      }
+    },
+  )
+
+  it('gives way to a faster start and names an unusable directory', async () => {
+    writeFileSync(join(path, 'run.json'), 'torn')
+    const starts = await Promise.allSettled([1, 2, 3].map(() => openRunDirectory({ path, logger })))
+    const won = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []))
+    expect(won).toHaveLength(1)
+    await won[0]!.close()
+    writeFileSync(join(path, 'file'), '')
+    const unusable = openRunDirectory({ path: join(path, 'file'), logger })
+    await expect(unusable).rejects.toThrow(/^--dir: .*file cannot be written/)
   })
 
   it('ends its children on SIGTERM, unless the program listens itself', async () => {

@@ -1,4 +1,13 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Logger, UserError } from '@clearspan/shared'
 import { z } from 'zod'
@@ -6,6 +15,8 @@ import { endProcess, isRunning, processId, processIdSchema } from './processId.j
 import { type ManagedProcess, type ProcessOptions, startProcess } from './startProcess.js'
 
 const RECORD = 'run.json'
+/** Records of dead runs, moved out of the way until they are cleaned up. */
+const SET_ASIDE = /^run\.json\.\d+\.\d+$/
 
 const recordSchema = z.object({
   owner: processIdSchema,
@@ -55,7 +66,6 @@ export async function openRunDirectory(options: {
   const path = resolve(options.path)
   const recordFile = join(path, RECORD)
   const record: RunRecord = { owner: processId(host.pid), children: [], dataDirectories: [] }
-  mkdirSync(path, { recursive: true })
   await take(path, record, logger)
 
   const save = () => {
@@ -123,56 +133,88 @@ export async function openRunDirectory(options: {
   return directory
 }
 
-/** Writes the record if nobody alive holds the directory; cleans up after a dead holder first. */
+/** Writes the record if nobody alive holds the directory, then cleans up after holders that are dead. */
 async function take(path: string, record: RunRecord, logger: Logger): Promise<void> {
   const file = join(path, RECORD)
-  const inUse = (holder: RunRecord) =>
-    new UserError('--dir', `${path} is in use by process ${holder.owner.pid}; stop it, or pass another --dir`)
-  for (;;) {
-    try {
-      writeFileSync(file, JSON.stringify(record), { flag: 'wx' })
-      return
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-        throw new UserError(
-          '--dir',
-          `${path} cannot be written (${(error as Error).message}); pass another --dir`,
-        )
-      }
-    }
-    const left = readRecord(file)
-    if (left === 'gone') continue
-    if (left && isRunning(left.owner)) throw inUse(left)
-    // Move it away before cleaning, and look again at what was moved: a third process may have been faster.
-    const moved = `${file}.${record.owner.pid}`
-    try {
-      renameSync(file, moved)
-    } catch {
-      continue
-    }
-    const taken = readRecord(moved)
-    if (taken && taken !== 'gone') {
-      if (isRunning(taken.owner)) {
-        renameSync(moved, file)
-        throw inUse(taken)
-      }
-      const ended = []
-      for (const child of taken.children) if (await endProcess(child)) ended.push(child)
-      removeDataDirectories(path, taken)
-      logger.info({ owner: taken.owner.pid, ended }, 'cleaned up after a run that was killed')
-    } else {
-      logger.warn({ file }, 'the record of the last run is unreadable; its processes, if any, are not known')
-    }
-    rmSync(moved, { force: true })
+  try {
+    mkdirSync(path, { recursive: true })
+    while (!create(file, record)) setAside(path, record.owner.pid)
+  } catch (error) {
+    if (error instanceof UserError) throw error
+    throw new UserError(
+      '--dir',
+      `${path} cannot be written (${(error as Error).message}); pass another --dir`,
+    )
+  }
+  // Only now, as the holder: were we killed in between, the next holder would find the same files and go on.
+  for (const name of readdirSync(path).filter((name) => SET_ASIDE.test(name))) {
+    await cleanUp(path, join(path, name), logger)
   }
 }
 
-/** Null when it is not a record. */
-function readRecord(file: string): RunRecord | 'gone' | null {
+/** False when there is a record already. */
+function create(file: string, record: RunRecord): boolean {
+  try {
+    writeFileSync(file, JSON.stringify(record), { flag: 'wx' })
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** Moves a dead holder's record out of the way. Throws UserError when the holder lives. */
+function setAside(path: string, pid: number): void {
+  const file = join(path, RECORD)
+  const refuseIfAlive = (found: RunRecord | null) => {
+    if (!found || !isRunning(found.owner)) return
+    throw new UserError(
+      '--dir',
+      `${path} is in use by process ${found.owner.pid}; stop it, or pass another --dir`,
+    )
+  }
+  refuseIfAlive(readRecord(file))
+  let attempt = 0
+  while (existsSync(`${file}.${pid}.${attempt}`)) attempt++
+  const aside = `${file}.${pid}.${attempt}`
+  try {
+    renameSync(file, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  // Another start may have been faster, and this its record: look again, and give it back.
+  try {
+    refuseIfAlive(readRecord(aside))
+  } catch (error) {
+    if (!existsSync(file)) linkSync(aside, file)
+    rmSync(aside)
+    throw error
+  }
+}
+
+async function cleanUp(path: string, aside: string, logger: Logger): Promise<void> {
+  const left = readRecord(aside)
+  if (left) {
+    const ended = []
+    for (const child of left.children) if (await endProcess(child)) ended.push(child)
+    removeDataDirectories(path, left)
+    logger.info({ owner: left.owner.pid, ended }, 'cleaned up after a run that was killed')
+  } else {
+    logger.warn(
+      { file: aside },
+      'the record of a killed run is unreadable; its processes, if any, are not known',
+    )
+  }
+  rmSync(aside, { force: true })
+}
+
+/** Null when it is gone or not a record. */
+function readRecord(file: string): RunRecord | null {
   try {
     return recordSchema.parse(JSON.parse(readFileSync(file, 'utf8')))
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'gone' : null
+  } catch {
+    return null
   }
 }
 
