@@ -1,0 +1,95 @@
+import { clockSchema, oracleSchema, parseConfig, UserError, wordSchema } from '@clearspan/shared'
+import { z } from 'zod'
+import { adapterNames } from './sources/index.js'
+
+const marketSchema = z.strictObject({
+  /** The venue's own spelling: `ETHUSDT` (binance), `ETH-USD` (coinbase, replay), `ETH/USD` (kraken); any name for Pyth. */
+  symbol: z.string().min(1),
+  base: z.string().regex(/^[A-Z0-9.]+$/, 'must be a currency such as ETH'),
+  quote: z.string().regex(/^[A-Z0-9.]+$/, 'must be a currency such as USD'),
+  /** Price feed id; required by the adapters hermes and price-service. */
+  pythId: z
+    .string()
+    .regex(/^(0x)?[0-9a-fA-F]{64}$/, 'must be a Pyth price feed id: 64 hex digits')
+    .optional(),
+})
+
+export const sourceSchema = z
+  .strictObject({
+    id: z.string().regex(/^[\w.-]+$/, 'must be a name of letters, digits, dot, dash and underscore'),
+    adapter: z.enum(adapterNames),
+    /** `ws(s)://` for exchanges and replay, `http(s)://` for the two Pyth services. */
+    url: z.url(),
+    /** What it fails together with (venue, vendor): sources that share a tag share one vote. */
+    tags: z.array(z.string().min(1)).min(1),
+    markets: z.array(marketSchema).min(1),
+  })
+  .superRefine(({ adapter, url, markets }, context) => {
+    const pyth = adapter === 'hermes' || adapter === 'price-service'
+    const schemes = pyth ? ['http:', 'https:'] : ['ws:', 'wss:']
+    if (URL.canParse(url) && !schemes.includes(new URL(url).protocol)) {
+      const message = `must begin with ${schemes.join('// or ')}// for the adapter ${adapter}`
+      context.addIssue({ code: 'custom', path: ['url'], message })
+    }
+    for (const [index, market] of markets.entries()) {
+      if (pyth && market.pythId === undefined) {
+        const message = `is required by the adapter ${adapter}`
+        context.addIssue({ code: 'custom', path: ['markets', index, 'pythId'], message })
+      }
+    }
+  })
+
+const positiveMs = z.number().int().positive()
+const bps = z.number().int().min(0).max(10_000)
+
+/** A node's configuration, without its key. All times are ms of network time unless said otherwise. */
+export const oracleNodeConfigSchema = z.strictObject({
+  networkId: wordSchema,
+  /** The network's accelerated clock; null is real time. */
+  clock: clockSchema.nullable(),
+  /** This node's place in `oracle.nodes`. */
+  index: z.number().int().nonnegative(),
+  oracle: oracleSchema,
+  sources: z.array(sourceSchema).min(1),
+  /** f_s: how many tags may lie at once without moving a price. */
+  faultySources: z.number().int().nonnegative().default(1),
+  /** Feeds that are listed although they tolerate fewer. */
+  capped: z.array(z.string()).default([]),
+  listen: z.strictObject({ host: z.string().min(1), port: z.number().int().min(0).max(65_535) }),
+  dataDir: z.string().min(1),
+  /** How far a source's or a peer's clock may be ahead. */
+  maxClockSkewMs: positiveMs.default(2_000),
+  /** A price whose event time is older is stale. */
+  maxEventAgeMs: positiveMs.default(60_000),
+  /** A price that arrived longer ago is stale. */
+  maxReceiveAgeMs: positiveMs.default(60_000),
+  maxDispersionBps: bps.default(1_000),
+  minConfidenceBps: bps.default(1),
+  maxConfidenceBps: bps.default(3_333),
+  proposeFraction: z.number().gt(0).lt(1).default(0.25),
+  deadlineFraction: z.number().gt(0).lt(1).default(0.6),
+  /** A source's connection without any frame for this long is made anew; real ms. */
+  maxSilenceMs: positiveMs.default(30_000),
+})
+
+export type OracleNodeConfig = z.output<typeof oracleNodeConfigSchema>
+export type OracleNodeConfigInput = z.input<typeof oracleNodeConfigSchema>
+
+/** Checks a configuration as a whole. Throws UserError naming the field. */
+export function parseOracleNodeConfig(value: unknown, where = 'oracle'): OracleNodeConfig {
+  const config = parseConfig(oracleNodeConfigSchema, value, where)
+  const nodes = config.oracle.nodes.length
+  const fail = (field: string, fix: string): never => {
+    throw new UserError(`${where} ${field}`, fix)
+  }
+  if (nodes % 3 !== 1 || nodes > 31) fail('oracle.nodes', 'must be 3f + 1 nodes: 4, 7, 10 … 31')
+  if (config.index >= nodes) fail('index', `must be below the number of nodes, ${nodes}`)
+  if (config.proposeFraction >= config.deadlineFraction) {
+    fail('proposeFraction', 'must be smaller than deadlineFraction')
+  }
+  const repeated = config.sources.findIndex(({ id }, at) => config.sources.findIndex((s) => s.id === id) < at)
+  if (repeated >= 0) fail(`sources[${repeated}].id`, 'is used twice')
+  const signers = new Set(config.oracle.nodes.map(({ signer }) => signer.toLowerCase()))
+  if (signers.size < nodes) fail('oracle.nodes', 'two nodes have the same signer')
+  return config
+}

@@ -1,0 +1,54 @@
+import type { Metrics } from '@clearspan/shared'
+import type { SourceStatus } from './sources/index.js'
+
+type Counter = ReturnType<Metrics['counter']>
+type Gauge = ReturnType<Metrics['gauge']>
+type Histogram = ReturnType<Metrics['histogram']>
+
+/** Everything that an oracle node counts. */
+export interface NodeMetrics {
+  messages: Counter
+  peerFailures: Counter
+  reports: Counter
+  lastSeq: Gauge
+  latency: Histogram
+  held: Counter
+  equivocations: Counter
+  errors: Counter
+  setSource(status: SourceStatus): void
+}
+
+export function createNodeMetrics(metrics: Metrics): NodeMetrics {
+  const connected = metrics.gauge('oracle_source_connected', '1 while a source is connected', ['source'])
+  const quotes = metrics.gauge('oracle_source_quotes', 'Quotes taken from a source since start', ['source'])
+  const rejected = metrics.gauge('oracle_source_rejected', 'Frames and quotes dropped since start', [
+    'source',
+    'reason',
+  ])
+  const eventTime = metrics.gauge(
+    'oracle_source_event_time_ms',
+    'Newest event time of a source, network ms',
+    ['source'],
+  )
+  return {
+    messages: metrics.counter('oracle_messages_total', 'Messages from peers', ['kind', 'outcome']),
+    peerFailures: metrics.counter('oracle_peer_failures_total', 'Deliveries to a peer that failed', ['peer']),
+    reports: metrics.counter('oracle_reports_total', 'Finished reports'),
+    lastSeq: metrics.gauge('oracle_report_seq', 'Slot of the newest finished report'),
+    latency: metrics.histogram(
+      'oracle_report_latency_seconds',
+      'Slot start to finished report, network seconds',
+    ),
+    held: metrics.counter('oracle_held_total', 'Feeds held in own observations', ['feed', 'reason']),
+    equivocations: metrics.counter('oracle_equivocations_total', 'Proofs of a faulty node', ['node', 'kind']),
+    errors: metrics.counter('oracle_errors_total', 'Steps of the protocol that failed', ['step']),
+    setSource({ id, ...status }: SourceStatus) {
+      connected.set({ source: id }, status.connected ? 1 : 0)
+      quotes.set({ source: id }, status.quotes)
+      eventTime.set({ source: id }, status.lastEventTime ?? 0)
+      for (const [reason, count] of Object.entries(status.rejected)) {
+        rejected.set({ source: id, reason }, count)
+      }
+    },
+  }
+}

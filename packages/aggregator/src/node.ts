@@ -1,0 +1,210 @@
+import { appendFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  type Clock,
+  createMetrics,
+  type Logger,
+  type Metrics,
+  type Report,
+  type ReportSignature,
+  seededRandom,
+  UserError,
+} from '@clearspan/shared'
+import { type Hex, isAddressEqual } from 'viem'
+import type { FeedListing } from './aggregation/plan.js'
+import { type OracleNodeConfigInput, parseOracleNodeConfig } from './config.js'
+import { createHttp } from './http.js'
+import { createNodeMetrics } from './metrics.js'
+import { type Journal, openJournal } from './observation/journal.js'
+import { createSigner, faultyNodes, quorumOf } from './observation/message.js'
+import { toWire } from './observation/wire.js'
+import { createObserver, toReportPrice } from './observer.js'
+import { createPeers } from './peers.js'
+import { createReportBoard } from './report/board.js'
+import { createSlotMachine, type Effect } from './report/machine.js'
+import { createRunner } from './runner.js'
+
+export interface OracleNodeParameters {
+  config: OracleNodeConfigInput
+  /** The network's clock: slots and event times. */
+  networkClock: Clock
+  /** Wall clock: reconnects, deliveries. */
+  realClock: Clock
+  logger: Logger
+  /** The node's private key for observing, of this network alone. */
+  key: Hex
+  metrics?: Metrics
+}
+
+export interface OracleNode {
+  /** Address that the key signs as. */
+  address: Hex
+  /** What start-up proved for each feed. */
+  listings: FeedListing[]
+  /** Resolves when it listens and takes part; throws UserError for an occupied port or a foreign data directory. */
+  start(): Promise<{ url: string }>
+  /** Ends every connection, timer and file. */
+  stop(): Promise<void>
+}
+
+/** One node of the oracle network. Throws UserError when configuration, key or sources don't fit. */
+export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
+  const config = parseOracleNodeConfig(parameters.config)
+  const signer = createSigner(parameters.key)
+  const { oracle, index, networkId } = config
+  const own = oracle.nodes[index]?.signer
+  if (!own || !isAddressEqual(own, signer.address)) {
+    throw new UserError('key', `signs as ${signer.address}, but oracle.nodes[${index}] is ${own}`)
+  }
+  const logger = parameters.logger.child({ node: index })
+  const random = seededRandom(index)
+  const observer = createObserver({ ...parameters, config, random, logger })
+  const metrics = parameters.metrics ?? createMetrics()
+  const counters = createNodeMetrics(metrics)
+  const board = createReportBoard(config, parameters.networkClock)
+  const abort = new AbortController()
+  const shutdown: (() => Promise<unknown>)[] = []
+
+  function observe(seq: bigint) {
+    const observed = observer.observe(Number(seq) * oracle.slotMs)
+    board.setOwnReasons(
+      seq,
+      observed.map((value) => ('hold' in value ? value.hold : null)),
+    )
+    for (const [at, value] of observed.entries()) {
+      if ('hold' in value) counters.held.inc({ feed: oracle.feeds[at]?.name ?? '', reason: value.hold })
+    }
+    return observed.map(toReportPrice)
+  }
+
+  function onFinish(report: Report, signatures: ReportSignature[]) {
+    const late = parameters.networkClock.now() - Number(report.seq) * oracle.slotMs
+    counters.reports.inc()
+    counters.lastSeq.set(Number(report.seq))
+    counters.latency.observe(late / 1000)
+    board.add(report, signatures)
+    logger.debug({ seq: `${report.seq}`, lateMs: late }, 'report finished')
+  }
+
+  async function onEvidence({ from, kind, messages }: Effect & { type: 'evidence' }) {
+    const line = JSON.stringify({ from, kind, messages: messages.map(toWire) })
+    await appendFile(join(config.dataDir, 'equivocations.jsonl'), `${line}\n`)
+  }
+
+  function createParts(journal: Journal) {
+    const peers = createPeers({
+      urls: oracle.nodes.map(({ url }) => url),
+      index,
+      timeoutMs: Math.ceil(oracle.slotMs / (config.clock?.speed ?? 1)),
+      realClock: parameters.realClock,
+      onFailure: (peer) => counters.peerFailures.inc({ peer }),
+    })
+    const machine = createSlotMachine({
+      index,
+      nodes: oracle.nodes.length,
+      quorum: quorumOf(oracle),
+      feeds: oracle.feeds.length,
+      epoch: oracle.epoch,
+      slotMs: oracle.slotMs,
+      proposeFraction: config.proposeFraction,
+      deadlineFraction: config.deadlineFraction,
+      maxClockSkewMs: config.maxClockSkewMs,
+    })
+    const runner = createRunner({
+      index,
+      protocol: { networkId, oracle },
+      machine,
+      signer,
+      journal,
+      peers,
+      networkClock: parameters.networkClock,
+      logger,
+      metrics: counters,
+      observe,
+      onFinish,
+      onEvidence,
+    })
+    const server = createHttp({
+      feeds: oracle.feeds.length,
+      nodes: oracle.nodes.length,
+      receive: runner.receive,
+      onInvalid: (kind) => counters.messages.inc({ kind, outcome: 'invalid_body' }),
+      latest: board.latestJson,
+      subscribe: board.subscribe,
+      health,
+      metrics() {
+        for (const status of observer.statuses()) counters.setSource(status)
+        return metrics.text()
+      },
+    })
+    return { peers, runner, server }
+  }
+
+  function health() {
+    const age = board.age()
+    // f faulty leaders in a row cost f slots; one more may be under way and one lost to chance.
+    const healthy = age !== null && age <= (faultyNodes(oracle) + 3) * oracle.slotMs
+    const now = parameters.networkClock.now()
+    const sources = observer.statuses().map((status) => ({
+      ...status,
+      stale: status.lastEventTime === null || now - status.lastEventTime > config.maxEventAgeMs,
+    }))
+    const body = {
+      status: healthy ? 'ok' : 'no recent report',
+      node: index,
+      address: signer.address,
+      lastReportAgeMs: age,
+      reasons: board.latest()?.reasons ?? {},
+      sources,
+      listings: observer.listings,
+    }
+    return { healthy, body }
+  }
+
+  async function start() {
+    const journal = await openJournal({ dataDir: config.dataDir, networkId, signer: signer.address })
+    const { peers, runner, server } = createParts(journal)
+    let running: Promise<void> | undefined
+    // Ended from the last to the first: nothing comes in or goes out, then the steps under way end, then their file closes.
+    shutdown.push(
+      journal.close,
+      observer.stop,
+      async () => running,
+      async () => server.close(),
+      async () => peers.stop(),
+    )
+    const { host, port } = config.listen
+    const url = await server.listen({ host, port }).catch((error: unknown) => {
+      if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
+        throw new UserError('listen.port', `${port} on ${host} is in use; free it or choose another`)
+      }
+      throw error
+    })
+    observer.start()
+    running = runner.run(abort.signal)
+    for (const { feed, groups, toleratedFaults, capped } of observer.listings) {
+      logger.info({ feed, groups: groups.length, toleratedFaults, capped }, 'feed listed')
+    }
+    logger.info({ url, address: signer.address }, 'oracle node started')
+    return { url }
+  }
+
+  async function stop() {
+    abort.abort()
+    for (let end = shutdown.pop(); end; end = shutdown.pop()) await end()
+  }
+
+  return {
+    address: signer.address,
+    listings: observer.listings,
+    async start() {
+      try {
+        return await start()
+      } catch (error) {
+        await stop()
+        throw error
+      }
+    },
+    stop,
+  }
+}

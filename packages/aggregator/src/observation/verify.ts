@@ -1,0 +1,56 @@
+import type { Hex } from 'viem'
+import type { Authenticated } from '../report/machine.js'
+import {
+  digestOf,
+  type MessageKind,
+  type Observation,
+  observationDigest,
+  type Proposal,
+  type Protocol,
+  proposalDigest,
+  recoverNode,
+  type SignedReport,
+} from './message.js'
+
+/** A message as it came from a peer: its shape is checked, its signature not. */
+export type Unverified =
+  | { kind: 'observation'; message: Observation }
+  | { kind: 'proposal'; message: Proposal }
+  | { kind: 'signature'; message: SignedReport }
+
+/** Finds who signed a message and everything in it; null when any signature is of none of the network's nodes. */
+export async function authenticate(input: Unverified, protocol: Protocol): Promise<Authenticated | null> {
+  const { oracle } = protocol
+  switch (input.kind) {
+    case 'observation': {
+      const digest = observationDigest(input.message, protocol)
+      const from = await recoverNode(digest, input.message.signature, oracle)
+      return from === null ? null : { ...input, digest, from }
+    }
+    case 'signature': {
+      const digest = digestOf(input.message, protocol)
+      const from = await recoverNode(digest, input.message.signature, oracle)
+      return from === null ? null : { ...input, digest, from }
+    }
+    case 'proposal': {
+      const digest = proposalDigest(input.message, protocol)
+      const from = await recoverNode(digest, input.message.signature, oracle)
+      if (from === null) return null
+      const observers: number[] = []
+      for (const observation of input.message.observations) {
+        const signed: Hex = observationDigest(observation, protocol)
+        const observer = await recoverNode(signed, observation.signature, oracle)
+        if (observer === null) return null
+        observers.push(observer)
+      }
+      return { ...input, digest, from, observers }
+    }
+  }
+}
+
+/** Path of each kind of message on a node's HTTP interface. */
+export const messagePaths = {
+  observation: '/observations',
+  proposal: '/proposals',
+  signature: '/signatures',
+} as const satisfies Record<MessageKind, string>

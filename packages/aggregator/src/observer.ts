@@ -1,0 +1,72 @@
+import { type Clock, type Logger, type Random, UNUSABLE_CONFIDENCE } from '@clearspan/shared'
+import { aggregate, type ObservedPrice, toObserved } from './aggregation/aggregate.js'
+import { type FeedListing, type PlanSource, planFeeds } from './aggregation/plan.js'
+import type { OracleNodeConfig } from './config.js'
+import { createSource, defaultTimings, normalizePythId, type SourceStatus } from './sources/index.js'
+
+/** The sources of a node and what it makes of them. */
+export interface Observer {
+  start(): void
+  stop(): Promise<void>
+  /** Every feed's price at `at` (unix ms of network time), or why it is held; in feed order. */
+  observe(at: number): ObservedPrice[]
+  listings: FeedListing[]
+  statuses(): SourceStatus[]
+}
+
+export interface ObserverParameters {
+  config: OracleNodeConfig
+  networkClock: Clock
+  realClock: Clock
+  random: Random
+  logger: Logger
+}
+
+/** Throws UserError when the sources can't carry the feeds. */
+export function createObserver({ config, ...injected }: ObserverParameters): Observer {
+  const specs = config.sources.map(toSource)
+  const { plan, listings } = planFeeds({
+    feeds: config.oracle.feeds,
+    sources: specs,
+    faultyTags: config.faultySources,
+    capped: config.capped,
+  })
+  const timings = { ...defaultTimings, maxSilenceMs: config.maxSilenceMs }
+  const sources = specs.map((spec) =>
+    createSource({ ...spec, ...injected, timings, maxClockSkewMs: config.maxClockSkewMs }),
+  )
+  return {
+    start() {
+      for (const source of sources) source.start()
+    },
+    async stop() {
+      await Promise.all(sources.map((source) => source.stop()))
+    },
+    observe(at) {
+      const quotes = sources.flatMap((source) => source.quotes())
+      const aggregates = aggregate(plan, quotes, at, config)
+      return aggregates.map((value, index) => toObserved(value, config.oracle.feeds[index]?.exponent ?? 0))
+    },
+    listings,
+    statuses: () => sources.map((source) => source.status()),
+  }
+}
+
+/** A market is known inside by the symbol that its frames carry; for Pyth that is the price feed id. */
+function toSource({ id, adapter, url, tags, markets }: OracleNodeConfig['sources'][number]) {
+  return {
+    id,
+    adapter,
+    url,
+    tags,
+    markets: markets.map(({ symbol, base, quote, pythId }) => {
+      const isPyth = adapter === 'hermes' || adapter === 'price-service'
+      return { symbol: isPyth ? normalizePythId(pythId ?? '') : symbol, base, quote }
+    }),
+  } satisfies PlanSource & { adapter: string; url: string }
+}
+
+/** An observed price as reports carry it. */
+export function toReportPrice(observed: ObservedPrice) {
+  return 'hold' in observed ? { price: 0n, confidence: UNUSABLE_CONFIDENCE } : observed
+}

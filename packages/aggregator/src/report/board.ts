@@ -1,0 +1,72 @@
+import { type Clock, encodeReport, type Report, type ReportSignature } from '@clearspan/shared'
+import type { Hex } from 'viem'
+import type { HoldReason } from '../aggregation/aggregate.js'
+import type { OracleNodeConfig } from '../config.js'
+import type { FinishedJson } from '../http.js'
+import { isHeld } from '../observation/message.js'
+
+/** Why a feed of a report has no price: this node's own reason, or that too few nodes had one. */
+type HeldReason = HoldReason | 'out_of_range' | 'too_few_nodes'
+
+/** A finished report as `GET /reports/latest` and each event of `GET /reports/stream` give it. */
+export interface FinishedReport {
+  /** Decimal text. */
+  seq: string
+  /** Unix ms of network time. */
+  observedAt: number
+  report: {
+    epoch: number
+    seq: string
+    /** Prices in units of 10^exponent, as decimal text; confidence in basis points. */
+    prices: { feed: string; exponent: number; price: string; confidence: number }[]
+  }
+  /** Argument of `PriceOracle.update(bytes)`. */
+  encoded: Hex
+  /** Reason by name of each held feed. */
+  reasons: Record<string, HeldReason>
+}
+
+/** Finished reports: the newest, and who waits for the next. */
+export function createReportBoard({ oracle }: OracleNodeConfig, networkClock: Clock) {
+  const listeners = new Set<(report: FinishedJson) => void>()
+  let own: { seq: bigint; reasons: (HeldReason | null)[] } | null = null
+  let newest: { finished: FinishedReport; json: FinishedJson } | null = null
+
+  function describe(report: Report, signatures: ReportSignature[]): FinishedReport {
+    const ownReasons = own?.seq === report.seq ? own.reasons : []
+    const reasons: Record<string, HeldReason> = {}
+    const prices = oracle.feeds.map(({ name, exponent }, at) => {
+      const value = report.prices[at]
+      if (!value) throw new RangeError(`report has no price for feed ${name}`)
+      if (isHeld(value)) reasons[name] = ownReasons[at] ?? 'too_few_nodes'
+      return { feed: name, exponent, price: `${value.price}`, confidence: value.confidence }
+    })
+    const seq = `${report.seq}`
+    const observedAt = Number(report.seq) * oracle.slotMs
+    const encoded = encodeReport(report, signatures)
+    return { seq, observedAt, report: { epoch: report.epoch, seq, prices }, encoded, reasons }
+  }
+
+  return {
+    setOwnReasons(seq: bigint, reasons: (HeldReason | null)[]) {
+      own = { seq, reasons }
+    },
+    add(report: Report, signatures: ReportSignature[]) {
+      // Late signatures may finish an older slot after a newer one: the newest stays.
+      if (newest && BigInt(newest.finished.seq) >= report.seq) return
+      const finished = describe(report, signatures)
+      newest = { finished, json: { seq: finished.seq, json: JSON.stringify(finished) } }
+      for (const listener of listeners) listener(newest.json)
+    },
+    latest: () => newest?.finished ?? null,
+    latestJson: () => newest?.json ?? null,
+    subscribe(listener: (report: FinishedJson) => void) {
+      listeners.add(listener)
+      return () => {
+        listeners.delete(listener)
+      }
+    },
+    /** ms of network time since the newest report's slot began; null before the first. */
+    age: () => (newest ? networkClock.now() - newest.finished.observedAt : null),
+  }
+}

@@ -1,0 +1,146 @@
+import type { Clock, Logger, Report, ReportSignature } from '@clearspan/shared'
+import type { Receipt } from './http.js'
+import type { NodeMetrics } from './metrics.js'
+import type { CommitmentKind, Journal } from './observation/journal.js'
+import {
+  digestOf,
+  observationDigest,
+  type Protocol,
+  proposalDigest,
+  type Signer,
+} from './observation/message.js'
+import { authenticate, type Unverified } from './observation/verify.js'
+import type { Peers } from './peers.js'
+import type { Authenticated, Effect, SlotMachine } from './report/machine.js'
+
+export interface RunnerParameters {
+  index: number
+  protocol: Protocol
+  machine: SlotMachine
+  signer: Signer
+  journal: Journal
+  peers: Peers
+  networkClock: Clock
+  logger: Logger
+  metrics: NodeMetrics
+  /** This node's prices for a slot. */
+  observe(seq: bigint): Report['prices']
+  onFinish(report: Report, signatures: ReportSignature[]): void
+  onEvidence(evidence: Effect & { type: 'evidence' }): Promise<void>
+}
+
+/** The shell around the slot machine: time and messages in, signatures and deliveries out. */
+export interface Runner {
+  /** Runs until aborted; every step that was begun is over when it resolves. */
+  run(signal: AbortSignal): Promise<void>
+  /** Takes a peer's message. */
+  receive(message: Unverified): Promise<Receipt>
+}
+
+export function createRunner(parameters: RunnerParameters): Runner {
+  const { index, protocol, machine, signer, journal, peers, networkClock, logger, metrics } = parameters
+  const { epoch, nodes } = protocol.oracle
+  const pending = new Set<Promise<void>>()
+
+  /** Durable first, then signed: null when this node is bound to something else for the slot. */
+  async function sign(kind: CommitmentKind, seq: bigint, digest: `0x${string}`) {
+    if (await journal.commit(kind, seq, digest)) return signer.sign(digest)
+    logger.warn({ kind, seq: `${seq}` }, 'slot was signed before a restart, skipping it')
+    return null
+  }
+
+  async function observe(seq: bigint) {
+    const report: Report = { epoch, seq, prices: parameters.observe(seq) }
+    const digest = observationDigest(report, protocol)
+    const signature = await sign('observation', seq, digest)
+    if (!signature) return
+    const message = { ...report, signature }
+    const leader = Number(seq % BigInt(nodes.length))
+    if (leader === index) take({ kind: 'observation', from: index, digest, message })
+    else await peers.send(leader, { kind: 'observation', message })
+  }
+
+  async function propose({ seq, observers, observations }: Effect & { type: 'propose' }) {
+    const draft = { epoch, seq, observations }
+    const digest = proposalDigest(draft, protocol)
+    const signature = await sign('proposal', seq, digest)
+    if (!signature) return
+    const message = { ...draft, signature }
+    take({ kind: 'proposal', from: index, digest, message, observers })
+    await peers.broadcast({ kind: 'proposal', message })
+  }
+
+  async function signReport(report: Report) {
+    const digest = digestOf(report, protocol)
+    const signature = await sign('report', report.seq, digest)
+    if (!signature) return
+    const message = { ...report, signature }
+    take({ kind: 'signature', from: index, digest, message })
+    await peers.broadcast({ kind: 'signature', message })
+  }
+
+  async function accuse(evidence: Effect & { type: 'evidence' }) {
+    const { from, kind, seq } = evidence
+    metrics.equivocations.inc({ node: from, kind })
+    logger.error({ node: from, kind, seq: `${seq}` }, 'a node signed two different messages for one slot')
+    await parameters.onEvidence(evidence)
+  }
+
+  function perform(effect: Effect): Promise<void> | void {
+    switch (effect.type) {
+      case 'observe':
+        return observe(effect.seq)
+      case 'propose':
+        return propose(effect)
+      case 'sign':
+        return signReport(effect.report)
+      case 'finish':
+        return parameters.onFinish(effect.report, effect.signatures)
+      case 'evidence':
+        return accuse(effect)
+    }
+  }
+
+  function execute(effects: readonly Effect[]) {
+    for (const effect of effects) {
+      const step = (async () => perform(effect))().catch((err: unknown) => {
+        metrics.errors.inc({ step: effect.type })
+        logger.error({ err, step: effect.type }, 'step of the protocol failed')
+      })
+      pending.add(step)
+      void step.finally(() => pending.delete(step))
+    }
+  }
+
+  function take(message: Authenticated) {
+    const { effects, ignored } = machine.receive(message, networkClock.now())
+    execute(effects)
+    return ignored
+  }
+
+  function count(kind: Unverified['kind'], receipt: Receipt): Receipt {
+    metrics.messages.inc({ kind, outcome: receipt.status === 'accepted' ? 'accepted' : receipt.reason })
+    return receipt
+  }
+
+  return {
+    async run(signal) {
+      while (!signal.aborted) {
+        const now = networkClock.now()
+        execute(machine.tick(now))
+        const wait = machine.nextWake(now) - networkClock.now()
+        if (wait > 0) await networkClock.sleep(wait, signal).catch(() => {})
+      }
+      while (pending.size > 0) await Promise.all(pending)
+    },
+    async receive(message) {
+      const { epoch: messageEpoch, seq } = message.message
+      const early = machine.ignores(message.kind, messageEpoch, seq, networkClock.now())
+      if (early) return count(message.kind, { status: 'ignored', reason: early })
+      const authenticated = await authenticate(message, protocol)
+      if (!authenticated) return count(message.kind, { status: 'rejected', reason: 'unknown_signer' })
+      const ignored = take(authenticated)
+      return count(message.kind, ignored ? { status: 'ignored', reason: ignored } : { status: 'accepted' })
+    },
+  }
+}

@@ -1,0 +1,59 @@
+/** Why a frame, or a quote in it, was dropped. Every drop is counted under one of these. */
+export type RejectReason =
+  | 'malformed'
+  | 'too_large'
+  | 'unexpected_shape'
+  | 'bad_price'
+  | 'bad_confidence'
+  | 'bad_time'
+  | 'crossed_book'
+  | 'unknown_symbol'
+  | 'future'
+  | 'out_of_order'
+  | 'venue_error'
+
+/** One price as a venue sent it, not yet tied to a market. */
+export interface Tick {
+  symbol: string
+  /** WAD: quote units for one base unit, times 1e18. Positive. */
+  price: bigint
+  /** Half width of the price's interval, WAD, same unit as the price; null when the frame does not tell. */
+  confidence: bigint | null
+  /** The venue's own time of the price, unix ms of network time. */
+  eventTime: number
+  /** The venue's sequence number, when it has one. */
+  sequence: bigint | null
+}
+
+/** What one frame of a venue means. A decoder is pure and total: any input gives one of these and nothing throws. */
+export type Decoded =
+  | { kind: 'ticks'; ticks: Tick[] }
+  /** A spread without a price or a time: it only informs the confidence of later ticks. WAD. */
+  | { kind: 'spread'; symbol: string; halfSpread: bigint }
+  /** Acknowledgements and heartbeats: they show that the connection lives, never that a price is fresh. */
+  | { kind: 'control' }
+  | { kind: 'rejected'; reason: RejectReason }
+
+export type Decoder = (frame: string) => Decoded
+
+/** A market of a source: `symbol` in the venue's own spelling. */
+export interface Market {
+  symbol: string
+  base: string
+  quote: string
+}
+
+/** The only thing that a source hands on. */
+export interface Quote {
+  source: string
+  market: Market
+  /** WAD, quote units for one base unit. */
+  price: bigint
+  /** Half width, WAD, same unit as the price. */
+  confidence: bigint
+  /** Unix ms of network time, by the venue. */
+  eventTime: number
+  /** Unix ms of network time, by this node. */
+  receiveTime: number
+  sequence: bigint | null
+}
