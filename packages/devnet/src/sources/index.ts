@@ -1,0 +1,6 @@
+export {
+  type SourceFault,
+  type SourceSimulators,
+  type SourceSimulatorsParameters,
+  startSourceSimulators,
+} from './simulators.js'
