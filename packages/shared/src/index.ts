@@ -1,4 +1,5 @@
 export * from './account.js'
+export * from './chain/index.js'
 export * from './clock.js'
 export * from './config.js'
 export * from './errors.js'

@@ -1,0 +1,7 @@
+export { type ChainClient, type ChainClientOptions, createChainClient } from './client.js'
+export type { SenderOptions } from './context.js'
+export type { Fees } from './fees.js'
+export { decodeRevert, type Revert, type RevertOutcome, revertOf } from './revert.js'
+export { createSender, type Sender } from './sender.js'
+export type { SentTransaction, TransactionRequest } from './transaction.js'
+export { type BlockUpdate, type MinedBlock, type WatchBlocksOptions, watchBlocks } from './watch-blocks.js'

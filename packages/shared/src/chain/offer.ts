@@ -1,0 +1,109 @@
+import { BaseError } from 'viem'
+import { RetryableError } from '../errors.js'
+import { broadcast } from './broadcast.js'
+import { finish, markAccepted, type SenderContext, signCandidate } from './context.js'
+import { prepare } from './prepare.js'
+import type { InFlight, PreparedTransaction } from './transaction.js'
+
+/** Rounds of signing anew when nonces turn out to be used. */
+const NONCE_ROUNDS = 5
+
+/** A prepared transaction and whoever waits for it. */
+export type Waiting = Pick<InFlight, 'prepared' | 'resolve' | 'reject'>
+
+/**
+ * Gives consecutive nonces, records them, and offers all transactions together. What is refused for itself rejects, and its nonce is filled if
+ * later ones depend on it; a nonce that another transaction took is read again from the chain. One call at a time per sender.
+ */
+export async function offer(context: SenderContext, batch: readonly Waiting[]): Promise<void> {
+  let left = batch
+  try {
+    for (let round = 0; left.length > 0 && round < NONCE_ROUNDS; round++)
+      left = await offerOnce(context, left)
+    if (left.length > 0) throw new RetryableError(`no free nonce after ${NONCE_ROUNDS} tries`)
+  } catch (error) {
+    // Nothing of these was offered: their nonce could not be read, or they could not be signed.
+    const err = error instanceof BaseError ? new RetryableError(error.shortMessage, { cause: error }) : error
+    for (const { reject } of left) reject(err instanceof Error ? err : new Error(String(err)))
+  }
+}
+
+async function offerOnce(context: SenderContext, batch: readonly Waiting[]): Promise<Waiting[]> {
+  const { client, account, entries, logger } = context
+  const first = context.next ?? (await nextNonce(context))
+  const offered = await Promise.all(batch.map((waiting, i) => createEntry(context, first + i, waiting)))
+  // All are in the ledger before any is offered: from then on each may be mined.
+  for (const entry of offered) entries.set(entry.nonce, entry)
+  context.next = first + offered.length
+  const results = await Promise.all(
+    offered.map((entry) => broadcast(client, account.address, entry.candidates[0]!)),
+  )
+  const again: Waiting[] = []
+  const refused: InFlight[] = []
+  for (const [i, result] of results.entries()) {
+    const entry = offered[i]!
+    if (result.kind === 'accepted') markAccepted(context, entry)
+    else if (result.kind === 'unknown')
+      logger.warn({ nonce: entry.nonce, reason: result.error.shortMessage }, 'broadcast unanswered')
+    else if (entries.get(entry.nonce) === entry) {
+      // Still ours: reconciliation has not given up on it meanwhile.
+      entries.delete(entry.nonce)
+      if (result.kind === 'nonce-used') again.push(entry)
+      else {
+        refused.push(entry)
+        finish(context, entry, 'refused')
+        entry.reject(result.error)
+      }
+    }
+  }
+  await releaseNonces(context, refused, again.length > 0)
+  return again
+}
+
+/** Refused nonces at the end are given out again; those in the middle are filled, or the ones behind would wait for ever. */
+async function releaseNonces(context: SenderContext, refused: InFlight[], stale: boolean): Promise<void> {
+  const highest = Math.max(-1, ...context.entries.keys())
+  const lowestRefused = Math.min(...refused.map(({ nonce }) => nonce))
+  if (stale) context.next = undefined
+  else if (refused.length > 0) context.next = Math.max(highest + 1, lowestRefused)
+  for (const { nonce } of refused.filter((entry) => entry.nonce < highest)) {
+    await fillGap(context, nonce).catch((err: unknown) => {
+      // Reconciliation finds the gap again when the transactions behind it are stuck.
+      context.logger.warn({ err, nonce }, 'nonce gap not filled')
+    })
+  }
+}
+
+async function nextNonce({ client, account, entries }: SenderContext): Promise<number> {
+  const pending = await client.getTransactionCount({ address: account.address, blockTag: 'pending' })
+  return Math.max(pending, ...[...entries.keys()].map((nonce) => nonce + 1))
+}
+
+async function createEntry(context: SenderContext, nonce: number, waiting: Waiting): Promise<InFlight> {
+  const { prepared, resolve, reject } = waiting
+  return {
+    nonce,
+    prepared,
+    candidates: [await signCandidate(context, nonce, prepared, prepared.fees)],
+    broadcastAt: undefined,
+    lastBroadcastAt: context.clock.now(),
+    lastBroadcastBlock: prepared.firstPossibleBlock - 1n,
+    withoutReceipt: 0,
+    resolve,
+    reject,
+  }
+}
+
+/** Uses a nonce up by sending nothing to ourselves, so that the transactions behind it can be mined. */
+export async function fillGap(context: SenderContext, nonce: number): Promise<void> {
+  const { client, account, caps, clock, entries, logger } = context
+  if (entries.has(nonce)) return
+  const request = { to: account.address, data: '0x', label: 'gap filler' } as const
+  const prepared: PreparedTransaction = await prepare(client, account.address, caps, clock, request)
+  const entry = await createEntry(context, nonce, { prepared, resolve: () => {}, reject: () => {} })
+  entries.set(nonce, entry)
+  const result = await broadcast(client, account.address, entry.candidates[0]!)
+  logger.warn({ nonce, result: result.kind }, 'filled a nonce gap')
+  if (result.kind === 'accepted') markAccepted(context, entry)
+  if (result.kind === 'nonce-used' || result.kind === 'refused') finish(context, entry, 'refused')
+}
