@@ -2,16 +2,15 @@ import { clockSchema, oracleSchema, parseConfig, UserError, wordSchema } from '@
 import { z } from 'zod'
 import { adapterNames } from './sources/index.js'
 
+const PYTH_ID = /^(0x)?[0-9a-fA-F]{64}$/
+
 const marketSchema = z.strictObject({
   /** The venue's own spelling: `ETHUSDT` (binance), `ETH-USD` (coinbase, replay), `ETH/USD` (kraken); any name for Pyth. */
   symbol: z.string().min(1),
   base: z.string().regex(/^[A-Z0-9.]+$/, 'must be a currency such as ETH'),
   quote: z.string().regex(/^[A-Z0-9.]+$/, 'must be a currency such as USD'),
-  /** Price feed id; required by the adapters hermes and price-service. */
-  pythId: z
-    .string()
-    .regex(/^(0x)?[0-9a-fA-F]{64}$/, 'must be a Pyth price feed id: 64 hex digits')
-    .optional(),
+  /** Price feed id, for the adapters hermes and price-service; not needed where the symbol is the id. */
+  pythId: z.string().regex(PYTH_ID, 'must be a Pyth price feed id: 64 hex digits').optional(),
 })
 
 export const sourceSchema = z
@@ -32,8 +31,8 @@ export const sourceSchema = z
       context.addIssue({ code: 'custom', path: ['url'], message })
     }
     for (const [index, market] of markets.entries()) {
-      if (pyth && market.pythId === undefined) {
-        const message = `is required by the adapter ${adapter}`
+      if (pyth && !PYTH_ID.test(market.pythId ?? market.symbol)) {
+        const message = `is required by the adapter ${adapter}: 64 hex digits`
         context.addIssue({ code: 'custom', path: ['markets', index, 'pythId'], message })
       }
     }
@@ -72,6 +71,7 @@ export const oracleNodeConfigSchema = z.strictObject({
   maxSilenceMs: positiveMs.default(30_000),
 })
 
+export type SourceConfig = z.input<typeof sourceSchema>
 export type OracleNodeConfig = z.output<typeof oracleNodeConfigSchema>
 export type OracleNodeConfigInput = z.input<typeof oracleNodeConfigSchema>
 

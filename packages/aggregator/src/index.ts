@@ -5,6 +5,7 @@ export {
   type OracleNodeConfigInput,
   oracleNodeConfigSchema,
   parseOracleNodeConfig,
+  type SourceConfig,
   sourceSchema,
 } from './config.js'
 export { createOracleNode, type OracleNode, type OracleNodeParameters } from './node.js'

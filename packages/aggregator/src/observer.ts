@@ -61,7 +61,7 @@ function toSource({ id, adapter, url, tags, markets }: OracleNodeConfig['sources
     tags,
     markets: markets.map(({ symbol, base, quote, pythId }) => {
       const isPyth = adapter === 'hermes' || adapter === 'price-service'
-      return { symbol: isPyth ? normalizePythId(pythId ?? '') : symbol, base, quote }
+      return { symbol: isPyth ? normalizePythId(pythId ?? symbol) : symbol, base, quote }
     }),
   } satisfies PlanSource & { adapter: string; url: string }
 }

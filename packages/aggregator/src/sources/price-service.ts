@@ -26,11 +26,16 @@ async function subscribeOnce(
     await new Promise<void>((resolve, reject) => {
       attempt.signal.addEventListener('abort', () => resolve(), { once: true })
       if (attempt.signal.aborted) resolve()
-      // The default handler ends the process. A frame that the client can't parse is a rejected frame, all else a failed connection.
+      // The default handler ends the process. An error of the system ends this connection; all others are frames that the client
+      // can't read, or the service's complaints, and it goes on after them.
       client.onWsError = (error) => {
         if (attempt.signal.aborted) return
-        if (error instanceof SyntaxError) book.take(rejected('malformed'), networkClock.now())
-        else reject(error)
+        if ('code' in error) reject(error)
+        else
+          book.take(
+            rejected(error instanceof SyntaxError ? 'malformed' : 'unexpected_shape'),
+            networkClock.now(),
+          )
       }
       const ids = markets.map(({ symbol }) => symbol)
       client
