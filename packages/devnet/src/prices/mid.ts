@@ -10,6 +10,16 @@ const LOOK_STEP_MS = 600_000
 /** Price in USD by which simulated venues trade; undefined where the tape has no price. */
 export type MidPrice = (base: string, timeMs: number) => number | undefined
 
+/** What a simulated price of the base is made from, in words for a report. */
+export function midPriceBasis(tape: PriceTape, base: string): string {
+  const has = (symbol: string) => tape.series.some((series) => series.symbol === symbol)
+  if (!LEGS.includes(base) || has(`${base}-USD`)) return `the median of ${tape.name}`
+  if (has('USDC-USDT') && base === 'USDC' && has('USDT-USD')) return `the median of ${tape.name}`
+  return has('USDC-USDT') && base === 'USDT'
+    ? `what USDC-USDT of ${tape.name} says while USDC is held at 1 USD`
+    : `held at 1 USD, since ${tape.name} has no price of it in USD`
+}
+
 interface Converted {
   series: PriceSeries
   /** What one unit of the series' quote is worth; null for USD. */

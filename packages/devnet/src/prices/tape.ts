@@ -121,7 +121,7 @@ export function createTape(name: string, builtIn: boolean, raw: readonly RawSeri
   }))
   const inferred = sorted.map(({ bars, barMs }) => barMs ?? medianGap(bars))
   const known = inferred.filter((gap) => gap !== undefined)
-  const fallback = known.length > 0 ? median(known) : DEFAULT_BAR_MS
+  const fallback = known.length > 0 ? Math.round(median(known)) : DEFAULT_BAR_MS
   const series = sorted.map(({ source, symbol, bars }, i): PriceSeries => {
     const [base, quote] = symbol.split('-') as [string, string]
     return { source, symbol, base, quote, barMs: inferred[i] ?? fallback, bars }
@@ -146,7 +146,7 @@ export function createTape(name: string, builtIn: boolean, raw: readonly RawSeri
 
 function medianGap(bars: readonly PriceBar[]): number | undefined {
   if (bars.length < 2) return undefined
-  return median(bars.slice(1).map((bar, i) => bar.timeMs - bars[i]!.timeMs))
+  return Math.round(median(bars.slice(1).map((bar, i) => bar.timeMs - bars[i]!.timeMs)))
 }
 
 function findMarkets(series: readonly PriceSeries[]): string[] {

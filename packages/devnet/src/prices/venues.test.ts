@@ -77,9 +77,11 @@ test('one series is enough: four adapters, legs, and the report says what was ma
   expect(market(made, 'kraken', 'ETH').price(T + 1)).toBeCloseTo(200, 0)
   const { real, simulated, notes } = made.describe()
   expect(real).toEqual(['binance: ETH-USDT'])
-  expect(simulated).toContain('coinbase: ETH-USD, the median of p.csv with noise of ±5 bps')
-  expect(simulated).toContain('bitstamp: USDT-USD, USDC-USD, the median of p.csv with noise of ±2 bps')
-  expect(notes).toContain('USDT is held at 1 USD, as p.csv has no price of it in USD')
+  expect(simulated).toContain('coinbase: ETH-USD: the median of p.csv, with noise of ±5 bps')
+  expect(simulated).toContain(
+    'bitstamp: USDT-USD, USDC-USD: held at 1 USD, since p.csv has no price of it in USD, with noise of ±2 bps',
+  )
+  expect(notes).toEqual([])
 })
 
 test('the same seed gives the same prices, another seed others; outside the window the edge holds', () => {
@@ -135,6 +137,9 @@ test('conversion: the middle price is in USD, and a depeg moves simulated USDT p
   expect(crossed.trueMid('USDT', T)).toBeCloseTo(1 / 1.1)
   expect(crossed.trueMid('USDC', T)).toBe(1)
   expect(crossed.trueMid('BTC', T)).toBeCloseTo(100)
+  expect(crossed.describe().simulated).toContain(
+    'kraken: USDT-USD: what USDC-USDT of p.csv says while USDC is held at 1 USD, with noise of ±2 bps',
+  )
   const viaUsdt = plan(
     tapeOf({ 'binance USDC-USDT': [0.9], 'kraken USDT-USD': [1.01], 'kraken BTC-USD': [1] }),
   )

@@ -1,7 +1,7 @@
 import type { Random } from '@clearspan/shared'
 import { keccak256, stringToHex } from 'viem'
 import { independentGroups, type Vote } from './groups.js'
-import { createMidPrice, type MidPrice } from './mid.js'
+import { createMidPrice, type MidPrice, midPriceBasis } from './mid.js'
 import { createNoise } from './noise.js'
 import { LEGS, type PriceSeries, type PriceTape, seriesRange, type TimeRange } from './tape.js'
 
@@ -299,7 +299,7 @@ function describe(tape: PriceTape, listings: readonly Listing[]): PlanDescriptio
   )
   const made = lines(
     listings.filter(({ series }) => series === null),
-    ({ noiseBps }) => `, the median of ${tape.name} with noise of ±${noiseBps} bps`,
+    ({ base, noiseBps }) => `: ${midPriceBasis(tape, base)}, with noise of ±${noiseBps} bps`,
   )
   const notes = [
     ...lines(
@@ -309,11 +309,6 @@ function describe(tape: PriceTape, listings: readonly Listing[]): PlanDescriptio
     ...lines(
       listings.filter(({ covered }) => !covered),
       () => ': recorded for a part of the window only, so it does not count for the quorum',
-    ),
-    ...LEGS.filter((leg) => !tape.series.some(({ base }) => base === leg)).map((leg) =>
-      leg === 'USDT' && tape.series.some(({ symbol }) => symbol === 'USDC-USDT')
-        ? 'USDT-USD follows from USDC-USDT with USDC held at 1 USD'
-        : `${leg} is held at 1 USD, as ${tape.name} has no price of it in USD`,
     ),
   ]
   return tape.builtIn
