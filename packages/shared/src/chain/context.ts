@@ -58,6 +58,7 @@ export async function signCandidate(
   nonce: number,
   { request: { to, data, value = 0n }, gas }: PreparedTransaction,
   fees: Fees,
+  cancels = false,
 ): Promise<Candidate> {
   const raw = await account.signTransaction({
     type: 'eip1559',
@@ -69,7 +70,7 @@ export async function signCandidate(
     gas,
     ...fees,
   })
-  return { hash: keccak256(raw), raw, nonce, fees }
+  return { hash: keccak256(raw), raw, nonce, fees, cancels }
 }
 
 /** Notes that a node has the transaction. */
@@ -87,7 +88,7 @@ export function markAccepted({ clock, counted, chainId }: SenderContext, entry: 
 export function finish(
   { entries, counted, chainId }: SenderContext,
   entry: InFlight,
-  outcome: 'mined' | 'reverted' | 'lost' | 'refused' | 'abandoned',
+  outcome: 'mined' | 'reverted' | 'cancelled' | 'lost' | 'refused' | 'abandoned',
 ): void {
   entries.delete(entry.nonce)
   counted.inFlight.set({ chain: String(chainId) }, entries.size)

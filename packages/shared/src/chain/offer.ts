@@ -94,12 +94,21 @@ async function createEntry(context: SenderContext, nonce: number, waiting: Waiti
   }
 }
 
-/** Uses a nonce up by sending nothing to ourselves, so that the transactions behind it can be mined. */
+/** A transaction to ourselves that does nothing but use its nonce up. */
+export function prepareNothing(context: SenderContext): Promise<PreparedTransaction> {
+  const { client, account, caps, clock } = context
+  return prepare(client, account.address, caps, clock, {
+    to: account.address,
+    data: '0x',
+    label: 'nonce filler',
+  })
+}
+
+/** Uses a nonce up, so that the transactions behind it can be mined. */
 export async function fillGap(context: SenderContext, nonce: number): Promise<void> {
-  const { client, account, caps, clock, entries, logger } = context
+  const { client, account, entries, logger } = context
   if (entries.has(nonce)) return
-  const request = { to: account.address, data: '0x', label: 'gap filler' } as const
-  const prepared: PreparedTransaction = await prepare(client, account.address, caps, clock, request)
+  const prepared = await prepareNothing(context)
   const entry = await createEntry(context, nonce, { prepared, resolve: () => {}, reject: () => {} })
   entries.set(nonce, entry)
   const result = await broadcast(client, account.address, entry.candidates[0]!)

@@ -3,13 +3,15 @@ import { RetryableError } from '../errors.js'
 import { broadcast } from './broadcast.js'
 import { finish, markAccepted, type SenderContext, signCandidate } from './context.js'
 import { bumpFees } from './fees.js'
-import { fillGap } from './offer.js'
+import { fillGap, prepareNothing } from './offer.js'
 import { currentFees } from './prepare.js'
 import { findReceipt, outcomeOf } from './settle.js'
 import type { InFlight } from './transaction.js'
 
 /** Looks for the receipt of a used nonce before it is taken for another's; a node behind a balancer may lag. */
 const RECEIPT_POLLS = 10
+/** Versions of a transaction tried; nodes take some into their pool that no block can hold. Then the nonce is used up by nothing. */
+const CANCEL_AFTER = 4
 /** Gaps filled at one look: more than that is not a gap but a wrong count. */
 const MAX_GAP = 16
 
@@ -43,6 +45,15 @@ async function settle(context: SenderContext, entry: InFlight): Promise<void> {
     entry.reject(
       new RetryableError(
         `${entry.prepared.request.label}: nonce ${entry.nonce} was used by another transaction`,
+      ),
+    )
+    return
+  }
+  if (entry.candidates.some(({ hash, cancels }) => cancels && hash === receipt.transactionHash)) {
+    finish(context, entry, 'cancelled')
+    entry.reject(
+      new RetryableError(
+        `${entry.prepared.request.label}: no block took it in ${CANCEL_AFTER} versions, cancelled`,
       ),
     )
     return
@@ -81,11 +92,16 @@ async function replace(context: SenderContext, entry: InFlight): Promise<void> {
       'transaction stuck: no new block, or fees at their cap',
     )
   } else {
-    const candidate = await signCandidate(context, entry.nonce, entry.prepared, fees)
+    const cancels = entry.candidates.length >= CANCEL_AFTER
+    const prepared = cancels ? await prepareNothing(context) : entry.prepared
+    const candidate = await signCandidate(context, entry.nonce, prepared, fees, cancels)
     entry.candidates.push(candidate)
     entry.lastBroadcastBlock = head
     counted.replacements.inc({ chain: String(chainId) })
-    logger.warn({ nonce: entry.nonce, hash: candidate.hash, replaces: last.hash }, 'transaction replaced')
+    logger.warn(
+      { nonce: entry.nonce, hash: candidate.hash, replaces: last.hash, cancels },
+      'transaction replaced',
+    )
   }
   entry.lastBroadcastAt = clock.now()
   await offerAgain(context, entry)

@@ -34,8 +34,8 @@ const PICKY =
 /** Works once, then reverts with Done(). */
 const ONCE =
   `0x600054600c576001600055005b63${selector(encodeErrorResult({ abi, errorName: 'Done' }))}60e01b60005260046000fd` as const
-const picky = '0x00000000000000000000000000000000000c0de1'
-const once = '0x00000000000000000000000000000000000c0de2'
+const picky = '0x00000000000000000000000000000000000c0de1' as const
+const once = '0x00000000000000000000000000000000000c0de2' as const
 
 let anvil: TestAnvil
 let client: ChainClient
@@ -203,6 +203,22 @@ test('a transaction stuck below the base fee is replaced and mined', async () =>
   const { receipt, missedFirstBlock } = await sending
   expect(receipt.status).toBe('success')
   expect(missedFirstBlock).toBe(true)
+})
+
+test('a transaction that the pool takes but no block can hold is cancelled, and frees those behind it', async () => {
+  const { sender, metrics } = await open()
+  // Below what its calldata costs; anvil finds that out only when it builds a block.
+  const [stuck, behind] = [sender.send({ ...work, gas: 21_000n }), sender.send(work)]
+  const failed = stuck.catch((error: unknown) => error)
+  await pooled(2)
+  const mining = setInterval(() => void mine(), 20)
+  try {
+    expect(await failed).toBeInstanceOf(RetryableError)
+    expect((await behind).receipt.status).toBe('success')
+  } finally {
+    clearInterval(mining)
+  }
+  expect(await metrics.text()).toMatch(/outcome="cancelled".*\} 1/)
 })
 
 test('a chain without new blocks costs no replacement', async () => {

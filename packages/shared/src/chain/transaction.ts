@@ -49,6 +49,8 @@ export interface PreparedTransaction {
 /** A version of a transaction that was signed; every version of a nonce may be the one that is mined. */
 export interface Candidate extends SignedTransaction {
   fees: Fees
+  /** Does nothing but use the nonce up. */
+  cancels: boolean
 }
 
 /** A nonce in use, until one of its candidates is mined or the chain gave the nonce to another transaction. */
