@@ -27,8 +27,9 @@ async function streamOnce(
         attempt.alive()
         book.take(typeof data === 'string' ? decodeHermes(data) : rejected('malformed'), networkClock.now())
       }
-      // The stream ends after 24 hours with an `error` event, and its own retry gives up on any answer but 200: ours doesn't.
-      stream.onerror = (event) => reject(new Error(event.message ?? 'stream ended'))
+      // The service ends a stream with an event named `error` after 24 hours, which the property `onerror` misses, and the stream's
+      // own retry gives up on any answer but 200: every error ends this attempt.
+      stream.addEventListener('error', (event) => reject(new Error(event.message ?? 'stream ended')))
     })
   } finally {
     stream.close()

@@ -1,0 +1,77 @@
+import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { UserError } from '@clearspan/shared'
+import { type Hex, keccak256, toHex } from 'viem'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type Journal, openJournal } from './journal.js'
+
+const networkId = keccak256(toHex('network'))
+const signer: Hex = '0x00000000000000000000000000000000000000aa'
+const digest = (name: string) => keccak256(toHex(name))
+
+let dataDir: string
+const opened: Journal[] = []
+const open = async (change: object = {}) => {
+  const journal = await openJournal({ dataDir, networkId, signer, ...change })
+  opened.push(journal)
+  return journal
+}
+
+beforeEach(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'clearspan-journal-'))
+})
+afterEach(async () => {
+  await Promise.allSettled(opened.splice(0).map((journal) => journal.close()))
+  await rm(dataDir, { recursive: true, force: true })
+})
+
+describe('what a node has signed', () => {
+  it('binds it to one digest a slot and kind, also when asked twice at once', async () => {
+    const journal = await open()
+    const [first, second] = await Promise.all([
+      journal.commit('report', 5n, digest('a')),
+      journal.commit('report', 5n, digest('b')),
+    ])
+    expect([first, second]).toEqual([true, false])
+    expect(await journal.commit('report', 5n, digest('a'))).toBe(true)
+    expect(await journal.commit('observation', 5n, digest('b'))).toBe(true)
+    expect(await journal.commit('report', 6n, digest('b'))).toBe(true)
+  })
+
+  it('still binds it after a crash, even one in the middle of a write', async () => {
+    const journal = await open()
+    await journal.commit('report', 5n, digest('a'))
+    // No close: the process was killed, while it wrote the next line.
+    await appendFile(join(dataDir, 'signed.jsonl'), '{"kind":"report","seq":"6","dig')
+    const restarted = await open()
+    expect(await restarted.commit('report', 5n, digest('b'))).toBe(false)
+    expect(await restarted.commit('report', 5n, digest('a'))).toBe(true)
+    expect(await restarted.commit('report', 6n, digest('b'))).toBe(true)
+    expect(await (await open()).commit('report', 6n, digest('a'))).toBe(false)
+  })
+
+  it('stays short, and refuses slots that it forgot', async () => {
+    const journal = await open()
+    await journal.commit('report', 1n, digest('a'))
+    await journal.commit('report', 1_000n, digest('a'))
+    const restarted = await open()
+    expect(await readFile(join(dataDir, 'signed.jsonl'), 'utf8')).not.toContain('"seq":"1"')
+    expect(await restarted.commit('report', 1n, digest('b'))).toBe(false)
+    expect(await restarted.commit('report', 743n, digest('b'))).toBe(false)
+    expect(await restarted.commit('report', 744n, digest('b'))).toBe(true)
+    expect(await (await open()).commit('report', 743n, digest('b'))).toBe(false)
+  })
+
+  it('refuses the directory of another network or key, and a damaged file', async () => {
+    await (await open()).commit('report', 1n, digest('a'))
+    await expect(open({ networkId: digest('other') })).rejects.toThrow(
+      expect.objectContaining({ field: 'dataDir' }),
+    )
+    await expect(open({ signer: '0x00000000000000000000000000000000000000bb' })).rejects.toThrow(UserError)
+    const path = join(dataDir, 'signed.jsonl')
+    const [header = ''] = (await readFile(path, 'utf8')).split('\n')
+    await writeFile(path, `${header}\nnonsense\n`)
+    await expect(open()).rejects.toThrow(expect.objectContaining({ field: `${path}:2` }))
+  })
+})
