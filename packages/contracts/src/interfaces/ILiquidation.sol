@@ -28,6 +28,9 @@ interface ILiquidationAuction {
     /// @notice Ends an auction whose account is healthy again. Anyone.
     function end(bytes32 account) external;
 
+    /// @notice Brings an open auction to its account's present state: ended if healthy, marked insolvent or not. Anyone.
+    function sync(bytes32 account) external;
+
     /// @notice Takes up to `fraction` (WAD) of the account for `bidder` (caller must control it); never past the buffer.
     /// @param maxPayment Most cash (WAD) to pay for the fraction actually taken. Payment is 0 when insolvent.
     /// @return taken Fraction taken (WAD).
@@ -63,6 +66,9 @@ interface IBackstop {
 
     /// @notice Moves the backstop's spare cash to the fund. Anyone.
     function sweep() external returns (uint256 amount);
+
+    /// @notice Moves cash of the fund to the backstop while its equity is negative: its deficit is the fund's. Anyone.
+    function cover() external returns (uint256 amount);
 
     function account() external view returns (bytes32);
 }

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {FixedPointMathLib} from "solady/src/utils/FixedPointMathLib.sol";
+import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
+import {IBackstop, ILiquidationAuction} from "../interfaces/ILiquidation.sol";
+import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
+import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
+import {AuctionMath} from "./AuctionMath.sol";
+
+/// @notice The fund's own book (DESIGN §4): it takes what nobody bid for once an auction's window has passed, within a cap per
+/// instrument. Its account is exempt from initial margin and from liquidation; its deficit is the fund's, its spare cash too.
+contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
+    using FixedPointMathLib for uint256;
+
+    event ExecutorSet(uint32 indexed eid, address executor);
+
+    error WindowOpen(bytes32 account, uint256 until);
+    error NoAuction(bytes32 account);
+    error NotLiquidatable(bytes32 account);
+    error PricesNotFresh(bytes32 account);
+    /// A solvent account is paid for, and the fund has no cash; nothing to take.
+    error FundExhausted(bytes32 account);
+    /// The backstop's position in this instrument is at its cap. Retry when it has shrunk or governance has raised the cap.
+    error BackstopFull(bytes32 account, uint256 instrumentId);
+    error NoExecutor(uint32 eid);
+    error NotSettlement(uint256 assetId);
+
+    IClearinghouse public immutable clearinghouse;
+    IMarginEngine public immutable marginEngine;
+    IRiskConfig public immutable riskConfig;
+    ILiquidationAuction public immutable auction;
+    bytes32 public immutable fundAccount;
+    /// @inheritdoc IBackstop
+    bytes32 public immutable account;
+    /// @notice Seconds on the auction's price curve during which only bidders may take the account.
+    uint256 public immutable window;
+
+    /// @notice LiquidationExecutor of each chain.
+    mapping(uint32 eid => address) public executor;
+
+    constructor(
+        IClearinghouse clearinghouse_,
+        IMarginEngine marginEngine_,
+        IRiskConfig riskConfig_,
+        ILiquidationAuction auction_,
+        address fund,
+        uint256 window_,
+        address owner_
+    ) Ownable(owner_) {
+        clearinghouse = clearinghouse_;
+        marginEngine = marginEngine_;
+        riskConfig = riskConfig_;
+        auction = auction_;
+        fundAccount = bytes32(bytes20(fund));
+        account = bytes32(bytes20(address(this)));
+        window = window_;
+    }
+
+    /* TAKE OVER */
+
+    /// @inheritdoc IBackstop
+    /// @dev Takes a smaller fraction where the fund's cash (solvent) or a cap binds; call again when there is room.
+    function takeOver(bytes32 target) external nonReentrant {
+        uint256 startedAt = auction.auction(target).startedAt;
+        if (startedAt == 0) revert NoAuction(target);
+        if (block.timestamp < startedAt + window) revert WindowOpen(target, startedAt + window);
+        IMarginEngine.Health memory health = _freshHealth(target);
+        if (health.mm >= 0) revert NotLiquidatable(target);
+
+        uint256 capped = _cappedFraction(target);
+        if (health.equity > 0) _takeSolvent(target, uint256(health.equity), capped);
+        else _takeInsolvent(target, uint256(-health.equity), capped);
+        auction.sync(target);
+    }
+
+    /// The fund buys the fraction up to the buffer at the auction's present price.
+    function _takeSolvent(bytes32 target, uint256 equity, uint256 capped) private {
+        (uint256 share,, uint256 maxFraction) = auction.quote(target);
+        uint256 price = AuctionMath.fullPrice(equity, share);
+        uint256 fraction = maxFraction.min(AuctionMath.fundedFraction(price, _fundCash())).min(capped);
+        if (fraction == 0) revert FundExhausted(target);
+        uint256 payment = AuctionMath.payment(price, fraction);
+        clearinghouse.moveCash(fundAccount, account, payment);
+        clearinghouse.transferFraction(target, account, fraction, payment);
+        emit TakenOver(target, fraction, payment, payment, 0);
+    }
+
+    /// Loss order: the account's own equity is gone; the fund pays the deficit as far as its cash goes; the rest is charged to
+    /// the other side of the account's losing instruments before anything moves. What even they cannot bear stays with the
+    /// backstop, as a debt that counts against the fund until it earns again. ADL by side index replaces the caps' refusal
+    /// in a later version.
+    function _takeInsolvent(bytes32 target, uint256 deficit, uint256 fraction) private {
+        uint256 paidByFund = deficit.min(_fundCash());
+        uint256 socialised;
+        if (paidByFund < deficit) socialised = clearinghouse.socialise(target, deficit - paidByFund);
+        uint256 fromFund = AuctionMath.payment(paidByFund, fraction);
+        if (fromFund != 0) clearinghouse.moveCash(fundAccount, account, fromFund);
+        clearinghouse.transferFraction(target, account, fraction, 0);
+        emit TakenOver(target, fraction, 0, fromFund, socialised);
+    }
+
+    /// Largest fraction that keeps every position of the backstop within its cap; reverts with the instrument that has no room.
+    function _cappedFraction(bytes32 target) private view returns (uint256 fraction) {
+        IClearinghouse.Portfolio memory portfolio = clearinghouse.portfolio(target);
+        fraction = AuctionMath.WAD;
+        for (uint256 i; i < portfolio.instrumentIds.length; ++i) {
+            uint256 instrumentId = portfolio.instrumentIds[i];
+            uint256 room = AuctionMath.cappedFraction(
+                clearinghouse.position(account, instrumentId).size,
+                portfolio.sizes[i],
+                riskConfig.instrument(instrumentId).backstopCap
+            );
+            if (room == 0) revert BackstopFull(target, instrumentId);
+            fraction = fraction.min(room);
+        }
+    }
+
+    /* COLLATERAL */
+
+    /// @notice Where the backstop's collateral of a chain is sold. Owner (governance) only.
+    function setExecutor(uint32 eid, address executor_) external onlyOwner {
+        executor[eid] = executor_;
+        emit ExecutorSet(eid, executor_);
+    }
+
+    /// @notice Opens the backstop's row for a settlement token, in which executors' proceeds arrive. Anyone.
+    function openRow(uint256 assetId) external {
+        if (!riskConfig.asset(assetId).settlement) revert NotSettlement(assetId);
+        clearinghouse.openRow(account, assetId);
+    }
+
+    /// @inheritdoc IBackstop
+    /// @dev Raises the release counter only; anyone may then send it (HubGateway.sendReleases).
+    function releaseCollateral(uint256 assetId) external nonReentrant returns (uint128 amount) {
+        uint32 eid = riskConfig.asset(assetId).eid;
+        address to = executor[eid];
+        if (to == address(0)) revert NoExecutor(eid);
+        amount = clearinghouse.row(account, assetId).claim;
+        if (amount == 0) return 0;
+        clearinghouse.releaseTo(account, assetId, to, amount);
+        emit CollateralReleased(assetId, amount, to);
+    }
+
+    /* CASH */
+
+    /// @inheritdoc IBackstop
+    /// @dev Spare is what the backstop holds above the initial margin that an ordinary account would need.
+    function sweep() external nonReentrant returns (uint256 amount) {
+        IMarginEngine.Health memory health = _freshHealth(account);
+        int256 spare = FixedPointMathLib.min(health.im, clearinghouse.cash(account));
+        if (spare <= 0) return 0;
+        amount = uint256(spare);
+        clearinghouse.moveCash(account, fundAccount, amount);
+    }
+
+    /// @inheritdoc IBackstop
+    /// @dev Leaves the fund's total assets as they are: they already count the backstop's deficit.
+    function cover() external nonReentrant returns (uint256 amount) {
+        IMarginEngine.Health memory health = _freshHealth(account);
+        if (health.equity >= 0) return 0;
+        amount = uint256(-health.equity).min(_fundCash());
+        if (amount != 0) clearinghouse.moveCash(fundAccount, account, amount);
+    }
+
+    function _freshHealth(bytes32 target) private view returns (IMarginEngine.Health memory health) {
+        health = marginEngine.accountHealth(target);
+        if (!health.fresh) revert PricesNotFresh(target);
+    }
+
+    function _fundCash() private view returns (uint256) {
+        int256 cash = clearinghouse.cash(fundAccount);
+        return cash > 0 ? uint256(cash) : 0;
+    }
+}

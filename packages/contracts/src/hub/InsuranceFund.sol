@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {ERC20, IERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ERC4626, IERC4626} from "@openzeppelin/contracts/token/ERC20/extensions/ERC4626.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {FixedPointMathLib} from "solady/src/utils/FixedPointMathLib.sol";
+import {SafeCastLib} from "solady/src/utils/SafeCastLib.sol";
+import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
+import {ICollateralVault} from "../interfaces/ICollateralVault.sol";
+import {IHubGateway, ISpokeGateway} from "../interfaces/IGateways.sol";
+import {ILiquidationAuction} from "../interfaces/ILiquidation.sol";
+import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
+import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
+
+/// @notice First to bear a loss that an account cannot (DESIGN §4, Loss order). Its assets are the cash of its own account in the
+/// clearinghouse, less the backstop's deficit; it deposits and withdraws as any depositor does, through the hub chain's vault.
+/// Auction and backstop spend that cash by `Clearinghouse.moveCash`. Shares that wait for their exit still bear losses, an
+/// exit gets the lowest price seen since its request, and none happens while a loss is known and not yet charged.
+contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
+    using FixedPointMathLib for uint256;
+    using SafeCastLib for uint256;
+    using SafeERC20 for IERC20;
+
+    /// The contracts that it works with; all on the hub's chain.
+    struct Wiring {
+        IClearinghouse clearinghouse;
+        IMarginEngine marginEngine;
+        IRiskConfig riskConfig;
+        ILiquidationAuction auction;
+        ICollateralVault vault;
+        ISpokeGateway spokeGateway;
+        IHubGateway hubGateway;
+        address backstop;
+    }
+
+    struct Exit {
+        uint128 shares;
+        /// Seconds; redeemable from here for `exitWindow`.
+        uint64 ripeAt;
+        /// Lowest price seen since the request: RAY of asset units per share unit.
+        uint256 rate;
+    }
+
+    event ExitRequested(address indexed owner, uint256 shares, uint64 ripeAt, uint256 rate);
+    event ExitCancelled(address indexed owner);
+    event ExitRateLowered(address indexed owner, uint256 rate);
+
+    error NotAContract(address token);
+    error InvalidParameters();
+    /// The maturing bucket has no room for the whole deposit (WAD settlement units).
+    error DepositNotMatured(uint256 expected, int256 credited);
+    /// The vault did not pay at once: its outflow limit, or a recipient that refuses the token.
+    error PayoutIncomplete(uint128 released, uint128 paid);
+    error InvalidShares(uint256 shares, uint256 balance);
+    /// Shares that wait for their exit don't move; cancel first.
+    error SharesInCoolDown(address owner, uint256 shares);
+
+    uint256 private constant RAY = 1e27;
+    /// Virtual shares per virtual asset unit: makes inflating the first deposits cost far more than it takes.
+    uint8 private constant DECIMALS_OFFSET = 6;
+
+    IClearinghouse public immutable clearinghouse;
+    IMarginEngine public immutable marginEngine;
+    IRiskConfig public immutable riskConfig;
+    ILiquidationAuction public immutable auction;
+    ICollateralVault public immutable vault;
+    ISpokeGateway public immutable spokeGateway;
+    IHubGateway public immutable hubGateway;
+    /// @notice The fund's account in the clearinghouse, and its backstop's.
+    bytes32 public immutable account;
+    bytes32 public immutable backstopAccount;
+    /// @notice Endpoint id of the hub's chain.
+    uint32 public immutable eid;
+    /// @notice Seconds between a request and its exit, and for how long the exit then stays open.
+    uint32 public immutable coolDown;
+    uint32 public immutable exitWindow;
+    /// WAD per unit of the token.
+    uint256 private immutable _scale;
+
+    mapping(address owner => Exit) public exits;
+
+    /// @param token Settlement token on the hub's chain; must be deployed already (its decimals are read).
+    constructor(IERC20 token, Wiring memory wiring, uint32 eid_, uint32 coolDown_, uint32 exitWindow_)
+        ERC4626(token)
+        ERC20("Clearspan Insurance Fund", "csIF")
+    {
+        if (address(token).code.length == 0) revert NotAContract(address(token));
+        uint256 tokenDecimals = decimals() - DECIMALS_OFFSET;
+        if (tokenDecimals > 18 || exitWindow_ == 0) revert InvalidParameters();
+        _scale = 10 ** (18 - tokenDecimals);
+        clearinghouse = wiring.clearinghouse;
+        marginEngine = wiring.marginEngine;
+        riskConfig = wiring.riskConfig;
+        auction = wiring.auction;
+        vault = wiring.vault;
+        spokeGateway = wiring.spokeGateway;
+        hubGateway = wiring.hubGateway;
+        account = bytes32(bytes20(address(this)));
+        backstopAccount = bytes32(bytes20(wiring.backstop));
+        eid = eid_;
+        coolDown = coolDown_;
+        exitWindow = exitWindow_;
+    }
+
+    /* VALUE */
+
+    /// @inheritdoc ERC4626
+    /// @notice Token decimals, rounded down. The backstop's gains count only once they are swept in, its deficit at once.
+    function totalAssets() public view override returns (uint256) {
+        int256 deficit = FixedPointMathLib.min(marginEngine.accountHealth(backstopAccount).equity, int256(0));
+        int256 value = clearinghouse.cash(account) + deficit;
+        return value > 0 ? uint256(value) / _scale : 0;
+    }
+
+    /// @notice Asset id of the token in RiskConfig.
+    function assetId() public view returns (uint256) {
+        return riskConfig.assetIdOf(eid, asset());
+    }
+
+    function _decimalsOffset() internal pure override returns (uint8) {
+        return DECIMALS_OFFSET;
+    }
+
+    /// RAY of asset units per share unit, rounded down.
+    function _rate() private view returns (uint256) {
+        return (totalAssets() + 1).fullMulDiv(RAY, totalSupply() + 10 ** DECIMALS_OFFSET);
+    }
+
+    /// The backstop's book is valued at prices that may be relied on.
+    function _isValued() private view returns (bool) {
+        return marginEngine.accountHealth(backstopAccount).fresh;
+    }
+
+    /* DEPOSIT */
+
+    /// @inheritdoc ERC4626
+    function maxDeposit(address) public view override returns (uint256) {
+        return _isValued() ? type(uint256).max : 0;
+    }
+
+    /// @inheritdoc ERC4626
+    function maxMint(address) public view override returns (uint256) {
+        return _isValued() ? type(uint256).max : 0;
+    }
+
+    /// @inheritdoc ERC4626
+    function deposit(uint256 assets, address receiver) public override nonReentrant returns (uint256) {
+        _collect();
+        return super.deposit(assets, receiver);
+    }
+
+    /// @inheritdoc ERC4626
+    function mint(uint256 shares, address receiver) public override nonReentrant returns (uint256) {
+        _collect();
+        return super.mint(shares, receiver);
+    }
+
+    /// Books what others gave to the fund's account before the price of new shares is read.
+    function _collect() private {
+        uint256 id = assetId();
+        if (!clearinghouse.row(account, id).open) clearinghouse.openRow(account, id);
+        if (clearinghouse.row(account, id).immature != 0) clearinghouse.mature(account, id);
+    }
+
+    /// Into the vault and, on the same chain, at once into the ledger; all or nothing.
+    function _transferIn(address from, uint256 assets) internal override {
+        IERC20 token = IERC20(asset());
+        int256 before = clearinghouse.cash(account);
+        token.safeTransferFrom(from, address(this), assets);
+        token.forceApprove(address(vault), assets);
+        vault.deposit(account, address(token), assets);
+        ISpokeGateway.CounterKey[] memory keys = new ISpokeGateway.CounterKey[](1);
+        keys[0] = ISpokeGateway.CounterKey(account, address(token));
+        spokeGateway.sendCounters(keys);
+        _collect();
+        int256 credited = clearinghouse.cash(account) - before;
+        if (credited < int256(assets * _scale)) revert DepositNotMatured(assets * _scale, credited);
+    }
+
+    /* EXIT */
+
+    /// @notice Starts (or restarts) the cool-down of `shares` of the caller's; replaces an earlier request.
+    function requestRedeem(uint256 shares) external returns (uint64 ripeAt) {
+        if (shares == 0 || shares > balanceOf(msg.sender)) {
+            revert InvalidShares(shares, balanceOf(msg.sender));
+        }
+        ripeAt = uint64(block.timestamp) + coolDown;
+        uint256 rate = _rate();
+        exits[msg.sender] = Exit(shares.toUint128(), ripeAt, rate);
+        emit ExitRequested(msg.sender, shares, ripeAt, rate);
+    }
+
+    /// @notice Withdraws the caller's request.
+    function cancelRedeem() external {
+        delete exits[msg.sender];
+        emit ExitCancelled(msg.sender);
+    }
+
+    /// @notice Lowers the price of a waiting exit to the present one, if that is lower. Anyone.
+    function observe(address owner) external {
+        Exit storage exit_ = exits[owner];
+        uint256 rate = _rate();
+        if (exit_.shares == 0 || rate >= exit_.rate) return;
+        exit_.rate = rate;
+        emit ExitRateLowered(owner, rate);
+    }
+
+    /// @inheritdoc ERC4626
+    /// @notice What is ripe now: 0 while a loss is known and not yet charged, or while the backstop cannot be valued.
+    function maxRedeem(address owner) public view override returns (uint256 shares) {
+        Exit memory exit_ = exits[owner];
+        if (block.timestamp < exit_.ripeAt || block.timestamp > uint256(exit_.ripeAt) + exitWindow) return 0;
+        if (auction.insolventCount() != 0 || !_isValued()) return 0;
+        // What left the hub's chain by other depositors' withdrawals cannot be paid here.
+        uint256 payable_ = clearinghouse.backing(eid) / _scale;
+        uint256 rate = _exitRate(owner);
+        shares = exit_.shares;
+        if (rate != 0 && shares.fullMulDiv(rate, RAY) > payable_) shares = payable_.fullMulDiv(RAY, rate);
+    }
+
+    /// @inheritdoc ERC4626
+    function maxWithdraw(address owner) public view override returns (uint256) {
+        return maxRedeem(owner).fullMulDiv(_exitRate(owner), RAY);
+    }
+
+    /// @inheritdoc ERC4626
+    /// @notice At the price of the caller's own request, if there is one.
+    function previewRedeem(uint256 shares) public view override returns (uint256) {
+        return shares.fullMulDiv(_exitRate(msg.sender), RAY);
+    }
+
+    /// @inheritdoc ERC4626
+    /// @notice At the price of the caller's own request, if there is one.
+    function previewWithdraw(uint256 assets) public view override returns (uint256) {
+        return assets.fullMulDivUp(RAY, _exitRate(msg.sender));
+    }
+
+    /// @inheritdoc ERC4626
+    function redeem(uint256 shares, address receiver, address owner)
+        public
+        override
+        nonReentrant
+        returns (uint256 assets)
+    {
+        uint256 max = maxRedeem(owner);
+        if (shares > max) revert ERC4626ExceededMaxRedeem(owner, shares, max);
+        assets = shares.fullMulDiv(_exitRate(owner), RAY);
+        _leave(receiver, owner, assets, shares);
+    }
+
+    /// @inheritdoc ERC4626
+    function withdraw(uint256 assets, address receiver, address owner)
+        public
+        override
+        nonReentrant
+        returns (uint256 shares)
+    {
+        uint256 max = maxWithdraw(owner);
+        if (assets > max) revert ERC4626ExceededMaxWithdraw(owner, assets, max);
+        shares = assets.fullMulDivUp(RAY, _exitRate(owner));
+        _leave(receiver, owner, assets, shares);
+    }
+
+    function _leave(address receiver, address owner, uint256 assets, uint256 shares) private {
+        exits[owner].shares -= shares.toUint128();
+        _withdraw(msg.sender, receiver, owner, assets, shares);
+    }
+
+    /// The lower of the price now and the lowest since the owner's request, RAY, rounded down.
+    function _exitRate(address owner) private view returns (uint256) {
+        Exit memory exit_ = exits[owner];
+        uint256 rate = _rate();
+        return exit_.shares == 0 ? rate : rate.min(exit_.rate);
+    }
+
+    /// An ordinary withdrawal from the fund's account, carried to the vault of the same chain in the same transaction.
+    function _transferOut(address to, uint256 assets) internal override {
+        if (assets == 0) return;
+        uint256 id = assetId();
+        clearinghouse.withdraw(account, id, to, assets.toUint128());
+        IHubGateway.ReleaseKey[] memory keys = new IHubGateway.ReleaseKey[](1);
+        keys[0] = IHubGateway.ReleaseKey(account, to, id);
+        hubGateway.sendReleases(eid, keys);
+        uint128 released = clearinghouse.released(account, to, id);
+        uint128 paid = vault.paidOut(account, asset(), to);
+        if (paid < released) revert PayoutIncomplete(released, paid);
+    }
+
+    /// Shares in cool-down stay where they are: one ripe request doesn't serve a chain of holders.
+    function _update(address from, address to, uint256 value) internal override {
+        if (from != address(0) && to != address(0)) {
+            uint256 locked = exits[from].shares;
+            if (value + locked > balanceOf(from)) revert SharesInCoolDown(from, locked);
+        }
+        super._update(from, to, value);
+    }
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {FixedPointMathLib} from "solady/src/utils/FixedPointMathLib.sol";
+import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
+import {ILiquidationAuction} from "../interfaces/ILiquidation.sol";
+import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
+import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
+import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
+import {AuctionMath} from "./AuctionMath.sol";
+
+/// @notice Share auction of accounts whose maintenance margin is broken (DESIGN §4): bidders take a fraction of every claim,
+/// position and of the cash at a falling share of equity, never past the buffer. An insolvent account comes with a payment
+/// from the fund that rises from the deficit. Nothing here waits for a message.
+contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
+    using FixedPointMathLib for uint256;
+
+    struct Parameters {
+        AuctionMath.Curve curve;
+        /// What the fund adds to the deficit at most, WAD share of notional.
+        uint64 bonusShare;
+        /// Seconds over which the fund's payment rises to the deficit plus the bonus, > 0.
+        uint32 riseSeconds;
+        /// Seconds after its end within which an auction resumes its price when it opens again.
+        uint32 reopenSeconds;
+        /// WAD settlement units: no bid is smaller and no remainder either; a smaller remainder goes with the bid.
+        uint128 dust;
+    }
+
+    /// One slot. An auction is open while startedAt > 0; it is marked insolvent while insolventAt > 0.
+    struct State {
+        uint64 startedAt;
+        uint64 endedAt;
+        uint64 insolventAt;
+        /// Seconds on the price curve at the last end.
+        uint64 elapsed;
+    }
+
+    /// What the account is offered for at this moment.
+    struct Offer {
+        /// Share of equity, WAD. 0 when insolvent.
+        uint256 share;
+        /// WAD cash that a bidder pays for the whole (solvent).
+        uint256 fullPrice;
+        /// WAD cash that the fund pays for the whole (insolvent).
+        uint256 fromFund;
+        /// Most that may be taken now, WAD.
+        uint256 maxFraction;
+        /// WAD settlement units.
+        uint256 size;
+    }
+
+    /// @notice An open auction became insolvent, or stopped being so, with the price.
+    event AuctionSolvencyChanged(bytes32 indexed account, bool insolvent);
+
+    error InvalidParameters();
+    error NoAuction(bytes32 account);
+    error NotLiquidatable(bytes32 account);
+    error NotCured(bytes32 account);
+    error PricesNotFresh(bytes32 account);
+    error InvalidBidder(bytes32 bidder);
+    error NotController(bytes32 bidder, address caller);
+    /// The fund has nothing left to pay with (insolvent), or less is missing than the smallest fraction (solvent).
+    error NothingToTake(bytes32 account);
+    error BidTooSmall(uint256 taken, uint256 maxFraction);
+    error PaymentTooHigh(uint256 payment, uint256 maxPayment);
+    error BidderUnsafe(bytes32 bidder, int256 im);
+
+    IClearinghouse public immutable clearinghouse;
+    IMarginEngine public immutable marginEngine;
+    IPriceOracle public immutable oracle;
+    IRiskConfig public immutable riskConfig;
+    bytes32 public immutable fundAccount;
+    bytes32 public immutable backstopAccount;
+
+    uint256 public immutable bonusShare;
+    uint256 public immutable riseSeconds;
+    uint256 public immutable reopenSeconds;
+    uint256 public immutable dust;
+    uint64 private immutable _startShare;
+    uint64 private immutable _fastFloor;
+    uint64 private immutable _slowFloor;
+    uint32 private immutable _fastSeconds;
+    uint32 private immutable _slowSeconds;
+
+    /// @inheritdoc ILiquidationAuction
+    uint256 public insolventCount;
+    mapping(bytes32 account => State) private _states;
+
+    constructor(
+        IClearinghouse clearinghouse_,
+        IMarginEngine marginEngine_,
+        IPriceOracle oracle_,
+        IRiskConfig riskConfig_,
+        address fund,
+        address backstop,
+        Parameters memory parameters
+    ) {
+        if (!AuctionMath.isValid(parameters.curve) || parameters.riseSeconds == 0) {
+            revert InvalidParameters();
+        }
+        if (parameters.bonusShare > AuctionMath.WAD) revert InvalidParameters();
+        clearinghouse = clearinghouse_;
+        marginEngine = marginEngine_;
+        oracle = oracle_;
+        riskConfig = riskConfig_;
+        fundAccount = bytes32(bytes20(fund));
+        backstopAccount = bytes32(bytes20(backstop));
+        bonusShare = parameters.bonusShare;
+        riseSeconds = parameters.riseSeconds;
+        reopenSeconds = parameters.reopenSeconds;
+        dust = parameters.dust;
+        _startShare = parameters.curve.startShare;
+        _fastFloor = parameters.curve.fastFloor;
+        _slowFloor = parameters.curve.slowFloor;
+        _fastSeconds = parameters.curve.fastSeconds;
+        _slowSeconds = parameters.curve.slowSeconds;
+    }
+
+    /* OPEN AND END */
+
+    /// @inheritdoc ILiquidationAuction
+    /// @dev Accounts that are healthy, exempt or stale are skipped: a bundle never reverts because another landed first.
+    /// Open auctions are brought to their account's present state instead.
+    function updateAndStart(bytes calldata report, bytes32[] calldata accounts)
+        external
+        nonReentrant
+        returns (uint256 started)
+    {
+        if (report.length != 0) oracle.update(report);
+        for (uint256 i; i < accounts.length; ++i) {
+            bytes32 account = accounts[i];
+            if (_isExempt(account)) continue;
+            IMarginEngine.Health memory health = marginEngine.accountHealth(account);
+            if (!health.fresh) continue;
+            if (_states[account].startedAt != 0) {
+                _sync(account, health);
+            } else if (health.mm < 0) {
+                _open(account, health);
+                ++started;
+            }
+        }
+    }
+
+    /// @inheritdoc ILiquidationAuction
+    function end(bytes32 account) external nonReentrant {
+        IMarginEngine.Health memory health = _openHealth(account);
+        if (health.mm < 0) revert NotCured(account);
+        _sync(account, health);
+    }
+
+    /// @inheritdoc ILiquidationAuction
+    function sync(bytes32 account) external nonReentrant {
+        _sync(account, _openHealth(account));
+    }
+
+    /* BID */
+
+    /// @inheritdoc ILiquidationAuction
+    /// @dev The bid may come with a report: send `oracle.update` first in the same transaction (multicall) or `updateAndStart`.
+    function bid(bytes32 account, bytes32 bidder, uint256 fraction, uint256 maxPayment)
+        external
+        nonReentrant
+        returns (uint256 taken, uint256 payment, uint256 fromFund)
+    {
+        if (bidder == account || _isExempt(bidder)) revert InvalidBidder(bidder);
+        if (!clearinghouse.isController(bidder, msg.sender)) revert NotController(bidder, msg.sender);
+        {
+            IMarginEngine.Health memory health = _openHealth(account);
+            if (health.mm >= 0) revert NotLiquidatable(account);
+            Offer memory offer = _offer(account, health);
+            taken = _fractionTaken(account, offer, fraction);
+            payment = AuctionMath.payment(offer.fullPrice, taken);
+            fromFund = offer.fromFund.fullMulDiv(taken, AuctionMath.WAD);
+        }
+        if (payment > maxPayment) revert PaymentTooHigh(payment, maxPayment);
+
+        // The fund pays first, so that the bidder's margin is judged with what it was paid.
+        if (fromFund != 0) clearinghouse.moveCash(fundAccount, bidder, fromFund);
+        clearinghouse.transferFraction(account, bidder, taken, payment);
+
+        IMarginEngine.Health memory after_ = marginEngine.accountHealth(bidder);
+        if (!after_.fresh) revert PricesNotFresh(bidder);
+        if (after_.im < 0) revert BidderUnsafe(bidder, after_.im);
+        emit Bid(account, bidder, taken, payment, fromFund);
+        _sync(account, marginEngine.accountHealth(account));
+    }
+
+    /* VIEWS */
+
+    /// @inheritdoc ILiquidationAuction
+    function quote(bytes32 account)
+        external
+        view
+        returns (uint256 share, uint256 fromFund, uint256 maxFraction)
+    {
+        IMarginEngine.Health memory health = marginEngine.accountHealth(account);
+        if (_states[account].startedAt == 0 || health.mm >= 0) return (0, 0, 0);
+        Offer memory offer = _offer(account, health);
+        return (offer.share, offer.fromFund, offer.maxFraction);
+    }
+
+    /// @inheritdoc ILiquidationAuction
+    function auction(bytes32 account) external view returns (Auction memory) {
+        State memory state = _states[account];
+        return
+            Auction({startedAt: state.startedAt, curedAt: state.endedAt, insolvent: state.insolventAt != 0});
+    }
+
+    /// @notice Price curve as a share of equity (WAD), `elapsed` seconds after opening.
+    function shareAt(uint256 elapsed) public view returns (uint256) {
+        return AuctionMath.shareAt(
+            AuctionMath.Curve(_startShare, _fastFloor, _slowFloor, _fastSeconds, _slowSeconds), elapsed
+        );
+    }
+
+    /* INTERNAL */
+
+    /// Neither the fund nor its own book is liquidated, and neither bids.
+    function _isExempt(bytes32 account) private view returns (bool) {
+        return account == fundAccount || account == backstopAccount;
+    }
+
+    function _openHealth(bytes32 account) private view returns (IMarginEngine.Health memory health) {
+        if (_states[account].startedAt == 0) revert NoAuction(account);
+        health = marginEngine.accountHealth(account);
+        if (!health.fresh) revert PricesNotFresh(account);
+    }
+
+    /// Within `reopenSeconds` of its end an auction goes on where it stopped: nobody lifts the price by curing for a moment.
+    function _open(bytes32 account, IMarginEngine.Health memory health) private {
+        State storage state = _states[account];
+        bool resumes = state.endedAt != 0 && block.timestamp - state.endedAt <= reopenSeconds;
+        uint64 startedAt = uint64(block.timestamp) - (resumes ? state.elapsed : 0);
+        bool insolvent = health.equity <= 0;
+        state.startedAt = startedAt;
+        if (insolvent) _setInsolvent(state, true);
+        emit AuctionStarted(account, startedAt, health.equity, health.mm, insolvent);
+    }
+
+    /// Ends the auction of a healthy or empty account (both have mm >= 0), else keeps its mark of insolvency true.
+    function _sync(bytes32 account, IMarginEngine.Health memory health) private {
+        State storage state = _states[account];
+        bool insolvent = health.mm < 0 && health.equity <= 0;
+        bool changed = insolvent != (state.insolventAt != 0);
+        if (changed) _setInsolvent(state, insolvent);
+        if (health.mm >= 0) {
+            state.endedAt = uint64(block.timestamp);
+            state.elapsed = uint64(block.timestamp) - state.startedAt;
+            state.startedAt = 0;
+            emit AuctionEnded(account, health.equity > 0);
+        } else if (changed) {
+            emit AuctionSolvencyChanged(account, insolvent);
+        }
+    }
+
+    function _setInsolvent(State storage state, bool insolvent) private {
+        state.insolventAt = insolvent ? uint64(block.timestamp) : 0;
+        insolventCount = insolvent ? insolventCount + 1 : insolventCount - 1;
+    }
+
+    function _offer(bytes32 account, IMarginEngine.Health memory health)
+        private
+        view
+        returns (Offer memory offer)
+    {
+        State memory state = _states[account];
+        offer.size = AuctionMath.size(health.notional, health.equity, clearinghouse.cash(account));
+        if (health.equity > 0) {
+            uint256 equity = uint256(health.equity);
+            offer.share = shareAt(block.timestamp - state.startedAt);
+            offer.fullPrice = AuctionMath.fullPrice(equity, offer.share);
+            offer.maxFraction = AuctionMath.maxFraction(
+                AuctionMath.bufferMargin(health.equity, health.mm, riskConfig.global().bufferBps),
+                offer.fullPrice
+            );
+            if (_isDust(AuctionMath.WAD - offer.maxFraction, offer.size)) {
+                offer.maxFraction = AuctionMath.WAD;
+            }
+        } else {
+            offer.fromFund = AuctionMath.insolventPrice(
+                uint256(-health.equity),
+                health.notional,
+                bonusShare,
+                state.insolventAt == 0 ? 0 : block.timestamp - state.insolventAt,
+                riseSeconds
+            );
+            int256 available = clearinghouse.cash(fundAccount);
+            offer.maxFraction =
+                AuctionMath.fundedFraction(offer.fromFund, available > 0 ? uint256(available) : 0);
+        }
+    }
+
+    /// The bidder's fraction within the offer. Neither a bid nor what it leaves is smaller than dust, except that the whole
+    /// offer may always be taken.
+    function _fractionTaken(bytes32 account, Offer memory offer, uint256 fraction)
+        private
+        view
+        returns (uint256 taken)
+    {
+        if (offer.maxFraction == 0) revert NothingToTake(account);
+        taken = fraction.min(offer.maxFraction);
+        if (taken == offer.maxFraction) return taken;
+        if (_isDust(taken, offer.size) || _isDust(AuctionMath.WAD - taken, offer.size)) {
+            revert BidTooSmall(taken, offer.maxFraction);
+        }
+    }
+
+    function _isDust(uint256 fraction, uint256 size) private view returns (bool) {
+        return size.fullMulDiv(fraction, AuctionMath.WAD) < dust;
+    }
+}
