@@ -15,11 +15,12 @@ import {
 } from '@clearspan/shared'
 import { type Hex, keccak256, toHex } from 'viem'
 import { privateKeyToAddress } from 'viem/accounts'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { WebSocketServer } from 'ws'
 import type { OracleNodeConfigInput } from './config.js'
 import { createOracleNode, type OracleNode } from './node.js'
-import { recoverNode } from './observation/message.js'
+import { createSigner, recoverNode } from './observation/message.js'
+import { toWire } from './observation/wire.js'
 import type { FinishedReport } from './report/board.js'
 
 const ETH_ID = 'ff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace'
@@ -292,6 +293,12 @@ describe('a network of four oracle nodes over loopback', () => {
       if (config) expect(await verify(report, config)).toEqual([0, 1, 2])
       expect(Number(report.seq) % 4).not.toBe(3)
     }
+    // Back from the dead it takes part again, and leads its slots.
+    const [, , , last] = configs
+    if (last) await makeNode(last, clock).start()
+    const back = await collect(second, (all) => all.some(({ seq }) => Number(seq) % 4 === 3))
+    expect(back.length).toBeGreaterThan(0)
+
     const journal = await readFile(join(configs[0]?.dataDir ?? '', 'signed.jsonl'), 'utf8')
     const entries = journal
       .trim()
@@ -330,6 +337,34 @@ describe('a network of four oracle nodes over loopback', () => {
     const metrics = await (await fetch(`${url}/metrics`)).text()
     expect(metrics).toContain('oracle_messages_total{kind="signature",outcome="unknown_signer"} 1')
     expect(metrics).toContain('oracle_messages_total{kind="signature",outcome="invalid_body"} 2')
+  })
+
+  it('keeps the proof when a node signs two reports for a slot', async () => {
+    const { clock, configs } = await setUp()
+    const [config] = configs
+    if (!config) throw new Error('no configuration')
+    const { url } = await makeNode(config, clock).start()
+    const seq = BigInt(Math.floor(clock.now() / SLOT_MS))
+    const signer = createSigner(keys[1] ?? '0x')
+    const send = async (price: bigint) => {
+      const prices = [price, 100_000_000n].map((value) => ({ price: value, confidence: 5 }))
+      const report = { epoch: 1, seq, prices }
+      const digest = reportDigest(report, config.oracle.feeds, networkId)
+      const response = await fetch(`${url}/signatures`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(toWire({ ...report, signature: await signer.sign(digest) })),
+      })
+      return response.json()
+    }
+    expect(await send(20_000_000_000n)).toEqual({ status: 'accepted' })
+    expect(await send(20_000_000_000n)).toEqual({ status: 'ignored', reason: 'duplicate' })
+    for (const price of [1n, 2n])
+      expect(await send(price)).toEqual({ status: 'ignored', reason: 'equivocation' })
+    const path = join(config.dataDir, 'equivocations.jsonl')
+    const lines = await vi.waitFor(async () => (await readFile(path, 'utf8')).trim().split('\n'))
+    expect(lines).toHaveLength(1)
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ from: 1, kind: 'signature', messages: [{}, {}] })
   })
 
   it('names the field of a bad configuration, a foreign key and an occupied port', async () => {

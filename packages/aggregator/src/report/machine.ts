@@ -22,7 +22,7 @@ export type Effect =
 type SlotMessage = Observation | Proposal | SignedReport
 
 /** Why a message changed nothing. */
-export type Ignored =
+type Ignored =
   | 'wrong_epoch'
   | 'not_leader'
   | 'too_early'

@@ -11,9 +11,8 @@ import type { Market, Quote } from './types.js'
 import { runWebSocket } from './websocket.js'
 
 export type { SourceStatus } from './book.js'
-export { type ConnectionTimings, defaultTimings } from './connection.js'
+export { defaultTimings } from './connection.js'
 export { normalizePythId } from './pyth.js'
-export type { Market, Quote, RejectReason } from './types.js'
 
 type Run = (parameters: ConnectionParameters, signal: AbortSignal) => Promise<void>
 
