@@ -1,4 +1,4 @@
-export { LOCAL_MNEMONIC, localAccounts } from './accounts.js'
+export { LOCAL_MNEMONIC, localAccounts, localKeys } from './accounts.js'
 export { type Batch, type BatchResult, createBatch } from './batch.js'
 export { type BlockProducer, startBlockProducer } from './blockProducer.js'
 export { type LocalChain, type LocalClient, type MinedBlock, OPERATION_GAS_LIMIT } from './localChain.js'

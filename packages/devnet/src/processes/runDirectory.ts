@@ -116,7 +116,7 @@ export async function openRunDirectory(options: {
         (child) => {
           children.push(child)
           void child.exited.then((exit) =>
-            logger.debug({ name: child.name, pid: child.pid, ...exit }, 'process ended'),
+            logger.debug({ child: child.name, childPid: child.pid, ...exit }, 'process ended'),
           )
           return child
         },
@@ -199,7 +199,10 @@ async function cleanUp(path: string, aside: string, logger: Logger): Promise<voi
     const ended = []
     for (const child of left.children) if (await endProcess(child)) ended.push(child)
     removeDataDirectories(path, left)
-    logger.info({ owner: left.owner.pid, ended }, 'cleaned up after a run that was killed')
+    logger[ended.length > 0 ? 'info' : 'debug'](
+      { owner: left.owner.pid, ended },
+      'cleaned up after a run that did not close',
+    )
   } else {
     logger.warn(
       { file: aside },
