@@ -26,8 +26,11 @@ export async function startRedis(): Promise<TestRedis | undefined> {
   const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', ''], {
     stdio: 'ignore',
   })
-  const started = await Promise.race([once(child, 'spawn'), once(child, 'error').then(() => undefined)])
-  if (started === undefined) return undefined
+  const started = await new Promise<boolean>((resolve) => {
+    child.once('spawn', () => resolve(true))
+    child.once('error', () => resolve(false))
+  })
+  if (!started) return undefined
   const probe = new Redis({ port, maxRetriesPerRequest: null, retryStrategy: () => 50 })
   probe.on('error', () => {})
   await Promise.race([
