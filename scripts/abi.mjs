@@ -17,13 +17,13 @@ export function writeAbis() {
   for (const file of sources(join(contracts, 'src')).sort()) {
     const folder = join(contracts, 'out', file)
     if (!existsSync(folder)) continue
-    const name = file.slice(0, -4)
-    const path = join(folder, `${name}.json`)
-    if (!existsSync(path)) continue
-    const { abi, bytecode } = JSON.parse(readFileSync(path, 'utf8'))
-    const id = name[0].toLowerCase() + name.slice(1)
-    lines.push(`export const ${id}Abi = ${JSON.stringify(abi)} as const`)
-    if (bytecode.object !== '0x') lines.push(`export const ${id}Bytecode = '${bytecode.object}' as const`)
+    for (const artifact of readdirSync(folder).sort()) {
+      const name = artifact.slice(0, -5)
+      const { abi, bytecode } = JSON.parse(readFileSync(join(folder, artifact), 'utf8'))
+      const id = name[0].toLowerCase() + name.slice(1)
+      lines.push(`export const ${id}Abi = ${JSON.stringify(abi)} as const`)
+      if (bytecode.object !== '0x') lines.push(`export const ${id}Bytecode = '${bytecode.object}' as const`)
+    }
   }
   const target = join(contracts, 'ts/abi.generated.ts')
   const text = `${lines.join('\n')}\n`
