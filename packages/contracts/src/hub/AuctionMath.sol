@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {FixedPointMathLib} from "solady/src/utils/FixedPointMathLib.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 
 /// @notice Prices and fractions of the liquidation auction (DESIGN §4, invariants §6.7 and §6.8). Pure; WAD unless stated.
 /// E is equity at mid prices, MM the margin excess at the favourable end of prices, d the price as a share of equity.
@@ -94,7 +94,7 @@ library AuctionMath {
     }
 
     /// @notice What an account is worth attention for: the notional of its positions, or what it holds beside cash.
-    function size(uint256 notional, int256 equity, int256 cash) internal pure returns (uint256) {
+    function accountSize(uint256 notional, int256 equity, int256 cash) internal pure returns (uint256) {
         return equity > cash ? FixedPointMathLib.max(notional, uint256(equity - cash)) : notional;
     }
 

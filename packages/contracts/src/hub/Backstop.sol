@@ -3,11 +3,12 @@ pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {FixedPointMathLib} from "solady/src/utils/FixedPointMathLib.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
 import {IBackstop, ILiquidationAuction} from "../interfaces/ILiquidation.sol";
 import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
+import {Accounts} from "../libraries/Accounts.sol";
 import {AuctionMath} from "./AuctionMath.sol";
 
 /// @notice The fund's own book (DESIGN §4): it takes what nobody bid for once an auction's window has passed, within a cap per
@@ -54,8 +55,8 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         marginEngine = marginEngine_;
         riskConfig = riskConfig_;
         auction = auction_;
-        fundAccount = bytes32(bytes20(fund));
-        account = bytes32(bytes20(address(this)));
+        fundAccount = Accounts.main(fund);
+        account = Accounts.main(address(this));
         window = window_;
     }
 

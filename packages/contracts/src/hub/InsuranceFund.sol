@@ -5,14 +5,15 @@ import {ERC20, IERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ERC4626, IERC4626} from "@openzeppelin/contracts/token/ERC20/extensions/ERC4626.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {FixedPointMathLib} from "solady/src/utils/FixedPointMathLib.sol";
-import {SafeCastLib} from "solady/src/utils/SafeCastLib.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
 import {ICollateralVault} from "../interfaces/ICollateralVault.sol";
 import {IHubGateway, ISpokeGateway} from "../interfaces/IGateways.sol";
 import {ILiquidationAuction} from "../interfaces/ILiquidation.sol";
 import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
+import {Accounts} from "../libraries/Accounts.sol";
 
 /// @notice First to bear a loss that an account cannot (DESIGN §4, Loss order). Its assets are the cash of its own account in the
 /// clearinghouse, less the backstop's deficit; it deposits and withdraws as any depositor does, through the hub chain's vault.
@@ -97,8 +98,8 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
         vault = wiring.vault;
         spokeGateway = wiring.spokeGateway;
         hubGateway = wiring.hubGateway;
-        account = bytes32(bytes20(address(this)));
-        backstopAccount = bytes32(bytes20(wiring.backstop));
+        account = Accounts.main(address(this));
+        backstopAccount = Accounts.main(wiring.backstop);
         eid = eid_;
         coolDown = coolDown_;
         exitWindow = exitWindow_;

@@ -2,12 +2,13 @@
 pragma solidity ^0.8.28;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {FixedPointMathLib} from "solady/src/utils/FixedPointMathLib.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
 import {ILiquidationAuction} from "../interfaces/ILiquidation.sol";
 import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
+import {Accounts} from "../libraries/Accounts.sol";
 import {AuctionMath} from "./AuctionMath.sol";
 
 /// @notice Share auction of accounts whose maintenance margin is broken (DESIGN §4): bidders take a fraction of every claim,
@@ -105,8 +106,8 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         marginEngine = marginEngine_;
         oracle = oracle_;
         riskConfig = riskConfig_;
-        fundAccount = bytes32(bytes20(fund));
-        backstopAccount = bytes32(bytes20(backstop));
+        fundAccount = Accounts.main(fund);
+        backstopAccount = Accounts.main(backstop);
         bonusShare = parameters.bonusShare;
         riseSeconds = parameters.riseSeconds;
         reopenSeconds = parameters.reopenSeconds;
@@ -266,7 +267,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         returns (Offer memory offer)
     {
         State memory state = _states[account];
-        offer.size = AuctionMath.size(health.notional, health.equity, clearinghouse.cash(account));
+        offer.size = AuctionMath.accountSize(health.notional, health.equity, clearinghouse.cash(account));
         if (health.equity > 0) {
             uint256 equity = uint256(health.equity);
             offer.share = shareAt(block.timestamp - state.startedAt);
