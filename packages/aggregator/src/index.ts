@@ -1,5 +1,11 @@
 export type { HoldReason } from './aggregation/aggregate.js'
-export type { FeedListing } from './aggregation/plan.js'
+export {
+  type FeedListing,
+  type Plan,
+  type PlanParameters,
+  type PlanSource,
+  planFeeds,
+} from './aggregation/plan.js'
 export {
   type OracleNodeConfig,
   type OracleNodeConfigInput,
@@ -10,3 +16,4 @@ export {
 } from './config.js'
 export { createOracleNode, type OracleNode, type OracleNodeParameters } from './node.js'
 export type { FinishedReport } from './report/board.js'
+export { createSource, type Source, type SourceParameters, type SourceStatus } from './sources/index.js'

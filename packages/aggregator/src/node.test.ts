@@ -36,17 +36,25 @@ afterEach(async () => {
   for (let end = cleanups.pop(); end; end = cleanups.pop()) await end()
 })
 
-async function listen(server: Server): Promise<number> {
-  server.listen(0, '127.0.0.1')
+async function listen(server: Server, port = 0): Promise<number> {
+  server.listen(port, '127.0.0.1')
   await once(server, 'listening')
   return (server.address() as AddressInfo).port
 }
 
-/** Ports that were free a moment ago, all different. */
+/** Below the ephemeral range, so that no outgoing connection takes one between this check and its use. */
+let nextPort = 12_000 + ((process.pid * 16) % 16_000)
+
+/** Ports that are free, all different. */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer())
-  const ports = await Promise.all(servers.map(listen))
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))))
+  const ports: number[] = []
+  while (ports.length < count) {
+    const server = createServer()
+    const free = await listen(server, nextPort).catch(() => null)
+    await new Promise((done) => server.close(done))
+    if (free !== null) ports.push(free)
+    nextPort += 1
+  }
   return ports
 }
 

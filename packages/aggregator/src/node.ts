@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import {
   type Clock,
   createMetrics,
+  createShutdown,
   type Logger,
   type Metrics,
   type Report,
@@ -63,7 +64,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   const counters = createNodeMetrics(metrics)
   const board = createReportBoard(config, parameters.networkClock)
   const abort = new AbortController()
-  const shutdown: (() => Promise<unknown>)[] = []
+  const shutdown = createShutdown({ logger })
 
   function observe(seq: bigint) {
     const observed = observer.observe(Number(seq) * oracle.slotMs)
@@ -166,13 +167,14 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     const { peers, runner, server } = createParts(journal)
     let running: Promise<void> | undefined
     // Ended from the last to the first: nothing comes in or goes out, then the steps under way end, then their file closes.
-    shutdown.push(
-      journal.close,
-      observer.stop,
-      async () => running,
-      async () => server.close(),
-      async () => peers.stop(),
-    )
+    shutdown.add('journal', journal.close)
+    shutdown.add('sources', observer.stop)
+    shutdown.add('protocol', () => {
+      abort.abort()
+      return running
+    })
+    shutdown.add('server', () => server.close())
+    shutdown.add('peers', peers.stop)
     const { host, port } = config.listen
     const url = await server.listen({ host, port }).catch((error: unknown) => {
       if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
@@ -180,6 +182,8 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
       }
       throw error
     })
+    // Stopped while it started: the sources stay unopened.
+    abort.signal.throwIfAborted()
     observer.start()
     running = runner.run(abort.signal)
     for (const { feed, groups, toleratedFaults, capped } of observer.listings) {
@@ -191,7 +195,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
 
   async function stop() {
     abort.abort()
-    for (let end = shutdown.pop(); end; end = shutdown.pop()) await end()
+    await shutdown.run()
   }
 
   return {
