@@ -13,6 +13,7 @@ export interface NodeMetrics {
   lastSeq: Gauge
   latency: Histogram
   held: Counter
+  outliers: Counter
   equivocations: Counter
   errors: Counter
   setSource(status: SourceStatus): void
@@ -40,6 +41,10 @@ export function createNodeMetrics(metrics: Metrics): NodeMetrics {
       'Slot start to finished report, network seconds',
     ),
     held: metrics.counter('oracle_held_total', 'Feeds held in own observations', ['feed', 'reason']),
+    outliers: metrics.counter('oracle_outliers_total', 'Rounds in which a source was far off', [
+      'feed',
+      'source',
+    ]),
     equivocations: metrics.counter('oracle_equivocations_total', 'Proofs of a faulty node', ['node', 'kind']),
     errors: metrics.counter('oracle_errors_total', 'Steps of the protocol that failed', ['step']),
     setSource({ id, ...status }: SourceStatus) {

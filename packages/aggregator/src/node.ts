@@ -73,7 +73,9 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
       observed.map((value) => ('hold' in value ? value.hold : null)),
     )
     for (const [at, value] of observed.entries()) {
-      if ('hold' in value) counters.held.inc({ feed: oracle.feeds[at]?.name ?? '', reason: value.hold })
+      const feed = oracle.feeds[at]?.name ?? ''
+      if ('hold' in value) counters.held.inc({ feed, reason: value.hold })
+      else for (const source of value.outliers) counters.outliers.inc({ feed, source })
     }
     return observed.map(toReportPrice)
   }

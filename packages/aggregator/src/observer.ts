@@ -68,5 +68,6 @@ function toSource({ id, adapter, url, tags, markets }: OracleNodeConfig['sources
 
 /** An observed price as reports carry it. */
 export function toReportPrice(observed: ObservedPrice) {
-  return 'hold' in observed ? { price: 0n, confidence: UNUSABLE_CONFIDENCE } : observed
+  if ('hold' in observed) return { price: 0n, confidence: UNUSABLE_CONFIDENCE }
+  return { price: observed.price, confidence: observed.confidence }
 }

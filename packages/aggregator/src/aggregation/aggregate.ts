@@ -17,7 +17,14 @@ export type HoldReason =
   | 'confidence'
 
 /** A price with the relative half width of its interval, both WAD; or the reason to hold. */
-export type Aggregate = { price: bigint; relativeConfidence: bigint } | { hold: HoldReason }
+export type Aggregate =
+  | {
+      price: bigint
+      relativeConfidence: bigint
+      /** Sources whose own price is further from the result than groups may deviate: worth a look, and without effect on it. */
+      outliers: string[]
+    }
+  | { hold: HoldReason }
 
 export interface AggregationParameters {
   /** A quote whose event time is older than this is stale, ms of network time. */
@@ -84,12 +91,16 @@ function aggregatePair(
 ): Aggregate {
   let legHeld = false
   const groups: Vote[] = []
+  const bySource: [string, Vote][] = []
   for (const members of plan.groups) {
     const votes: Vote[] = []
     for (const member of members) {
       const vote = convert(member, live, legs)
       if (vote === 'leg_held') legHeld = true
-      else if (vote) votes.push(vote)
+      else if (vote) {
+        votes.push(vote)
+        bySource.push([member.source, vote])
+      }
     }
     if (votes.length > 0) {
       groups.push({
@@ -102,7 +113,12 @@ function aggregatePair(
     if (legHeld) return { hold: 'leg_held' }
     return { hold: groups.length === 0 ? 'no_quotes' : 'too_few_groups' }
   }
-  return combineGroups(groups, parameters)
+  const combined = combineGroups(groups, parameters)
+  if ('hold' in combined) return combined
+  const { price } = combined
+  const limit = (price * BigInt(parameters.maxDispersionBps)) / 10_000n
+  const outliers = bySource.filter(([, vote]) => vote.price > price + limit || vote.price < price - limit)
+  return { ...combined, outliers: outliers.map(([source]) => source) }
 }
 
 function convert(
@@ -120,7 +136,10 @@ function convert(
   return { price, confidence: sqrtUp(vote.confidence ** 2n + rate.relativeConfidence ** 2n) }
 }
 
-function combineGroups(groups: readonly Vote[], parameters: AggregationParameters): Aggregate {
+function combineGroups(
+  groups: readonly Vote[],
+  parameters: AggregationParameters,
+): { price: bigint; relativeConfidence: bigint } | { hold: HoldReason } {
   const prices = groups.map(({ price }) => price)
   const price = median(prices)
   const dispersion = divideUp(medianDeviation(prices, price) * WAD, price)
@@ -137,7 +156,9 @@ function combineGroups(groups: readonly Vote[], parameters: AggregationParameter
 const MAX_PRICE = 2n ** 63n - 1n
 
 /** What a node observed of one feed. */
-export type ObservedPrice = { price: bigint; confidence: number } | { hold: HoldReason | 'out_of_range' }
+export type ObservedPrice =
+  | { price: bigint; confidence: number; outliers: string[] }
+  | { hold: HoldReason | 'out_of_range' }
 
 /**
  * An aggregate in the feed's own unit, 10^exponent of the quote, rounded to nearest, with confidence in basis points, rounded up and
@@ -150,5 +171,7 @@ export function toObserved(aggregate: Aggregate, exponent: number): ObservedPric
   if (price <= 0n || price > MAX_PRICE) return { hold: 'out_of_range' }
   const rounding = unit > 1n ? WAD / (2n * price) : 0n
   const confidence = divideUp(aggregate.relativeConfidence + rounding, BPS)
-  return confidence > 10_000n ? { hold: 'out_of_range' } : { price, confidence: Number(confidence) }
+  return confidence > 10_000n
+    ? { hold: 'out_of_range' }
+    : { price, confidence: Number(confidence), outliers: aggregate.outliers }
 }

@@ -29,11 +29,11 @@ export interface FinishedReport {
 /** Finished reports: the newest, and who waits for the next. */
 export function createReportBoard({ oracle }: OracleNodeConfig, networkClock: Clock) {
   const listeners = new Set<(report: FinishedJson) => void>()
-  let own: { seq: bigint; reasons: (HeldReason | null)[] } | null = null
+  const own = new Map<bigint, (HeldReason | null)[]>()
   let newest: { finished: FinishedReport; json: FinishedJson } | null = null
 
   function describe(report: Report, signatures: ReportSignature[]): FinishedReport {
-    const ownReasons = own?.seq === report.seq ? own.reasons : []
+    const ownReasons = own.get(report.seq) ?? []
     const reasons: Record<string, HeldReason> = {}
     const prices = oracle.feeds.map(({ name, exponent }, at) => {
       const value = report.prices[at]
@@ -49,7 +49,9 @@ export function createReportBoard({ oracle }: OracleNodeConfig, networkClock: Cl
 
   return {
     setOwnReasons(seq: bigint, reasons: (HeldReason | null)[]) {
-      own = { seq, reasons }
+      own.set(seq, reasons)
+      // A report may finish a few slots after its observation, no later.
+      for (const old of own.keys()) if (old < seq - 8n) own.delete(old)
     },
     add(report: Report, signatures: ReportSignature[]) {
       // Late signatures may finish an older slot after a newer one: the newest stays.
