@@ -313,6 +313,19 @@ test('a lost answer is no lost transaction, and no second one', async () => {
   expect(await client.getTransactionCount({ address: sender.address })).toBe(1)
 })
 
+test('a retry that the node calls a duplicate is no second transaction', async () => {
+  const node = unreliable(async (method, forward) => {
+    if (method === 'eth_sendRawTransaction') await forward()
+    return forward()
+  })
+  const { sender } = await open(node)
+  const sending = sender.send(work)
+  await pooled(1)
+  await mine()
+  expect((await sending).nonce).toBe(0)
+  expect(await client.getTransactionCount({ address: sender.address })).toBe(1)
+})
+
 test('a transaction that never arrived is offered again with its nonce', async () => {
   let down = true
   const node = unreliable((method, forward) =>
