@@ -53,12 +53,17 @@ library AuctionMath {
         return equity.fullMulDivUp(share, WAD);
     }
 
-    /// @notice Largest fraction that doesn't pass the buffer. What remains has BM' = (1 − f)·BM + f·E·d, which is 0 at
-    /// f = BM / (BM − E·d). Rounded down. `fullPrice_` is E·d.
-    function maxFraction(int256 bufferMargin_, uint256 fullPrice_) internal pure returns (uint256) {
+    /// @notice Largest fraction that doesn't pass the buffer. What remains has BM' = BM − f·BM_o + f·E·d, where BM_o is the
+    /// buffer margin of what is offered: BM itself, unless a part stays behind. It is 0 at f = BM / (BM_o − E·d). Rounded down.
+    /// `fullPrice_` is E·d. Exact while the worst scenario of the remainder stays the same (always, when BM_o = BM).
+    function maxFraction(int256 bufferMargin_, int256 offered, uint256 fullPrice_)
+        internal
+        pure
+        returns (uint256)
+    {
         if (bufferMargin_ >= 0) return 0;
-        uint256 missing = uint256(-bufferMargin_);
-        return missing.fullMulDiv(WAD, missing + fullPrice_);
+        return uint256(-bufferMargin_)
+            .fullMulDiv(WAD, uint256(-FixedPointMathLib.min(bufferMargin_, offered)) + fullPrice_);
     }
 
     /// @notice What a bidder pays for a fraction, rounded up.

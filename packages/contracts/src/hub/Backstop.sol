@@ -10,6 +10,7 @@ import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {Accounts} from "../libraries/Accounts.sol";
 import {AuctionMath} from "./AuctionMath.sol";
+import {Bundle} from "./Bundle.sol";
 
 /// @notice The fund's own book (DESIGN §4): it takes what nobody bid for once an auction's window has passed, within a cap per
 /// instrument. Its account is exempt from initial margin and from liquidation; its deficit is the fund's, its spare cash too.
@@ -26,8 +27,9 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     error FundExhausted(bytes32 account);
     /// The backstop's position in this instrument is at its cap. Retry when it has shrunk or governance has raised the cap.
     error BackstopFull(bytes32 account, uint256 instrumentId);
+    /// What isn't under regression is worth nothing: the regression is booked, or disappears, first.
+    error RegressionPending(bytes32 account);
     error NoExecutor(uint32 eid);
-    error NotSettlement(uint256 assetId);
 
     IClearinghouse public immutable clearinghouse;
     IMarginEngine public immutable marginEngine;
@@ -68,12 +70,14 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         uint256 startedAt = auction.auction(target).startedAt;
         if (startedAt == 0) revert NoAuction(target);
         if (block.timestamp < startedAt + window) revert WindowOpen(target, startedAt + window);
-        IMarginEngine.Health memory health = _freshHealth(target);
-        if (health.mm >= 0) revert NotLiquidatable(target);
+        Bundle.Valuation memory v = Bundle.value(clearinghouse, marginEngine, target);
+        if (!v.account.fresh) revert PricesNotFresh(target);
+        if (v.account.mm >= 0) revert NotLiquidatable(target);
 
         uint256 capped = _cappedFraction(target);
-        if (health.equity > 0) _takeSolvent(target, uint256(health.equity), capped);
-        else _takeInsolvent(target, uint256(-health.equity), capped);
+        if (v.offered.equity > 0) _takeSolvent(target, uint256(v.offered.equity), capped);
+        else if (v.impaired) revert RegressionPending(target);
+        else _takeInsolvent(target, uint256(-v.offered.equity), capped);
         auction.sync(target);
     }
 
@@ -127,12 +131,6 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         emit ExecutorSet(eid, executor_);
     }
 
-    /// @notice Opens the backstop's row for a settlement token, in which executors' proceeds arrive. Anyone.
-    function openRow(uint256 assetId) external {
-        if (!riskConfig.asset(assetId).settlement) revert NotSettlement(assetId);
-        clearinghouse.openRow(account, assetId);
-    }
-
     /// @inheritdoc IBackstop
     /// @dev Raises the release counter only; anyone may then send it (HubGateway.sendReleases).
     function releaseCollateral(uint256 assetId) external nonReentrant returns (uint128 amount) {
@@ -151,9 +149,9 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     /// @dev Spare is what the backstop holds above the initial margin that an ordinary account would need.
     function sweep() external nonReentrant returns (uint256 amount) {
         IMarginEngine.Health memory health = _freshHealth(account);
-        int256 spare = FixedPointMathLib.min(health.im, clearinghouse.cash(account));
-        if (spare <= 0) return 0;
-        amount = uint256(spare);
+        if (health.im <= 0) return 0;
+        amount = uint256(health.im).min(Bundle.freeCash(clearinghouse, account));
+        if (amount == 0) return 0;
         clearinghouse.moveCash(account, fundAccount, amount);
     }
 
@@ -172,7 +170,6 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     }
 
     function _fundCash() private view returns (uint256) {
-        int256 cash = clearinghouse.cash(fundAccount);
-        return cash > 0 ? uint256(cash) : 0;
+        return Bundle.freeCash(clearinghouse, fundAccount);
     }
 }

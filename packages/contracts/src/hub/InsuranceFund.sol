@@ -161,7 +161,6 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
     /// Books what others gave to the fund's account before the price of new shares is read.
     function _collect() private {
         uint256 id = assetId();
-        if (!clearinghouse.row(account, id).open) clearinghouse.openRow(account, id);
         if (clearinghouse.row(account, id).immature != 0) clearinghouse.mature(account, id);
     }
 

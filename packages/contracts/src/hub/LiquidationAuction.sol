@@ -10,6 +10,7 @@ import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {Accounts} from "../libraries/Accounts.sol";
 import {AuctionMath} from "./AuctionMath.sol";
+import {Bundle} from "./Bundle.sol";
 
 /// @notice Share auction of accounts whose maintenance margin is broken (DESIGN §4): bidders take a fraction of every claim,
 /// position and of the cash at a falling share of equity, never past the buffer. An insolvent account comes with a payment
@@ -58,6 +59,8 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
     error InvalidParameters();
     error NoAuction(bytes32 account);
     error NotLiquidatable(bytes32 account);
+    /// What isn't under regression is worth nothing: the regression is booked, or disappears, first.
+    error RegressionPending(bytes32 account);
     error NotCured(bytes32 account);
     error PricesNotFresh(bytes32 account);
     error InvalidBidder(bytes32 bidder);
@@ -133,12 +136,12 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         for (uint256 i; i < accounts.length; ++i) {
             bytes32 account = accounts[i];
             if (_isExempt(account)) continue;
-            IMarginEngine.Health memory health = marginEngine.accountHealth(account);
-            if (!health.fresh) continue;
+            Bundle.Valuation memory v = _value(account);
+            if (!v.account.fresh) continue;
             if (_states[account].startedAt != 0) {
-                _sync(account, health);
-            } else if (health.mm < 0) {
-                _open(account, health);
+                _sync(account, v);
+            } else if (v.account.mm < 0) {
+                _open(account, v);
                 ++started;
             }
         }
@@ -146,14 +149,14 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
 
     /// @inheritdoc ILiquidationAuction
     function end(bytes32 account) external nonReentrant {
-        IMarginEngine.Health memory health = _openHealth(account);
-        if (health.mm < 0) revert NotCured(account);
-        _sync(account, health);
+        Bundle.Valuation memory v = _openValue(account);
+        if (v.account.mm < 0) revert NotCured(account);
+        _sync(account, v);
     }
 
     /// @inheritdoc ILiquidationAuction
     function sync(bytes32 account) external nonReentrant {
-        _sync(account, _openHealth(account));
+        _sync(account, _openValue(account));
     }
 
     /* BID */
@@ -168,9 +171,10 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         if (bidder == account || _isExempt(bidder)) revert InvalidBidder(bidder);
         if (!clearinghouse.isController(bidder, msg.sender)) revert NotController(bidder, msg.sender);
         {
-            IMarginEngine.Health memory health = _openHealth(account);
-            if (health.mm >= 0) revert NotLiquidatable(account);
-            Offer memory offer = _offer(account, health);
+            Bundle.Valuation memory v = _openValue(account);
+            if (v.account.mm >= 0) revert NotLiquidatable(account);
+            if (v.impaired && v.offered.equity <= 0) revert RegressionPending(account);
+            Offer memory offer = _offer(account, v);
             taken = _fractionTaken(account, offer, fraction);
             payment = AuctionMath.payment(offer.fullPrice, taken);
             fromFund = offer.fromFund.fullMulDiv(taken, AuctionMath.WAD);
@@ -185,7 +189,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         if (!after_.fresh) revert PricesNotFresh(bidder);
         if (after_.im < 0) revert BidderUnsafe(bidder, after_.im);
         emit Bid(account, bidder, taken, payment, fromFund);
-        _sync(account, marginEngine.accountHealth(account));
+        _sync(account, _value(account));
     }
 
     /* VIEWS */
@@ -196,9 +200,10 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         view
         returns (uint256 share, uint256 fromFund, uint256 maxFraction)
     {
-        IMarginEngine.Health memory health = marginEngine.accountHealth(account);
-        if (_states[account].startedAt == 0 || health.mm >= 0) return (0, 0, 0);
-        Offer memory offer = _offer(account, health);
+        if (_states[account].startedAt == 0) return (0, 0, 0);
+        Bundle.Valuation memory v = _value(account);
+        if (v.account.mm >= 0 || (v.impaired && v.offered.equity <= 0)) return (0, 0, 0);
+        Offer memory offer = _offer(account, v);
         return (offer.share, offer.fromFund, offer.maxFraction);
     }
 
@@ -223,34 +228,38 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         return account == fundAccount || account == backstopAccount;
     }
 
-    function _openHealth(bytes32 account) private view returns (IMarginEngine.Health memory health) {
+    function _value(bytes32 account) private view returns (Bundle.Valuation memory) {
+        return Bundle.value(clearinghouse, marginEngine, account);
+    }
+
+    function _openValue(bytes32 account) private view returns (Bundle.Valuation memory v) {
         if (_states[account].startedAt == 0) revert NoAuction(account);
-        health = marginEngine.accountHealth(account);
-        if (!health.fresh) revert PricesNotFresh(account);
+        v = _value(account);
+        if (!v.account.fresh) revert PricesNotFresh(account);
     }
 
     /// Within `reopenSeconds` of its end an auction goes on where it stopped: nobody lifts the price by curing for a moment.
-    function _open(bytes32 account, IMarginEngine.Health memory health) private {
+    function _open(bytes32 account, Bundle.Valuation memory v) private {
         State storage state = _states[account];
         bool resumes = state.endedAt != 0 && block.timestamp - state.endedAt <= reopenSeconds;
         uint64 startedAt = uint64(block.timestamp) - (resumes ? state.elapsed : 0);
-        bool insolvent = health.equity <= 0;
+        bool insolvent = v.offered.equity <= 0;
         state.startedAt = startedAt;
         if (insolvent) _setInsolvent(state, true);
-        emit AuctionStarted(account, startedAt, health.equity, health.mm, insolvent);
+        emit AuctionStarted(account, startedAt, v.account.equity, v.account.mm, insolvent);
     }
 
     /// Ends the auction of a healthy or empty account (both have mm >= 0), else keeps its mark of insolvency true.
-    function _sync(bytes32 account, IMarginEngine.Health memory health) private {
+    function _sync(bytes32 account, Bundle.Valuation memory v) private {
         State storage state = _states[account];
-        bool insolvent = health.mm < 0 && health.equity <= 0;
+        bool insolvent = v.account.mm < 0 && v.offered.equity <= 0;
         bool changed = insolvent != (state.insolventAt != 0);
         if (changed) _setInsolvent(state, insolvent);
-        if (health.mm >= 0) {
+        if (v.account.mm >= 0) {
             state.endedAt = uint64(block.timestamp);
             state.elapsed = uint64(block.timestamp) - state.startedAt;
             state.startedAt = 0;
-            emit AuctionEnded(account, health.equity > 0);
+            emit AuctionEnded(account, v.account.equity > 0);
         } else if (changed) {
             emit AuctionSolvencyChanged(account, insolvent);
         }
@@ -261,19 +270,17 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         insolventCount = insolvent ? insolventCount + 1 : insolventCount - 1;
     }
 
-    function _offer(bytes32 account, IMarginEngine.Health memory health)
-        private
-        view
-        returns (Offer memory offer)
-    {
+    function _offer(bytes32 account, Bundle.Valuation memory v) private view returns (Offer memory offer) {
         State memory state = _states[account];
-        offer.size = AuctionMath.accountSize(health.notional, health.equity, clearinghouse.cash(account));
-        if (health.equity > 0) {
-            uint256 equity = uint256(health.equity);
+        IMarginEngine.Health memory offered = v.offered;
+        offer.size = AuctionMath.accountSize(offered.notional, offered.equity, v.cash);
+        if (offered.equity > 0) {
             offer.share = shareAt(block.timestamp - state.startedAt);
-            offer.fullPrice = AuctionMath.fullPrice(equity, offer.share);
+            offer.fullPrice = AuctionMath.fullPrice(uint256(offered.equity), offer.share);
+            uint256 bufferBps = riskConfig.global().bufferBps;
             offer.maxFraction = AuctionMath.maxFraction(
-                AuctionMath.bufferMargin(health.equity, health.mm, riskConfig.global().bufferBps),
+                AuctionMath.bufferMargin(v.account.equity, v.account.mm, bufferBps),
+                AuctionMath.bufferMargin(offered.equity, offered.mm, bufferBps),
                 offer.fullPrice
             );
             if (_isDust(AuctionMath.WAD - offer.maxFraction, offer.size)) {
@@ -281,15 +288,14 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
             }
         } else {
             offer.fromFund = AuctionMath.insolventPrice(
-                uint256(-health.equity),
-                health.notional,
+                uint256(-offered.equity),
+                offered.notional,
                 bonusShare,
                 state.insolventAt == 0 ? 0 : block.timestamp - state.insolventAt,
                 riseSeconds
             );
-            int256 available = clearinghouse.cash(fundAccount);
             offer.maxFraction =
-                AuctionMath.fundedFraction(offer.fromFund, available > 0 ? uint256(available) : 0);
+                AuctionMath.fundedFraction(offer.fromFund, Bundle.freeCash(clearinghouse, fundAccount));
         }
     }
 

@@ -65,7 +65,7 @@ contract AuctionMathTest is Test {
         int256 bm = AuctionMath.bufferMargin(100e18, -50e18, 2000);
         assertEq(bm, -80e18);
         uint256 price = AuctionMath.fullPrice(100e18, 0.8e18);
-        uint256 f = AuctionMath.maxFraction(bm, price);
+        uint256 f = AuctionMath.maxFraction(bm, bm, price);
         assertEq(f, 0.5e18);
         assertEq(AuctionMath.payment(price, f), 40e18);
     }
@@ -88,7 +88,7 @@ contract AuctionMathTest is Test {
         assertLe(bm, mm);
         uint256 price = AuctionMath.fullPrice(equity, share);
         assertGt(price, 0, "never free while solvent");
-        uint256 max = AuctionMath.maxFraction(bm, price);
+        uint256 max = AuctionMath.maxFraction(bm, bm, price);
         assertLt(max, WAD + 1);
         uint256 f = bound(wanted, 0, max);
         uint256 paid = AuctionMath.payment(price, f);
@@ -117,7 +117,8 @@ contract AuctionMathTest is Test {
         bufferBps = bound(bufferBps, 100, 5000);
         share = bound(share, 0.3e18, WAD);
         uint256 price = AuctionMath.fullPrice(equity, share);
-        uint256 f = AuctionMath.maxFraction(AuctionMath.bufferMargin(int256(equity), mm, bufferBps), price);
+        int256 bm = AuctionMath.bufferMargin(int256(equity), mm, bufferBps);
+        uint256 f = AuctionMath.maxFraction(bm, bm, price);
         int256 mmAfter = mm * int256(WAD - f) + int256(AuctionMath.payment(price, f) * WAD);
         assertGe(mmAfter, 0);
     }
