@@ -39,7 +39,7 @@ interface IClearinghouse {
         uint256[] instrumentIds;
         int256[] sizes;
         int256[] quotes;
-        /// Claims and cash under regression, as settlement value per asset in the order of `assetIds` plus cash last: excluded from IM.
+        /// Part of each claim that is under regression, in the order of `assetIds`, and of the cash last. Same units as those: excluded from IM.
         uint256[] impaired;
     }
 
@@ -156,6 +156,10 @@ interface IClearinghouse {
     function cash(bytes32 account) external view returns (int256);
     function row(bytes32 account, uint256 assetId) external view returns (Row memory);
     function position(bytes32 account, uint256 instrumentId) external view returns (Position memory);
+    /// @notice Assets whose rows the account has opened (never settlement tokens, which become cash).
+    function assetsOf(bytes32 account) external view returns (uint256[] memory);
+    /// @notice Instruments in which the account has a size or an unsettled quote.
+    function instrumentsOf(bytes32 account) external view returns (uint256[] memory);
     /// @notice WAD cash that matured on this chain and has not been released there.
     function backing(uint32 eid) external view returns (uint256);
     function pnlPool(uint256 instrumentId) external view returns (uint256);

@@ -69,4 +69,8 @@ interface IRiskConfig {
     function instrument(uint256 instrumentId) external view returns (Instrument memory);
     function instrumentCount() external view returns (uint256);
     function global() external view returns (Global memory);
+    /// @notice Oracle feed of the settlement token, the depeg guard of all cash.
+    function settlementFeed() external view returns (uint256);
+    /// @notice Grows with every change of any parameter.
+    function version() external view returns (uint256);
 }

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
+import {IdList} from "../libraries/IdList.sol";
+
+/// @title RiskConfig
+/// @notice Parameters of assets, feeds and instruments, set by the owner within hard bounds.
+/// Identity never changes: an id keeps its token, decimals, feed and module for ever.
+contract RiskConfig is IRiskConfig, Ownable {
+    uint256 internal constant BPS = 10_000;
+
+    /// @notice A regression may not be booked sooner (seconds): longer than the clearinghouse's skew bound.
+    uint32 public constant MIN_REGRESSION_DELAY = 30 minutes;
+    /// @notice Widest trade band around the oracle price, bps.
+    uint16 public constant MAX_PRICE_BAND = 1000;
+    /// @notice Most that a maturing bucket may hold, whole tokens: keeps every sum far inside 128 bits.
+    uint256 public constant MAX_MATURE_TOKENS = 1e12;
+
+    /// @inheritdoc IRiskConfig
+    uint256 public immutable settlementFeed;
+    /// @inheritdoc IRiskConfig
+    uint256 public version;
+    /// @inheritdoc IRiskConfig
+    uint256 public assetCount;
+    /// @inheritdoc IRiskConfig
+    uint256 public instrumentCount;
+    /// @inheritdoc IRiskConfig
+    mapping(uint32 eid => mapping(address token => uint256)) public assetIdOf;
+
+    mapping(uint256 assetId => Asset) internal _assets;
+    mapping(uint256 feed => Underlying) internal _underlyings;
+    mapping(uint256 instrumentId => Instrument) internal _instruments;
+    Global internal _global;
+
+    /// @dev `field` names the first parameter that is out of bounds.
+    error OutOfBounds(string field);
+    error IdentityChanged();
+    error UnknownId(uint256 id);
+
+    /// @param settlementFeed_ Oracle feed index of the settlement token.
+    constructor(address owner, uint256 settlementFeed_) Ownable(owner) {
+        settlementFeed = settlementFeed_;
+    }
+
+    /* SETTERS */
+
+    /// @notice Lists an asset (`assetId` = assetCount + 1) or changes one's credit and bucket.
+    /// The feed of a token that isn't the settlement token must have shocks already.
+    function setAsset(uint256 assetId, Asset calldata a) external onlyOwner {
+        _bound(a.decimals <= 18, "decimals");
+        _bound(a.creditIm <= a.creditMm && a.creditMm <= BPS, "credit");
+        _bound(a.matureCap <= MAX_MATURE_TOKENS * 10 ** a.decimals, "matureCap");
+        _bound(a.matureRate <= a.matureCap, "matureRate");
+        _bound(a.settlement ? a.feed == settlementFeed : _underlyings[a.feed].shockMm != 0, "feed");
+        if (_isNew(assetId, assetCount)) {
+            _bound(a.token != address(0), "token");
+            if (assetIdOf[a.eid][a.token] != 0) revert IdentityChanged();
+            assetIdOf[a.eid][a.token] = assetId;
+            assetCount = assetId;
+        } else {
+            Asset storage old = _assets[assetId];
+            if (
+                a.eid != old.eid || a.token != old.token || a.decimals != old.decimals || a.feed != old.feed
+                    || a.settlement != old.settlement
+            ) revert IdentityChanged();
+        }
+        _assets[assetId] = a;
+        ++version;
+        emit AssetSet(assetId, a);
+    }
+
+    /// @notice Shocks of a feed.
+    function setUnderlying(uint256 feed, Underlying calldata u) external onlyOwner {
+        _bound(feed <= type(uint16).max, "feed");
+        _bound(u.shockMm > 0 && u.shockMm <= u.shockIm && u.shockIm <= BPS, "shock");
+        _bound(u.tailDamping <= BPS, "tailDamping");
+        _underlyings[feed] = u;
+        ++version;
+        emit UnderlyingSet(feed, u);
+    }
+
+    /// @notice Lists an instrument (`instrumentId` = instrumentCount + 1) or changes one's caps and band. Its feed must have shocks.
+    function setInstrument(uint256 instrumentId, Instrument calldata i) external onlyOwner {
+        _bound(i.priceBand > 0 && i.priceBand <= MAX_PRICE_BAND, "priceBand");
+        // Sizes are int128 and an account may hold a whole side.
+        _bound(i.maxOpenInterest <= uint128(type(int128).max) / 2, "maxOpenInterest");
+        if (_isNew(instrumentId, instrumentCount)) {
+            _bound(i.module != address(0), "module");
+            _bound(_underlyings[i.feed].shockMm != 0, "feed");
+            instrumentCount = instrumentId;
+        } else {
+            Instrument storage old = _instruments[instrumentId];
+            if (i.module != old.module || i.feed != old.feed) revert IdentityChanged();
+        }
+        _instruments[instrumentId] = i;
+        ++version;
+        emit InstrumentSet(instrumentId, i);
+    }
+
+    function setGlobal(Global calldata g) external onlyOwner {
+        _bound(g.rhoMm <= g.rhoIm && g.rhoIm <= BPS, "rho");
+        _bound(g.bufferBps <= BPS, "bufferBps");
+        // A liquidator may hold twice as many, in two lists of IdList.CAPACITY.
+        _bound(g.maxRows > 0 && g.maxRows <= IdList.CAPACITY, "maxRows");
+        _bound(g.regressionDelay >= MIN_REGRESSION_DELAY, "regressionDelay");
+        _global = g;
+        ++version;
+        emit GlobalSet(g);
+    }
+
+    /* VIEWS */
+
+    /// @inheritdoc IRiskConfig
+    function asset(uint256 assetId) external view returns (Asset memory) {
+        return _assets[assetId];
+    }
+
+    /// @inheritdoc IRiskConfig
+    function underlying(uint256 feed) external view returns (Underlying memory) {
+        return _underlyings[feed];
+    }
+
+    /// @inheritdoc IRiskConfig
+    function instrument(uint256 instrumentId) external view returns (Instrument memory) {
+        return _instruments[instrumentId];
+    }
+
+    /// @inheritdoc IRiskConfig
+    function global() external view returns (Global memory) {
+        return _global;
+    }
+
+    /* INTERNAL */
+
+    function _isNew(uint256 id, uint256 count) internal pure returns (bool) {
+        // Accounts keep ids in packed lists.
+        if (id == 0 || id > count + 1 || id > IdList.MAX_ID) revert UnknownId(id);
+        return id == count + 1;
+    }
+
+    function _bound(bool ok, string memory field) internal pure {
+        if (!ok) revert OutOfBounds(field);
+    }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
+import {IClearinghouse} from "../../interfaces/IClearinghouse.sol";
+import {IMarginEngine} from "../../interfaces/IMarginEngine.sol";
+import {IPriceOracle} from "../../interfaces/IPriceOracle.sol";
+import {IRiskConfig} from "../../interfaces/IRiskConfig.sol";
+import {Accounts} from "../../libraries/Accounts.sol";
+import {IdList} from "../../libraries/IdList.sol";
+
+/// @notice Accounts, control and cash: what collateral and positions share.
+///
+/// The identity that every function keeps, exactly (WAD):
+///     Σ cash + Σ pnlPool = Σ backing + lostBacking
+abstract contract LedgerBase is IClearinghouse, Ownable {
+    using IdList for uint256;
+
+    /// @notice The contracts that the ledger works with, fixed at deployment (addresses are predicted).
+    struct Modules {
+        address gateway;
+        address auction;
+        address backstop;
+        address fund;
+        IMarginEngine marginEngine;
+        IPriceOracle oracle;
+        IRiskConfig riskConfig;
+    }
+
+    struct AccountState {
+        /// WAD. Never negative in this version: losses beyond it stay in position quotes.
+        int128 cash;
+        /// Rows under regression.
+        uint64 regressedRows;
+        /// WAD; cash that came from counters which have since regressed. Meaningful while regressedRows > 0.
+        uint256 regressedCash;
+        /// IdList of opened asset rows.
+        uint256 assets;
+        /// IdList of instruments with a size or a quote.
+        uint256 instruments;
+    }
+
+    address public immutable gateway;
+    address public immutable auction;
+    address public immutable backstop;
+    address public immutable fund;
+    IMarginEngine public immutable marginEngine;
+    IPriceOracle public immutable oracle;
+    IRiskConfig public immutable riskConfig;
+
+    mapping(bytes32 account => AccountState) internal _accounts;
+    mapping(bytes32 account => mapping(address => bool)) public isDelegate;
+
+    error Unauthorised();
+    error ZeroValue();
+    error SameAccount();
+    error UnknownAsset(uint256 assetId);
+    error UnknownInstrument(uint256 instrumentId);
+    error InsufficientCash(bytes32 account, uint256 free, uint256 needed);
+    error InsufficientMargin(bytes32 account, int256 im);
+    error PriceNotFresh();
+    error TooManyRows(bytes32 account);
+
+    modifier onlyOwnerOf(bytes32 account) {
+        _require(msg.sender == Accounts.owner(account));
+        _;
+    }
+
+    modifier onlyController(bytes32 account) {
+        _require(isController(account, msg.sender));
+        _;
+    }
+
+    modifier onlyLiquidation() {
+        _require(msg.sender == auction || msg.sender == backstop);
+        _;
+    }
+
+    constructor(Modules memory modules) {
+        gateway = modules.gateway;
+        auction = modules.auction;
+        backstop = modules.backstop;
+        fund = modules.fund;
+        marginEngine = modules.marginEngine;
+        oracle = modules.oracle;
+        riskConfig = modules.riskConfig;
+    }
+
+    /* ACCOUNTS */
+
+    /// @inheritdoc IClearinghouse
+    function setDelegate(bytes32 account, address delegate, bool allowed) external onlyOwnerOf(account) {
+        isDelegate[account][delegate] = allowed;
+        emit DelegateSet(account, delegate, allowed);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function isController(bytes32 account, address who) public view returns (bool) {
+        return who == Accounts.owner(account) || isDelegate[account][who];
+    }
+
+    /* CASH */
+
+    /// @inheritdoc IClearinghouse
+    function cash(bytes32 account) external view returns (int256) {
+        return _accounts[account].cash;
+    }
+
+    /// @inheritdoc IClearinghouse
+    function transferCash(bytes32 from, bytes32 to, uint256 amount) external onlyOwnerOf(from) {
+        _moveCash(from, to, amount);
+        if (_accounts[from].instruments != 0) _requireMargin(from, true);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function moveCash(bytes32 from, bytes32 to, uint256 amount) external onlyLiquidation {
+        _moveCash(from, to, amount);
+    }
+
+    function _moveCash(bytes32 from, bytes32 to, uint256 amount) internal {
+        if (from == to) revert SameAccount();
+        _debit(from, amount);
+        _credit(to, amount);
+        emit CashMoved(from, to, amount);
+    }
+
+    /// @notice Cash that isn't under regression (WAD).
+    function _freeCash(bytes32 account) internal view returns (uint256) {
+        AccountState storage a = _accounts[account];
+        uint256 held = uint256(FixedPointMathLib.max(a.cash, 0));
+        return a.regressedRows == 0 ? held : FixedPointMathLib.zeroFloorSub(held, a.regressedCash);
+    }
+
+    function _credit(bytes32 account, uint256 amount) internal {
+        _accounts[account].cash += SafeCastLib.toInt128(amount);
+    }
+
+    /// @dev Only free cash leaves an account; booking a regression is the one exception, and doesn't come here.
+    function _debit(bytes32 account, uint256 amount) internal {
+        uint256 free = _freeCash(account);
+        if (amount > free) revert InsufficientCash(account, free, amount);
+        _accounts[account].cash -= SafeCastLib.toInt128(amount);
+    }
+
+    /* INTERNAL */
+
+    /// @dev Whatever takes value out of an account needs all its prices fresh, and IM at their adverse end. New risk may lean on stale feeds,
+    /// to which IM gives no credit.
+    function _requireMargin(bytes32 account, bool fresh) internal view {
+        IMarginEngine.Health memory h = marginEngine.accountHealth(account);
+        if (fresh && !h.fresh) revert PriceNotFresh();
+        if (h.im < 0) revert InsufficientMargin(account, h.im);
+    }
+
+    /// @dev Reverts when the account already has `cap` rows.
+    function _requireRoom(bytes32 account, uint256 cap) internal view {
+        AccountState storage a = _accounts[account];
+        if (a.assets.length() + a.instruments.length() >= cap) revert TooManyRows(account);
+    }
+
+    function _global() internal view returns (IRiskConfig.Global memory) {
+        return riskConfig.global();
+    }
+
+    function _require(bool authorised) internal pure {
+        if (!authorised) revert Unauthorised();
+    }
+}

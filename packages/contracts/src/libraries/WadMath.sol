@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+/// @notice Signed WAD products with the rounding named. Operands of the ledger are 128-bit, so that products fit 256 bits;
+/// anything larger reverts.
+library WadMath {
+    int256 internal constant WAD = 1e18;
+
+    /// @notice a × b ÷ 1e18, towards −∞.
+    function mulFloor(int256 a, int256 b) internal pure returns (int256 z) {
+        int256 product = a * b;
+        z = product / WAD;
+        if (product % WAD < 0) --z;
+    }
+
+    /// @notice a × b ÷ 1e18, towards +∞.
+    function mulCeil(int256 a, int256 b) internal pure returns (int256 z) {
+        int256 product = a * b;
+        z = product / WAD;
+        if (product % WAD > 0) ++z;
+    }
+
+    /// @notice a × b ÷ 1e18, towards 0.
+    function mulTrunc(int256 a, int256 b) internal pure returns (int256) {
+        return a * b / WAD;
+    }
+}
