@@ -1,1 +1,1 @@
-export {}
+export * from './abi.generated.js'

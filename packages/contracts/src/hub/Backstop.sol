@@ -90,7 +90,7 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         uint256 payment = AuctionMath.payment(price, fraction);
         clearinghouse.moveCash(fundAccount, account, payment);
         clearinghouse.transferFraction(target, account, fraction, payment);
-        emit TakenOver(target, fraction, payment, payment, 0);
+        emit TakenOver(target, fraction, payment, payment, 0, int256(equity), _bufferMargin(target));
     }
 
     /// Loss order: the account's own equity is gone; the fund pays the deficit as far as its cash goes; the rest is charged to
@@ -104,7 +104,12 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         uint256 fromFund = AuctionMath.payment(paidByFund, fraction);
         if (fromFund != 0) clearinghouse.moveCash(fundAccount, account, fromFund);
         clearinghouse.transferFraction(target, account, fraction, 0);
-        emit TakenOver(target, fraction, 0, fromFund, socialised);
+        emit TakenOver(target, fraction, 0, fromFund, socialised, -int256(deficit), _bufferMargin(target));
+    }
+
+    function _bufferMargin(bytes32 target) private view returns (int256) {
+        IMarginEngine.Health memory health = marginEngine.accountHealth(target);
+        return AuctionMath.bufferMargin(health.equity, health.mm, riskConfig.global().bufferBps);
     }
 
     /// Largest fraction that keeps every position of the backstop within its cap; reverts with the instrument that has no room.

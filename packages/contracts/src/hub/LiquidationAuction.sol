@@ -170,8 +170,10 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
     {
         if (bidder == account || _isExempt(bidder)) revert InvalidBidder(bidder);
         if (!clearinghouse.isController(bidder, msg.sender)) revert NotController(bidder, msg.sender);
+        int256 equity;
         {
             Bundle.Valuation memory v = _openValue(account);
+            equity = v.offered.equity;
             if (v.account.mm >= 0) revert NotLiquidatable(account);
             if (v.impaired && v.offered.equity <= 0) revert RegressionPending(account);
             Offer memory offer = _offer(account, v);
@@ -188,8 +190,12 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         IMarginEngine.Health memory after_ = marginEngine.accountHealth(bidder);
         if (!after_.fresh) revert PricesNotFresh(bidder);
         if (after_.im < 0) revert BidderUnsafe(bidder, after_.im);
-        emit Bid(account, bidder, taken, payment, fromFund);
-        _sync(account, _value(account));
+
+        Bundle.Valuation memory left = _value(account);
+        int256 bufferAfter =
+            AuctionMath.bufferMargin(left.account.equity, left.account.mm, riskConfig.global().bufferBps);
+        emit Bid(account, bidder, taken, payment, fromFund, equity, bufferAfter);
+        _sync(account, left);
     }
 
     /* VIEWS */

@@ -14,8 +14,16 @@ interface ILiquidationAuction {
 
     event AuctionStarted(bytes32 indexed account, uint64 startedAt, int256 equity, int256 mm, bool insolvent);
     event AuctionEnded(bytes32 indexed account, bool cured);
+    /// @param equity Of the whole account just before, WAD.
+    /// @param bufferAfter Margin above the buffer of what is left, WAD: at most dust above zero, unless all was taken.
     event Bid(
-        bytes32 indexed account, bytes32 indexed bidder, uint256 fraction, uint256 payment, uint256 fromFund
+        bytes32 indexed account,
+        bytes32 indexed bidder,
+        uint256 fraction,
+        uint256 payment,
+        uint256 fromFund,
+        int256 equity,
+        int256 bufferAfter
     );
 
     /// @notice Starts auctions for those of `accounts` that are liquidatable now and have none. Anyone.
@@ -52,8 +60,15 @@ interface ILiquidationAuction {
 
 /// @notice The fund's own book: takes what nobody bids for.
 interface IBackstop {
+    /// @dev `equity` and `bufferAfter` as in ILiquidationAuction.Bid.
     event TakenOver(
-        bytes32 indexed account, uint256 fraction, uint256 payment, uint256 fromFund, uint256 socialised
+        bytes32 indexed account,
+        uint256 fraction,
+        uint256 payment,
+        uint256 fromFund,
+        uint256 socialised,
+        int256 equity,
+        int256 bufferAfter
     );
     event CollateralReleased(uint256 indexed assetId, uint128 amount, address executor);
 
