@@ -1,1 +1,5 @@
-export {}
+export { type Bidder, type BidderOptions, createBidder } from './bidder.js'
+export type { RelayerKeys } from './chains/context.js'
+export { type RelayerConfig, type RelayerConfigInput, relayerConfigSchema } from './config.js'
+export { createRelayer, type Relayer, type RelayerOptions, type RelayerStatus } from './relayer.js'
+export type { MessageStages, Percentiles, TransactionSample } from './stages.js'

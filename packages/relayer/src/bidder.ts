@@ -1,0 +1,218 @@
+import {
+  iClearinghouseAbi,
+  iLiquidationAuctionAbi,
+  iLiquidationExecutorAbi,
+  iMarginEngineAbi,
+  iPriceOracleAbi,
+} from '@clearspan/contracts'
+import type { Chain, ChainClient, Clock, Logger, Network, Sender, Token } from '@clearspan/shared'
+import { erc20Abi, type Hex, maxUint256, parseEther, parseEventLogs, parseUnits } from 'viem'
+import { createChainFeed } from './chains/feed.js'
+import { readAll } from './chains/read.js'
+import { requestOf } from './chains/request.js'
+import { trySequence } from './chains/simulate.js'
+import { assertSent } from './lanes/context.js'
+
+const WAD = parseEther('1')
+const BPS = 10_000n
+/** Accounts quoted in one round. */
+const AUCTIONS = 20
+const LOG_RANGE = 2_000n
+
+export interface BidderOptions {
+  network: Network
+  /** The bidder's funded account on the hub; the sender of the hub must control it. */
+  account: Hex
+  /** Where it acts: a client and the bidder's own sender per chain, the hub's among them. */
+  chains: readonly { chain: Chain; client: ChainClient; sender: Sender }[]
+  /** Bids for a solvent account once its price is at or below this WAD share of equity. */
+  maxShare: bigint
+  /** Bids for an insolvent account once the fund pays at least its deficit and this WAD share of its notional. */
+  minReward: bigint
+  /** Buys lots at or below the oracle's price less this, bps. */
+  lotMarginBps: bigint
+  /** Most of an account that one bid takes, WAD. */
+  maxFraction: bigint
+  /** First block of the hub to read auctions from. */
+  startBlock: bigint
+  /** Real time. */
+  clock: Clock
+  logger: Logger
+}
+
+/** A bot with an account of its own that takes shares of auctioned accounts and buys what executors sell. */
+export interface Bidder {
+  /** Looks at everything at each block of the hub until the signal aborts, then resolves. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+/** Creates the bidder; it sends nothing that a simulation on the last block refuses. @throws RangeError without the hub among its chains. */
+export function createBidder(options: BidderOptions): Bidder {
+  const { network, chains, clock, logger } = options
+  const hub = chains.find(({ chain }) => chain.chainId === network.hub.chainId)
+  if (hub === undefined) throw new RangeError('a bidder needs a client and a sender of the hub')
+  const { liquidationAuction } = network.hub.contracts
+  const auctions = new Set<Hex>()
+  const feed = createChainFeed({
+    client: hub.client,
+    startBlock: options.startBlock,
+    logRange: LOG_RANGE,
+    clock,
+    logger,
+  })
+  feed.listen({
+    addresses: [liquidationAuction],
+    abi: iLiquidationAuctionAbi,
+    onLogs(logs) {
+      for (const { eventName, args } of parseEventLogs({ abi: iLiquidationAuctionAbi, logs, strict: true })) {
+        if (eventName === 'AuctionStarted') auctions.add(args.account)
+        if (eventName === 'AuctionEnded') auctions.delete(args.account)
+      }
+    },
+  })
+  let round: Promise<void> | undefined
+  const attempt = (what: string, work: Promise<void>) =>
+    work.catch((err: unknown) => logger.info({ err, what }, 'not bought this time'))
+  feed.onHead(() => {
+    // One round at a time: the block after it finds what this one leaves.
+    round ??= Promise.all([
+      attempt('auctions', bidOnAuctions(options, hub, [...auctions].slice(0, AUCTIONS))),
+      ...chains.map((on) => attempt(`lots on ${on.chain.name}`, buyLots(options, on))),
+    ]).then(() => {
+      round = undefined
+    })
+  })
+  return {
+    async run(signal) {
+      await feed.run(signal)
+      await round
+    },
+  }
+}
+
+type BidderChain = BidderOptions['chains'][number]
+
+async function bidOnAuctions(
+  { network, account: bidder, maxShare, minReward, maxFraction, logger }: BidderOptions,
+  { client, sender }: BidderChain,
+  accounts: readonly Hex[],
+): Promise<void> {
+  if (accounts.length === 0) return
+  const { liquidationAuction, marginEngine, clearinghouse } = network.hub.contracts
+  const auction = { address: liquidationAuction, abi: iLiquidationAuctionAbi } as const
+  const quotes = await trySequence(
+    client,
+    accounts.map((account) => ({ ...auction, functionName: 'quote', args: [account] }) as const),
+  )
+  const healths = await trySequence(
+    client,
+    accounts.map((account) => {
+      const call = { address: marginEngine, abi: iMarginEngineAbi, functionName: 'accountHealth' } as const
+      return { ...call, args: [account] } as const
+    }),
+  )
+  const [cash] = await readAll(client, [
+    { address: clearinghouse, abi: iClearinghouseAbi, functionName: 'cash', args: [bidder] },
+  ] as const)
+  for (const [i, account] of accounts.entries()) {
+    const quote = quotes[i] as readonly [bigint, bigint, bigint] | undefined
+    const health = healths[i] as { equity: bigint; notional: bigint } | undefined
+    if (quote === undefined || health === undefined) continue
+    const fraction = bidFraction(quote, health, { maxShare, minReward, maxFraction })
+    if (fraction === 0n) continue
+    const price = health.equity > 0n ? (health.equity * quote[0] * fraction) / (WAD * WAD) : 0n
+    // Prices only fall; a thousandth is for rounding and for the mark's drift until the block.
+    const maxPayment = price + price / 1_000n
+    if (maxPayment > cash) continue
+    const bid = { ...auction, functionName: 'bid', args: [account, bidder, fraction, maxPayment] } as const
+    assertSent([await settle(sender.send(requestOf(bid, 'bid')))])
+    logger.info({ account, fraction: String(fraction), maxPayment: String(maxPayment) }, 'bid')
+  }
+}
+
+/**
+ * WAD fraction to bid for, 0 when the price isn't right yet. `quote`: WAD share of equity asked, WAD that the fund pays for all of an insolvent
+ * account, largest WAD fraction.
+ */
+export function bidFraction(
+  [share, fromFund, largest]: readonly [bigint, bigint, bigint],
+  { equity, notional }: { equity: bigint; notional: bigint },
+  limits: Pick<BidderOptions, 'maxShare' | 'minReward' | 'maxFraction'>,
+): bigint {
+  const solvent = equity > 0n
+  const isCheap = solvent
+    ? share <= limits.maxShare
+    : fromFund >= -equity + (notional * limits.minReward) / WAD
+  if (!isCheap) return 0n
+  return largest < limits.maxFraction ? largest : limits.maxFraction
+}
+
+/** Buys what it can pay of each lot whose price is below the oracle's less the margin. */
+async function buyLots(
+  { network, lotMarginBps, logger }: BidderOptions,
+  { chain, client, sender }: BidderChain,
+): Promise<void> {
+  const settlement = chain.tokens.find((token) => token.settlement)
+  if (settlement === undefined) return
+  const { liquidationExecutor, priceOracle } = chain.contracts
+  const sale = { address: liquidationExecutor, abi: iLiquidationExecutorAbi } as const
+  const tokens = chain.tokens.filter((token) => !token.settlement)
+  if (tokens.length === 0) return
+  const balanceOf = (token: Token, owner: `0x${string}`) =>
+    ({ address: token.address, abi: erc20Abi, functionName: 'balanceOf', args: [owner] }) as const
+  const [funds = 0n, ...held] = await readAll(client, [
+    balanceOf(settlement, sender.address),
+    ...tokens.map((token) => balanceOf(token, liquidationExecutor)),
+  ])
+  for (const [i, token] of tokens.entries()) {
+    const amount = held[i] ?? 0n
+    if (amount === 0n || funds === 0n) continue
+    const feed = BigInt(network.oracle.feeds.findIndex(({ name }) => name === token.feed))
+    const [cost, price] = await trySequence(client, [
+      { ...sale, functionName: 'quote', args: [token.address, amount] },
+      { address: priceOracle, abi: iPriceOracleAbi, functionName: 'price', args: [feed] },
+    ] as const)
+    const oracle = price as { price: bigint; fresh: boolean } | undefined
+    if (typeof cost !== 'bigint' || oracle?.fresh !== true) continue
+    if (cost > lotLimit(amount, token.decimals, oracle.price, settlement.decimals, lotMarginBps)) continue
+    const whole = cost <= funds
+    const affordable = whole ? amount : (amount * funds) / cost
+    if (affordable === 0n) continue
+    await approve(client, sender, settlement, liquidationExecutor, cost)
+    const args = [token.address, affordable, whole ? cost : funds] as const
+    const { hash } = await sender.send(requestOf({ ...sale, functionName: 'buy', args }, 'buy lot'))
+    logger.info({ token: token.symbol, amount: String(affordable), hash }, 'lot bought')
+    return
+  }
+}
+
+/** Most settlement token units to pay for `amount` of a token: the oracle's WAD price less the margin. */
+export function lotLimit(
+  amount: bigint,
+  decimals: number,
+  price: bigint,
+  settlementDecimals: number,
+  marginBps: bigint,
+): bigint {
+  const value = (amount * price * parseUnits('1', settlementDecimals)) / (WAD * parseUnits('1', decimals))
+  return (value * (BPS - marginBps)) / BPS
+}
+
+async function approve(
+  client: ChainClient,
+  sender: Sender,
+  token: Token,
+  spender: `0x${string}`,
+  amount: bigint,
+): Promise<void> {
+  const erc20 = { address: token.address, abi: erc20Abi } as const
+  const args = [sender.address, spender] as const
+  const allowed = await client.readContract({ ...erc20, functionName: 'allowance', args })
+  if (allowed >= amount) return
+  await sender.send(requestOf({ ...erc20, functionName: 'approve', args: [spender, maxUint256] }, 'approve'))
+}
+
+async function settle<T>(promise: Promise<T>): Promise<PromiseSettledResult<T>> {
+  const [result] = await Promise.allSettled([promise])
+  return result
+}

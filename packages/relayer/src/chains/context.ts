@@ -1,0 +1,83 @@
+import {
+  type Chain,
+  type ChainClient,
+  type Clock,
+  createChainClient,
+  createSender,
+  type Logger,
+  type Metrics,
+  type Network,
+  type Sender,
+  UserError,
+} from '@clearspan/shared'
+import { type LocalAccount, parseGwei } from 'viem'
+import type { RelayerConfig } from '../config.js'
+import { type ChainFeed, createChainFeed } from './feed.js'
+
+/** Signers of one process. A key belongs to one process and one purpose. */
+export interface RelayerKeys {
+  /** Sends price updates on every chain. */
+  price: LocalAccount
+  /** Sends everything that may wait; must be an admin of the DVN, the executor and the worker multicall. */
+  bulk: LocalAccount
+  /** Starts liquidations on the hub, and nothing else: never behind another lane. */
+  urgent: LocalAccount
+  /** Sign packets for the DVN; empty for a keeper. */
+  dvnSigners: readonly LocalAccount[]
+}
+
+/** One chain as the lanes see it. */
+export interface ChainContext {
+  chain: Chain
+  client: ChainClient
+  /** One client per RPC URL: whoever attests asks each. */
+  witnesses: readonly ChainClient[]
+  feed: ChainFeed
+  senders: Record<'price' | 'bulk' | 'urgent', Sender>
+}
+
+export interface ContextOptions {
+  network: Network
+  config: RelayerConfig
+  keys: RelayerKeys
+  clock: Clock
+  logger: Logger
+  metrics: Metrics
+}
+
+/** Clients, senders and feeds of every chain. Nothing is asked of a chain yet. */
+export function createChainContexts({ network, config, keys, clock, logger, metrics }: ContextOptions) {
+  const addresses = [keys.price, keys.bulk, keys.urgent].map(({ address }) => address.toLowerCase())
+  if (new Set(addresses).size !== addresses.length)
+    throw new UserError('keys', 'price, bulk and urgent must be three different keys')
+  const caps = {
+    maxFeePerGas: parseGwei(String(config.maxFeeGwei)),
+    maxPriorityFeePerGas: parseGwei(String(config.maxPriorityFeeGwei)),
+  }
+  return network.chains.map((chain): ChainContext => {
+    const { chainId, name } = chain
+    const rpcUrls = config.rpcUrls[String(chainId)] ?? chain.rpcUrls
+    const clientFor = (urls: readonly string[]) =>
+      createChainClient({ chainId, name, rpcUrls: urls, blockMs: config.blockMs })
+    const client = clientFor(rpcUrls)
+    const log = logger.child({ chain: name })
+    const common = { client, chainId, clock, logger: log, metrics, stuckAfterMs: config.stuckAfterMs, caps }
+    return {
+      chain,
+      client,
+      witnesses: rpcUrls.length === 1 ? [client] : rpcUrls.map((url) => clientFor([url])),
+      feed: createChainFeed({
+        client,
+        startBlock: BigInt(config.startBlocks[String(chainId)] ?? 0),
+        logRange: BigInt(config.logRange),
+        clock,
+        logger: log,
+      }),
+      senders: {
+        price: createSender({ ...common, account: keys.price }),
+        bulk: createSender({ ...common, account: keys.bulk }),
+        urgent: createSender({ ...common, account: keys.urgent }),
+      },
+    }
+  })
+}

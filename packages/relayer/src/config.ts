@@ -1,0 +1,48 @@
+import { z } from 'zod'
+
+const chainIdKey = z.string().regex(/^[1-9]\d*$/, 'must be a chain id')
+const real = z.number().int().positive()
+
+/** How one relayer process works; the network's manifest says what it works on. */
+export const relayerConfigSchema = z.strictObject({
+  /** `relayer` carries prices, counters and packets; `keeper` liquidates. */
+  roles: z
+    .array(z.enum(['relayer', 'keeper']))
+    .min(1)
+    .default(['relayer', 'keeper']),
+  /** RPC URLs by chain id, instead of the manifest's. More than half of a chain's must agree before a packet is attested. */
+  rpcUrls: z.record(chainIdKey, z.array(z.url()).min(1)).default({}),
+  /** First block to read by chain id: the network's first on that chain. 0 by default. */
+  startBlocks: z.record(chainIdKey, z.number().int().min(0)).default({}),
+  /** Blocks per log request. */
+  logRange: real.default(2_000),
+  /** Real ms between blocks; polling follows it. */
+  blockMs: real.default(2_000),
+  /** Everything is derived again from the chains so often, in real ms. */
+  sweepMs: real.default(60_000),
+  /** A counter that has not arrived is sent again after so long, in real ms. */
+  resendMs: real.default(120_000),
+  /** A path that has been silent for so long, in seconds of the chains' time, gets a message without counters. 0: never. */
+  heartbeatSeconds: z.number().int().min(0).default(3_600),
+  /** Most items in one message or transaction. */
+  batch: z
+    .strictObject({
+      counters: real.default(20),
+      releases: real.default(20),
+      packets: real.default(25),
+      accounts: real.default(20),
+    })
+    .prefault({}),
+  /** Gas that one delivering transaction may ask for. */
+  maxDeliveryGas: real.default(15_000_000),
+  /** The most ever paid, in gwei per gas. */
+  maxFeeGwei: z.number().positive().default(500),
+  maxPriorityFeeGwei: z.number().positive().default(10),
+  /** A transaction unmined for so long, in real ms, is replaced at higher fees. */
+  stuckAfterMs: real.default(30_000),
+  /** Answers /health, /metrics and /status there; absent: no server. Port 0: any free one. */
+  http: z.strictObject({ host: z.string().min(1), port: z.number().int().min(0).max(65_535) }).optional(),
+})
+
+export type RelayerConfig = z.output<typeof relayerConfigSchema>
+export type RelayerConfigInput = z.input<typeof relayerConfigSchema>

@@ -1,0 +1,142 @@
+import {
+  iClearinghouseAbi,
+  iCollateralVaultAbi,
+  iHubGatewayAbi,
+  iSpokeGatewayAbi,
+} from '@clearspan/contracts'
+import type { SentTransaction, TransactionRequest } from '@clearspan/shared'
+import { type Address, encodeFunctionData, type Hex, parseEventLogs } from 'viem'
+import type { ChainContext } from '../chains/context.js'
+import { readAll } from '../chains/read.js'
+import { assertSent, type LaneContext, type LanePart, openLane } from './context.js'
+import { batches, createDirtyKeys, dueCounters } from './counters.js'
+
+/** Keys compared in one job. */
+const LOOKUP = 500
+
+interface DepositKey {
+  account: Hex
+  token: Address
+  assetId: bigint
+}
+
+/**
+ * Brings one vault's deposit counters to the hub. A counter may be sent as soon as its block is seen: the message reads it on chain, so a reorg
+ * takes both or neither, and only the packet needs to be deep before it is attested.
+ */
+export async function createCollateralLane(context: LaneContext, spoke: ChainContext): Promise<LanePart> {
+  const { network, hub, config, clock, stages } = context
+  const { chain, client, feed, senders } = spoke
+  const { vault, spokeGateway } = chain.contracts
+  const { clearinghouse, hubGateway } = network.hub.contracts
+  const assets = new Map(chain.tokens.map(({ address, assetId }) => [address.toLowerCase(), BigInt(assetId)]))
+  const keys = createDirtyKeys<DepositKey>()
+  let lastMessage = 0n
+
+  async function requestFor(counters: readonly DepositKey[]): Promise<TransactionRequest> {
+    const args = [counters.map(({ account, token }) => ({ account, token }))] as const
+    const gateway = { address: spokeGateway, abi: iSpokeGatewayAbi } as const
+    const fee = await client.readContract({ ...gateway, functionName: 'quoteCounters', args })
+    return {
+      to: spokeGateway,
+      data: encodeFunctionData({ abi: iSpokeGatewayAbi, functionName: 'sendCounters', args }),
+      // Prices may move until it is mined; the gateway refunds the rest.
+      value: fee + fee / 10n,
+      label: counters.length === 0 ? 'heartbeat' : 'counters',
+      abi: iSpokeGatewayAbi,
+    }
+  }
+
+  async function send(): Promise<void> {
+    const taken = keys.take(LOOKUP)
+    if (taken.length === 0) return
+    const [deposited, rows] = await Promise.all([
+      readAll(
+        client,
+        taken.map(({ key: { account, token } }) => {
+          const call = { address: vault, abi: iCollateralVaultAbi, functionName: 'depositedIn' } as const
+          return { ...call, args: [account, token] } as const
+        }),
+      ),
+      readAll(
+        hub.client,
+        taken.map(({ key: { account, assetId } }) => {
+          const call = { address: clearinghouse, abi: iClearinghouseAbi, functionName: 'row' } as const
+          return { ...call, args: [account, assetId] } as const
+        }),
+      ),
+    ])
+    const states = taken.map((key, i) => ({
+      key,
+      owned: deposited[i] ?? 0n,
+      received: rows[i]?.target ?? 0n,
+    }))
+    for (const { key, owned, received } of states) if (owned === received) keys.clean(key.id, key.touched)
+    const due = dueCounters(states, ({ id }) => keys.lastSent(id), clock.now(), config.resendMs)
+    const groups = batches(due, config.batch.counters)
+    const requests = await Promise.all(groups.map((group) => requestFor(group.map(({ key }) => key.key))))
+    const results = await senders.bulk.sendMany(requests)
+    for (const [i, result] of results.entries()) {
+      if (result.status !== 'fulfilled') continue
+      for (const { key, owned } of groups[i] ?? []) {
+        sample(result.value, key.dueAt)
+        keys.markSent(key.id, owned, clock.now())
+      }
+    }
+    assertSent(results)
+  }
+
+  function sample(
+    { readyAt, broadcastAt, minedAt, missedFirstBlock }: SentTransaction,
+    dueAt?: number,
+  ): void {
+    if (dueAt === undefined) return
+    const times = { dueAt, readyAt, broadcastAt, minedAt, missedFirstBlock }
+    stages.sample({ label: 'deposit', chainId: chain.chainId, ...times })
+  }
+
+  const isSilent = (since: bigint, now: bigint) =>
+    config.heartbeatSeconds > 0 && now - since >= BigInt(config.heartbeatSeconds)
+
+  async function heartbeat(): Promise<void> {
+    const head = feed.head()
+    if (head === undefined || !isSilent(lastMessage, head.timestamp)) return
+    const heard = await hub.client.readContract({
+      address: hubGateway,
+      abi: iHubGatewayAbi,
+      functionName: 'lastSpokeTime',
+      args: [chain.eid],
+    })
+    if (!isSilent(heard, head.timestamp)) return
+    await senders.bulk.send(await requestFor([]))
+    lastMessage = head.timestamp
+  }
+
+  const { lane, ring } = await openLane(context, `collateral-${chain.chainId}`, { send, heartbeat })
+  feed.listen({
+    addresses: [vault, spokeGateway],
+    abi: [...iCollateralVaultAbi, ...iSpokeGatewayAbi],
+    onLogs(logs) {
+      const abi = [...iCollateralVaultAbi, ...iSpokeGatewayAbi] as const
+      for (const { eventName, args } of parseEventLogs({ abi, logs, strict: true })) {
+        if (eventName === 'CountersSent' && args.time > lastMessage) lastMessage = args.time
+        if (eventName !== 'Deposited') continue
+        const assetId = assets.get(args.token.toLowerCase())
+        if (assetId === undefined) continue
+        const { account, token } = args
+        keys.touch(`${account}:${token.toLowerCase()}`, { account, token, assetId }, clock.now())
+      }
+    },
+  })
+  feed.onHead(({ timestamp }) => {
+    if (keys.size() > 0) ring('send')
+    if (isSilent(lastMessage, timestamp)) ring('heartbeat')
+  })
+  return {
+    lane,
+    sweep() {
+      keys.markAll()
+      ring('send')
+    },
+  }
+}

@@ -1,0 +1,77 @@
+/** A counter as its owner and its receiver have it, in token units. */
+export interface CounterState<K> {
+  key: K
+  owned: bigint
+  received: bigint
+}
+
+/** When a counter's value was last sent, in real ms. */
+export interface LastSent {
+  value: bigint
+  at: number
+}
+
+/**
+ * Counters that must be sent: the receiver has another value, and this one has not been sent within `resendMs` (it may be on its way).
+ * Smaller or larger makes no difference: after a reorg the newest value is the truth.
+ */
+export function dueCounters<K>(
+  states: readonly CounterState<K>[],
+  lastSent: (key: K) => LastSent | undefined,
+  now: number,
+  resendMs: number,
+): CounterState<K>[] {
+  return states.filter(({ key, owned, received }) => {
+    if (owned === received) return false
+    const last = lastSent(key)
+    return last === undefined || last.value !== owned || now - last.at >= resendMs
+  })
+}
+
+/** Consecutive groups of at most `size`. */
+export function batches<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
+    items.slice(i * size, (i + 1) * size),
+  )
+}
+
+/**
+ * Keys that may differ between two chains. All known keys are dirty after `markAll`; a key is clean once both sides were seen equal and nothing
+ * has touched it since.
+ */
+export function createDirtyKeys<K>() {
+  const known = new Map<string, K>()
+  const dirty = new Map<string, { touched: number; dueAt: number | undefined }>()
+  const sent = new Map<string, LastSent>()
+  let touches = 0
+  return {
+    /** `dueAt` (real ms): since when the work is known; undefined for a mere check. */
+    touch(id: string, key: K, dueAt: number | undefined): void {
+      known.set(id, key)
+      dirty.set(id, { touched: ++touches, dueAt: dirty.get(id)?.dueAt ?? dueAt })
+    },
+    markAll(): void {
+      for (const id of known.keys())
+        if (!dirty.has(id)) dirty.set(id, { touched: ++touches, dueAt: undefined })
+    },
+    /** Oldest first. */
+    take(limit: number): { id: string; key: K; touched: number; dueAt: number | undefined }[] {
+      return [...dirty].slice(0, limit).flatMap(([id, state]) => {
+        const key = known.get(id)
+        return key === undefined ? [] : [{ id, key, ...state }]
+      })
+    },
+    /** Both sides are equal; a touch since `touched` keeps it dirty. */
+    clean(id: string, touched: number): void {
+      if (dirty.get(id)?.touched === touched) dirty.delete(id)
+      sent.delete(id)
+    },
+    markSent(id: string, value: bigint, at: number): void {
+      sent.set(id, { value, at })
+      const state = dirty.get(id)
+      if (state) dirty.set(id, { ...state, dueAt: undefined })
+    },
+    lastSent: (id: string) => sent.get(id),
+    size: () => dirty.size,
+  }
+}

@@ -1,0 +1,113 @@
+import { iBackstopAbi, iClearinghouseAbi, iRiskConfigAbi } from '@clearspan/contracts'
+import { type Hex, parseEventLogs } from 'viem'
+import { readAll } from '../chains/read.js'
+import { requestOf } from '../chains/request.js'
+import { trySequence } from '../chains/simulate.js'
+import { assertSent, type LaneContext, type LanePart, openLane } from './context.js'
+import { createDirtyKeys } from './counters.js'
+
+/** Rows looked at in one job. */
+const LOOKUP = 100
+/** A part of what waits is moved only when it is this share of the bucket: a bucket drips, and each move costs a transaction. */
+const BUCKET_SHARE = 10n
+
+interface RowKey {
+  account: Hex
+  assetId: bigint
+}
+
+/** Moves booked amounts through their maturing bucket as it lets them, and books regressions that have outlasted their delay. */
+export async function createMatureLane(context: LaneContext): Promise<LanePart> {
+  const { network, hub } = context
+  const { client, feed, senders } = hub
+  const { clearinghouse, riskConfig, backstop } = network.hub.contracts
+  const assets = new Map(
+    context.chains.flatMap(({ chain }) =>
+      chain.tokens.map((token) => [`${chain.eid}:${token.address.toLowerCase()}`, BigInt(token.assetId)]),
+    ),
+  )
+  const rows = createDirtyKeys<RowKey>()
+  const touch = (account: Hex, assetId: bigint) =>
+    rows.touch(`${account}:${assetId}`, { account, assetId }, undefined)
+  const target = { address: clearinghouse, abi: iClearinghouseAbi } as const
+
+  async function move(): Promise<void> {
+    const taken = rows.take(LOOKUP)
+    if (taken.length === 0) return
+    const [states, parameters] = await Promise.all([
+      readAll(
+        client,
+        taken.map(
+          ({ key: { account, assetId } }) =>
+            ({ ...target, functionName: 'row', args: [account, assetId] }) as const,
+        ),
+      ),
+      readAll(
+        client,
+        taken.map(({ key: { assetId } }) => {
+          const call = { address: riskConfig, abi: iRiskConfigAbi, functionName: 'asset' } as const
+          return { ...call, args: [assetId] } as const
+        }),
+      ),
+    ])
+    const waiting = taken.flatMap((row, i) => {
+      const state = states[i]
+      const matures = state?.open === true && state.immature > 0n
+      const regressed = (state?.regressedSince ?? 0n) > 0n
+      if (state === undefined || (!matures && !regressed)) {
+        rows.clean(row.id, row.touched)
+        return []
+      }
+      const functionName = regressed ? ('bookRegression' as const) : ('mature' as const)
+      const least = min(state.immature, (parameters[i]?.matureCap ?? 0n) / BUCKET_SHARE)
+      return [{ call: { ...target, functionName, args: [row.key.account, row.key.assetId] } as const, least }]
+    })
+    const results = await trySequence(
+      client,
+      waiting.map(({ call }) => call),
+    )
+    const possible = waiting.filter(({ call: { functionName }, least }, i) => {
+      const result = results[i]
+      return functionName === 'mature'
+        ? typeof result === 'bigint' && result > 0n && result >= least
+        : result === null
+    })
+    assertSent(await senders.bulk.sendMany(possible.map(({ call }) => requestOf(call, call.functionName))))
+  }
+
+  const { lane, ring } = await openLane(context, 'mature', { move })
+  feed.listen({
+    addresses: [clearinghouse],
+    abi: iClearinghouseAbi,
+    onLogs(logs) {
+      for (const { eventName, args } of parseEventLogs({ abi: iClearinghouseAbi, logs, strict: true })) {
+        if (eventName === 'Booked' || eventName === 'RowOpened' || eventName === 'Regressed')
+          touch(args.account, args.assetId)
+        if (eventName === 'CounterReceived') {
+          const assetId = assets.get(`${args.eid}:${args.token.toLowerCase()}`)
+          if (assetId !== undefined) touch(args.account, assetId)
+        }
+      }
+    },
+  })
+  feed.onHead(() => {
+    if (rows.size() > 0) ring('move')
+  })
+  return {
+    lane,
+    async sweep() {
+      const account = await client.readContract({
+        address: backstop,
+        abi: iBackstopAbi,
+        functionName: 'account',
+      })
+      for (const assetId of assets.values()) touch(account, assetId)
+      rows.markAll()
+      ring('move')
+    },
+  }
+}
+
+function min(a: bigint, b: bigint): bigint {
+  return a < b ? a : b
+}

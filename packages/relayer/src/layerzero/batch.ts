@@ -1,0 +1,168 @@
+import { PermanentError } from '@clearspan/shared'
+import {
+  type Address,
+  concatHex,
+  encodeFunctionData,
+  encodePacked,
+  type Hex,
+  keccak256,
+  type LocalAccount,
+  size,
+  sliceHex,
+} from 'viem'
+import { dvnAbi, executorAbi, receiveUlnAbi } from './abi.js'
+import type { Pending } from './outbox.js'
+
+/** Gas for one verification inside DVN.execute, with room for a larger quorum, and for the call around them. */
+const VERIFY_GAS = 110_000n
+const EXECUTE_BASE_GAS = 60_000n
+const COMMIT_GAS = 180_000n
+/** What Executor.execute302 needs besides lzReceive's own gas: a failed one emits the whole message. */
+const EXECUTOR_GAS = 80_000n
+const EXECUTOR_GAS_PER_BYTE = 40n
+const TRANSACTION_GAS = 80_000n
+const GAS_PER_CALLDATA_BYTE = 40n
+
+/** What a packet still needs on its destination. */
+export interface Step {
+  entry: Pending
+  confirmations: bigint
+  verify: boolean
+  commit: boolean
+  execute: boolean
+}
+
+/** One call of the worker multicall. */
+export interface WorkerCall {
+  target: Address
+  data: Hex
+  gasLimit: bigint
+  value: bigint
+  revertOnError: boolean
+}
+
+/** The DVN contract of the destination. */
+export interface DvnContract {
+  vid: number
+  quorum: number
+  signers: readonly LocalAccount[]
+  receiveUln: Address
+}
+
+export interface DeliveryAddresses {
+  dvn: Address
+  receiveUln: Address
+  executor: Address
+}
+
+/** Signers in the order that DVN.execute asks for, as many as its quorum. @throws PermanentError when there are too few. */
+export function quorumSigners(signers: readonly LocalAccount[], quorum: number): LocalAccount[] {
+  if (signers.length < quorum)
+    throw new PermanentError(`the DVN asks for ${quorum} signers, and there are ${signers.length}`)
+  return [...signers]
+    .sort((a, b) => (a.address.toLowerCase() < b.address.toLowerCase() ? -1 : 1))
+    .slice(0, quorum)
+}
+
+/** One entry of DVN.execute: `verify(header, payloadHash, confirmations)` signed over `vid | target | expiration | callData`. */
+export async function signVerification(
+  { entry: { header, payloadHash }, confirmations }: Step,
+  { vid, quorum, signers, receiveUln }: DvnContract,
+  expiration: bigint,
+) {
+  const callData = encodeFunctionData({
+    abi: receiveUlnAbi,
+    functionName: 'verify',
+    args: [header, payloadHash, confirmations],
+  })
+  const hash = keccak256(
+    encodePacked(['uint32', 'address', 'uint256', 'bytes'], [vid, receiveUln, expiration, callData]),
+  )
+  const signatures = await Promise.all(
+    quorumSigners(signers, quorum).map((signer) => signer.signMessage({ message: { raw: hash } })),
+  )
+  return { vid, target: receiveUln, callData, expiration, signatures: concatHex(signatures) }
+}
+
+export type Verification = Awaited<ReturnType<typeof signVerification>>
+
+/** A batch ready for the worker multicall: `commitOf[i]` is the index of the call that commits step i, or -1. */
+export interface Delivery {
+  calls: WorkerCall[]
+  commitOf: number[]
+  gas: bigint
+  value: bigint
+}
+
+/**
+ * The calls of one transaction: all verifications, then each packet's commit and lzReceive in the order given. No call reverts the
+ * others: DVN.execute swallows failures anyway, and what became of a packet is read from the logs. Gas is computed, because an estimate can't
+ * see an lzReceive that runs out of it (63/64 of the outer gas must cover each call).
+ */
+export function buildDelivery(
+  steps: readonly Step[],
+  verifications: ReadonlyMap<Hex, Verification>,
+  { dvn, receiveUln, executor }: DeliveryAddresses,
+): Delivery {
+  const calls: WorkerCall[] = []
+  const add = (target: Address, data: Hex, gasLimit: bigint, value = 0n) =>
+    calls.push({ target, data, gasLimit, value, revertOnError: false }) - 1
+  const params = steps.flatMap(({ entry }) => verifications.get(entry.packet.guid) ?? [])
+  if (params.length > 0) {
+    const data = encodeFunctionData({ abi: dvnAbi, functionName: 'execute', args: [params] })
+    add(dvn, data, EXECUTE_BASE_GAS + VERIFY_GAS * BigInt(params.length))
+  }
+  const commitOf = steps.map(({ entry, commit, execute }) => {
+    const { header, payloadHash } = entry
+    const data = () =>
+      encodeFunctionData({
+        abi: receiveUlnAbi,
+        functionName: 'commitVerification',
+        args: [header, payloadHash],
+      })
+    const index = commit ? add(receiveUln, data(), COMMIT_GAS) : -1
+    if (execute) add(executor, executeCall(entry), executeGas(entry), entry.options.value)
+    return index
+  })
+  const bytes = calls.reduce((sum, { data }) => sum + BigInt(size(data) + 192), 0n)
+  const inner = calls.reduce((sum, { gasLimit }) => sum + gasLimit, 0n)
+  return {
+    calls,
+    commitOf,
+    gas: (inner * 64n) / 63n + TRANSACTION_GAS + bytes * GAS_PER_CALLDATA_BYTE,
+    value: calls.reduce((sum, { value }) => sum + value, 0n),
+  }
+}
+
+/** Gas that a packet may take in a batch. */
+export function stepGas({ entry }: Step): bigint {
+  return VERIFY_GAS + COMMIT_GAS + executeGas(entry) + 1_500n * GAS_PER_CALLDATA_BYTE
+}
+
+function executeGas({ packet, options }: Pending): bigint {
+  const bytes = BigInt(size(packet.message))
+  return (options.gas * 64n) / 63n + EXECUTOR_GAS + bytes * EXECUTOR_GAS_PER_BYTE
+}
+
+function executeCall({ packet, options }: Pending): Hex {
+  const { srcEid, sender, nonce, guid, message } = packet
+  return encodeFunctionData({
+    abi: executorAbi,
+    functionName: 'execute302',
+    args: [
+      {
+        receiver: wordToAddress(packet.receiver),
+        origin: { srcEid, sender, nonce },
+        guid,
+        message,
+        extraData: '0x',
+        gasLimit: options.gas,
+      },
+    ],
+  })
+}
+
+/** The address in a 32-byte word. */
+export function wordToAddress(word: Hex): Address {
+  return sliceHex(word, 12)
+}

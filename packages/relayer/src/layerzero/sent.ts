@@ -1,0 +1,62 @@
+import { type Address, type Hex, isAddressEqual, type Log, parseEventLogs } from 'viem'
+import { endpointAbi, sendUlnAbi } from './abi.js'
+import { decodeOptions, type ExecutorOptions } from './options.js'
+import { decodePacket, type Packet } from './packet.js'
+
+export interface Workers {
+  endpoint: Address
+  sendUln: Address
+  dvn: Address
+  executor: Address
+}
+
+/** A packet that a source chain sent, and what of it our workers were paid for. */
+export interface SentPacket {
+  packet: Packet
+  options: ExecutorOptions
+  /** Our DVN is among those paid: we verify. */
+  verify: boolean
+  /** Our executor is paid: we execute. */
+  execute: boolean
+  blockNumber: bigint
+  blockHash: Hex
+}
+
+/**
+ * Packets in the logs of a range (in log order, of the endpoint and its send library, perhaps others). Within a transaction the fee events of
+ * a packet come before its PacketSent and after the one before; each event counts only from the contract that may emit it, and a packet only
+ * if it went through our send library. A packet that can't be decoded is left out.
+ */
+export function sentPackets(
+  logs: readonly Log<bigint, number, false>[],
+  workers: Workers,
+  onInvalid: (error: unknown) => void,
+): SentPacket[] {
+  const events = parseEventLogs({ abi: [...endpointAbi, ...sendUlnAbi], logs: [...logs], strict: true })
+  const packets: SentPacket[] = []
+  let paid = { transaction: '', verify: false, execute: false }
+  for (const event of events) {
+    if (paid.transaction !== event.transactionHash)
+      paid = { transaction: event.transactionHash, verify: false, execute: false }
+    const fromLibrary = isAddressEqual(event.address, workers.sendUln)
+    if (event.eventName === 'DVNFeePaid' && fromLibrary) {
+      const { requiredDVNs, optionalDVNs } = event.args
+      paid.verify = [...requiredDVNs, ...optionalDVNs].some((dvn) => isAddressEqual(dvn, workers.dvn))
+    } else if (event.eventName === 'ExecutorFeePaid' && fromLibrary) {
+      paid.execute = isAddressEqual(event.args.executor, workers.executor)
+    } else if (event.eventName === 'PacketSent' && isAddressEqual(event.address, workers.endpoint)) {
+      const { verify, execute } = paid
+      paid = { transaction: event.transactionHash, verify: false, execute: false }
+      if (!isAddressEqual(event.args.sendLibrary, workers.sendUln)) continue
+      try {
+        const packet = decodePacket(event.args.encodedPayload)
+        const options = decodeOptions(event.args.options)
+        const { blockNumber, blockHash } = event
+        packets.push({ packet, options, verify, execute, blockNumber, blockHash })
+      } catch (error) {
+        onInvalid(error)
+      }
+    }
+  }
+  return packets
+}

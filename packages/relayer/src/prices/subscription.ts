@@ -1,0 +1,118 @@
+import {
+  type Clock,
+  type Logger,
+  type Metrics,
+  type Network,
+  type Random,
+  RetryableError,
+} from '@clearspan/shared'
+import { createParser } from 'eventsource-parser'
+import { type SignedReport, servedReportSchema, verifyReport } from './report.js'
+
+/** An event is some 5 kB; a stream without an end of event is cut off. */
+const MAX_EVENT_CHARS = 64 * 1024
+const FIRST_RETRY_MS = 250
+const MAX_RETRY_MS = 5_000
+const CONNECT_TIMEOUT_MS = 5_000
+
+export interface PriceSubscriptionOptions {
+  network: Pick<Network, 'oracle' | 'networkId'>
+  /** The network's time: judges whether a slot can have begun. */
+  networkClock: Clock
+  /** Real time: waits between reconnections. */
+  clock: Clock
+  random: Random
+  logger: Logger
+  metrics: Metrics
+  /** Called for every report newer than all before, with the real ms at which it had arrived. */
+  onReport: (report: SignedReport, arrivedAt: number) => void
+}
+
+/** Newest report of the network, from the streams of all its nodes. */
+export interface PriceSubscription {
+  newest(): { report: SignedReport; arrivedAt: number } | undefined
+  /** Keeps a connection to every node until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+export function createPriceSubscription(options: PriceSubscriptionOptions): PriceSubscription {
+  const { network, networkClock, clock, random, logger, metrics, onReport } = options
+  const events = metrics.counter('report_events_total', 'Reports received by node and outcome', [
+    'node',
+    'outcome',
+  ])
+  let newest: { report: SignedReport; arrivedAt: number } | undefined
+
+  async function receive(node: number, data: string): Promise<void> {
+    const arrivedAt = clock.now()
+    const count = (outcome: string) => events.inc({ node, outcome })
+    try {
+      const served = servedReportSchema.parse(JSON.parse(data))
+      // Every node serves every report: all but the first are no news, and not worth checking.
+      if (newest !== undefined && BigInt(served.seq) <= newest.report.seq) return count('known')
+      const report = await verifyReport(served, network, networkClock.now())
+      if (newest !== undefined && report.seq <= newest.report.seq) return count('known')
+      newest = { report, arrivedAt }
+      count('new')
+      onReport(report, arrivedAt)
+    } catch (err) {
+      count('invalid')
+      logger.warn({ err, node }, 'oracle node served an invalid report')
+    }
+  }
+
+  async function follow(node: number, url: string, signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        await readStream(`${url.replace(/\/$/, '')}/reports/stream`, signal, async (data) => {
+          failures = 0
+          await receive(node, data)
+        })
+      } catch (err) {
+        if (!signal.aborted) logger.debug({ err, node }, 'report stream ended')
+      }
+      const wait = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(failures, 10))
+      await clock.sleep(wait * (0.5 + random.next() / 2), signal).catch(() => {})
+    }
+  }
+
+  return {
+    newest: () => newest,
+    async run(signal) {
+      await Promise.all(network.oracle.nodes.map(({ url }, node) => follow(node, url, signal)))
+    },
+  }
+}
+
+/** Reads one server-sent event stream to its end. @throws RetryableError when it can't be opened or an event is too long. */
+async function readStream(
+  url: string,
+  signal: AbortSignal,
+  onData: (data: string) => Promise<void>,
+): Promise<void> {
+  const opening = new AbortController()
+  const abort = () => opening.abort()
+  signal.addEventListener('abort', abort, { once: true })
+  const timer = setTimeout(abort, CONNECT_TIMEOUT_MS)
+  try {
+    const headers = { accept: 'text/event-stream' }
+    const response = await fetch(url, { signal: opening.signal, headers, redirect: 'error' })
+    clearTimeout(timer)
+    if (!response.ok || response.body === null) throw new RetryableError(`${url} answered ${response.status}`)
+    const waiting: string[] = []
+    const parser = createParser({
+      onEvent: ({ data }) => void waiting.push(data),
+      maxBufferSize: MAX_EVENT_CHARS,
+    })
+    for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+      parser.feed(text)
+      // Only the newest of those that came together matters.
+      const last = waiting.splice(0).at(-1)
+      if (last !== undefined) await onData(last)
+    }
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', abort)
+    opening.abort()
+  }
+}

@@ -1,0 +1,218 @@
+import {
+  acceleratedClock,
+  type Clock,
+  createShutdown,
+  type Logger,
+  type Metrics,
+  type Network,
+  parseConfig,
+  type QueueBackend,
+  type Random,
+  UserError,
+} from '@clearspan/shared'
+import { createChainContexts, type RelayerKeys } from './chains/context.js'
+import { type RelayerConfigInput, relayerConfigSchema } from './config.js'
+import { createHttp, listen } from './http.js'
+import { createAuctionLane } from './lanes/auction.js'
+import { createBackstopLane } from './lanes/backstop.js'
+import { createCollateralLane } from './lanes/collateral.js'
+import type { LaneContext, LanePart } from './lanes/context.js'
+import { createDeliverLane } from './lanes/deliver.js'
+import { createKeeperBook } from './lanes/keeper-book.js'
+import { createLiquidateLane } from './lanes/liquidate.js'
+import { createMatureLane } from './lanes/mature.js'
+import { createPriceLane } from './lanes/price.js'
+import { createReleaseLane } from './lanes/release.js'
+import { createPriceSubscription } from './prices/subscription.js'
+import {
+  createStages,
+  type MessageStages,
+  type Percentiles,
+  stageLatencies,
+  type TransactionSample,
+} from './stages.js'
+
+export interface RelayerOptions {
+  network: Network
+  config: RelayerConfigInput
+  keys: RelayerKeys
+  /** Real time. */
+  clock: Clock
+  logger: Logger
+  metrics: Metrics
+  /** Where lanes keep their jobs; closed by whoever opened it, after `stop`. */
+  backend: QueueBackend
+  random: Random
+}
+
+export interface RelayerStatus {
+  roles: string[]
+  /** Newest report received: its slot, or null. */
+  reportSeq: string | null
+  chains: { name: string; head: string | null; pendingPackets: number }[]
+  lanes: Record<string, { waiting: number; active: number; delayed: number; dead: number }>
+  /** Real ms between stages of messages; `blockToBlock` in seconds of the chains' time. */
+  latencies: Record<string, Percentiles>
+  messages: MessageStages[]
+  samples: TransactionSample[]
+}
+
+export interface Relayer {
+  /** Opens the lanes and begins to watch. Answers the HTTP interface's URL, if one is configured. */
+  start(): Promise<{ url: string | undefined }>
+  /** Ends every connection, timer, lane and watcher. What is in flight may still be mined. Idempotent. */
+  stop(): Promise<void>
+  status(): Promise<RelayerStatus>
+}
+
+/** One relayer process. @throws UserError when configuration or keys don't fit the network. */
+export function createRelayer(options: RelayerOptions): Relayer {
+  const { network, clock, logger, metrics, backend, random } = options
+  const config = parseConfig(relayerConfigSchema, options.config, 'relayer')
+  const roles = new Set(config.roles)
+  if (roles.has('relayer') && options.keys.dvnSigners.length === 0)
+    throw new UserError('keys.dvnSigners', 'the relayer role attests packets and needs at least one signer')
+  const chains = createChainContexts({ ...options, config })
+  const hub = chains.find(({ chain }) => chain.chainId === network.hub.chainId)
+  if (hub === undefined) throw new UserError('network hub.chainId', `no chain has id ${network.hub.chainId}`)
+  const stages = createStages()
+  const shutdown = createShutdown({ logger })
+  const abort = new AbortController()
+  const parts: LanePart[] = []
+  const pending = new Map<string, () => number>()
+  const onReport: (() => void)[] = []
+  const prices = createPriceSubscription({
+    network,
+    networkClock: network.clock === null ? clock : acceleratedClock(network.clock),
+    clock,
+    random,
+    logger,
+    metrics,
+    onReport: () => {
+      for (const ring of onReport) ring()
+    },
+  })
+  const context: LaneContext = {
+    network,
+    config,
+    keys: options.keys,
+    chains,
+    hub,
+    backend,
+    prices,
+    stages,
+    clock,
+    logger,
+    metrics,
+  }
+
+  /** Adds a lane, to be closed on stop even when a later one can't be opened. */
+  async function open<P extends LanePart>(opening: Promise<P>): Promise<P> {
+    const part = await opening
+    parts.push(part)
+    shutdown.add(part.lane.name, () => part.lane.close())
+    return part
+  }
+
+  async function openRelayer(): Promise<void> {
+    for (const on of chains) {
+      const price = await open(createPriceLane(context, on))
+      onReport.push(price.ring)
+      const deliver = await open(createDeliverLane(context, on))
+      pending.set(on.chain.name, deliver.pending)
+      await open(createCollateralLane(context, on))
+      await open(createReleaseLane(context, on))
+    }
+    await open(createMatureLane(context))
+  }
+
+  async function openKeeper(): Promise<void> {
+    const book = createKeeperBook(context)
+    // Before every other lane: a report that frees a liquidation rings it first.
+    onReport.unshift((await open(createLiquidateLane(context, book))).ring)
+    await open(createAuctionLane(context, book))
+    await open(createBackstopLane(context))
+  }
+
+  async function sweep(): Promise<void> {
+    while (!abort.signal.aborted) {
+      await clock.sleep(config.sweepMs, abort.signal).catch(() => {})
+      for (const part of parts) {
+        if (abort.signal.aborted) return
+        await Promise.resolve(part.sweep()).catch((err: unknown) =>
+          logger.warn({ err, lane: part.lane.name }, 'sweep failed'),
+        )
+      }
+    }
+  }
+
+  async function start(): Promise<{ url: string | undefined }> {
+    if (roles.has('relayer')) await openRelayer()
+    if (roles.has('keeper')) await openKeeper()
+    let url: string | undefined
+    if (config.http !== undefined) {
+      const server = createHttp({ metrics, status, health })
+      shutdown.add('http', () => server.close())
+      url = await listen(server, config.http)
+    }
+    const running = Promise.all([
+      ...chains.map(({ feed }) => feed.run(abort.signal)),
+      prices.run(abort.signal),
+      sweep(),
+    ])
+    shutdown.add('watchers', () => running)
+    // Rejects what waits for a block, so that running jobs can end.
+    for (const { senders, chain } of chains)
+      for (const [purpose, sender] of Object.entries(senders))
+        shutdown.add(`${purpose} sender on ${chain.name}`, () => sender.close())
+    logger.info({ roles: config.roles, lanes: parts.map(({ lane }) => lane.name), url }, 'relayer started')
+    return { url }
+  }
+
+  function health(): { healthy: boolean; body: object } {
+    const unread = chains.filter(({ feed }) => feed.head() === undefined).map(({ chain }) => chain.name)
+    const reportSeq = prices.newest()?.report.seq
+    const healthy = unread.length === 0 && reportSeq !== undefined
+    return {
+      healthy,
+      body: { status: healthy ? 'ok' : 'not ready', unread, reportSeq: reportSeq?.toString() ?? null },
+    }
+  }
+
+  async function status(): Promise<RelayerStatus> {
+    const messages = stages.messages()
+    return {
+      roles: [...config.roles],
+      reportSeq: prices.newest()?.report.seq.toString() ?? null,
+      chains: chains.map(({ chain, feed }) => ({
+        name: chain.name,
+        head: feed.head()?.number.toString() ?? null,
+        pendingPackets: pending.get(chain.name)?.() ?? 0,
+      })),
+      lanes: Object.fromEntries(
+        await Promise.all(parts.map(async ({ lane }) => [lane.name, await lane.counts()] as const)),
+      ),
+      latencies: stageLatencies(messages),
+      messages,
+      samples: stages.samples(),
+    }
+  }
+
+  async function stop(): Promise<void> {
+    abort.abort()
+    await shutdown.run()
+  }
+
+  return {
+    async start() {
+      try {
+        return await start()
+      } catch (error) {
+        await stop()
+        throw error
+      }
+    },
+    stop,
+    status,
+  }
+}
