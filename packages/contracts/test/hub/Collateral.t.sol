@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Collateral} from "../../src/hub/ledger/Collateral.sol";
+import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
+import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
+import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
+import {HubFixture} from "./HubFixture.sol";
+
+contract CollateralTest is HubFixture {
+    function test_settlementTokenBecomesCashWithoutARow() public {
+        counter(USDC_A, aliceAccount, 1_000_000_007);
+        assertEq(hub.cash(aliceAccount), 1_000_000_007e12);
+        assertEq(hub.backing(A), 1_000_000_007e12);
+        assertEq(hub.creditedTotal(USDC_A), 1_000_000_007);
+    }
+
+    function test_otherTokensNeedARow() public {
+        counter(WETH, aliceAccount, 3e18);
+        assertEq(hub.row(aliceAccount, WETH).immature, 3e18);
+        assertEq(hub.mature(aliceAccount, WETH), 0);
+        openRow(alice, WETH);
+        assertEq(hub.mature(aliceAccount, WETH), 3e18);
+        assertEq(hub.row(aliceAccount, WETH).claim, 3e18);
+        assertEq(hub.assetsOf(aliceAccount).length, 1);
+    }
+
+    function test_onlyControllersOpenRows() public {
+        vm.expectRevert(LedgerBase.Unauthorised.selector);
+        hub.openRow(aliceAccount, WETH);
+        vm.prank(alice);
+        hub.setDelegate(aliceAccount, bob, true);
+        vm.prank(bob);
+        hub.openRow(aliceAccount, WETH);
+        vm.prank(alice);
+        vm.expectRevert(Collateral.RowAlreadyOpen.selector);
+        hub.openRow(aliceAccount, WETH);
+        vm.prank(alice);
+        vm.expectRevert(abi.encodeWithSelector(LedgerBase.UnknownAsset.selector, 9));
+        hub.openRow(aliceAccount, 9);
+    }
+
+    function test_rowCap() public {
+        config.setGlobal(IRiskConfig.Global(5000, 3000, 0, 1500, 1, 1 hours));
+        openRow(alice, WETH);
+        vm.prank(alice);
+        vm.expectRevert(abi.encodeWithSelector(LedgerBase.TooManyRows.selector, aliceAccount));
+        hub.openRow(aliceAccount, WBTC);
+    }
+
+    function test_onlyGateway() public {
+        address usdc = token(USDC_A);
+        vm.expectRevert(LedgerBase.Unauthorised.selector);
+        hub.receiveCounter(A, 1, 1, usdc, aliceAccount, 1);
+        vm.expectRevert(LedgerBase.Unauthorised.selector);
+        hub.receiveTotals(A, 1, 1, usdc, 1, 0, 0);
+    }
+
+    /// @dev DESIGN §6.3: whatever the order and however often, only the newest counts.
+    function testFuzz_deliveryOrderIsIrrelevant(uint256 seed) public {
+        uint128[5] memory values;
+        uint128 newest;
+        for (uint256 n; n < 5; ++n) {
+            values[n] = uint128(uint256(keccak256(abi.encode(seed, n))) % 1e12);
+        }
+        newest = values[4];
+        for (uint256 k; k < 12; ++k) {
+            uint256 n = uint256(keccak256(abi.encode(seed, "order", k))) % 5;
+            counterAt(USDC_A, aliceAccount, values[n], uint64(block.timestamp - 100 + n));
+        }
+        counterAt(USDC_A, aliceAccount, newest, uint64(block.timestamp - 96));
+        assertEq(hub.row(aliceAccount, USDC_A).target, newest);
+        assertEq(hub.creditedTotal(USDC_A), newest);
+        uint256 regressed = hub.portfolio(aliceAccount).impaired[0];
+        assertEq(uint256(hub.cash(aliceAccount)) - regressed, uint256(newest) * 1e12);
+        assertEq(uint256(hub.cash(aliceAccount)), hub.backing(A));
+    }
+
+    function test_tiesTakeTheLarger() public {
+        counter(USDC_A, aliceAccount, 5e6);
+        counter(USDC_A, aliceAccount, 4e6);
+        assertEq(hub.row(aliceAccount, USDC_A).target, 5e6);
+        counter(USDC_A, aliceAccount, 6e6);
+        assertEq(hub.row(aliceAccount, USDC_A).target, 6e6);
+    }
+
+    function test_timesBeyondSkewAreIgnored() public {
+        counterAt(USDC_A, aliceAccount, 5e6, uint64(block.timestamp + hub.MAX_SKEW() + 1));
+        assertEq(hub.row(aliceAccount, USDC_A).target, 0);
+        counterAt(USDC_A, aliceAccount, 5e6, uint64(block.timestamp + hub.MAX_SKEW()));
+        assertEq(hub.row(aliceAccount, USDC_A).target, 5e6);
+    }
+
+    function test_epochsAddUpOnceOpened() public {
+        fundCash(aliceAccount, 10);
+        address usdc = token(USDC_A);
+        vm.prank(gateway);
+        hub.receiveCounter(A, 2, uint64(block.timestamp), usdc, aliceAccount, 7e6);
+        assertEq(hub.cash(aliceAccount), 10e18);
+        vm.expectRevert(Collateral.EpochOutOfOrder.selector);
+        hub.openEpoch(A, 3);
+        hub.openEpoch(A, 2);
+        vm.prank(gateway);
+        hub.receiveCounter(A, 2, uint64(block.timestamp), usdc, aliceAccount, 7e6);
+        assertEq(hub.cash(aliceAccount), 17e18);
+        vm.prank(alice);
+        vm.expectRevert();
+        hub.openEpoch(A, 3);
+    }
+
+    function test_unlistedTokenIsCreditedOnceListed() public {
+        address late = makeAddr("late");
+        vm.prank(gateway);
+        hub.receiveCounter(A, 1, uint64(block.timestamp), late, aliceAccount, 7e6);
+        _list(A, "late", 6, FEED_USDC, true, 10_000, 10_000, USDC_CAP);
+        vm.warp(block.timestamp + 1);
+        vm.prank(gateway);
+        hub.receiveCounter(A, 1, uint64(block.timestamp), late, aliceAccount, 7e6);
+        assertEq(hub.cash(aliceAccount), 7e18);
+    }
+
+    function test_maturingBucketBoundsCredit() public {
+        counter(USDC_A, aliceAccount, type(uint128).max);
+        counter(USDC_A, bobAccount, type(uint128).max);
+        assertEq(hub.cash(aliceAccount), int256(uint256(USDC_CAP) * 1e12));
+        assertEq(hub.cash(bobAccount), 0);
+        assertEq(hub.creditedTotal(USDC_A), type(uint128).max);
+        vm.warp(block.timestamp + 10);
+        assertEq(hub.mature(bobAccount, USDC_A), USDC_CAP / 10_000);
+        vm.warp(block.timestamp + 1_000_000);
+        assertEq(hub.mature(bobAccount, USDC_A), USDC_CAP, "never above the cap");
+    }
+
+    function test_regressionTakesImmatureFirst() public {
+        counter(WETH, aliceAccount, 3e18);
+        vm.warp(block.timestamp + 1);
+        counter(WETH, aliceAccount, 1e18);
+        IClearinghouse.Row memory r = hub.row(aliceAccount, WETH);
+        assertEq(r.immature, 1e18);
+        assertEq(r.credited, 1e18);
+        assertEq(r.regressedSince, 0);
+        assertEq(hub.suspicions(A), 0);
+    }
+
+    function test_regressedCashNeitherLeavesNorCounts() public {
+        fundCash(aliceAccount, 100);
+        vm.warp(block.timestamp + 1);
+        fundCash(aliceAccount, 40);
+        assertEq(hub.cash(aliceAccount), 100e18);
+        assertEq(engine.accountHealth(aliceAccount).im, 40e18);
+        vm.prank(alice);
+        vm.expectRevert(
+            abi.encodeWithSelector(LedgerBase.InsufficientCash.selector, aliceAccount, 40e18, 41e18)
+        );
+        hub.withdraw(aliceAccount, USDC_A, alice, 41e6);
+        vm.prank(alice);
+        hub.withdraw(aliceAccount, USDC_A, alice, 40e6);
+        assertEq(hub.cash(aliceAccount), 60e18);
+    }
+
+    function test_regressionStopsTheChainUntilRestored() public {
+        fundCash(aliceAccount, 100);
+        vm.warp(block.timestamp + 1);
+        fundCash(aliceAccount, 40);
+        fundCash(bobAccount, 50);
+        counter(USDC_B, bobAccount, 5e6);
+        assertEq(hub.cash(bobAccount), 5e18, "only the other chain matures");
+        vm.warp(block.timestamp + 1);
+        fundCash(aliceAccount, 100);
+        assertEq(hub.row(aliceAccount, USDC_A).regressedSince, 0);
+        assertEq(hub.mature(bobAccount, USDC_A), 50e6);
+        assertEq(hub.cash(aliceAccount), 100e18);
+    }
+
+    function test_shortfallStopsMaturing() public {
+        address usdc = token(USDC_A);
+        vm.prank(gateway);
+        hub.receiveTotals(A, 1, uint64(block.timestamp), usdc, 10, 0, 3);
+        fundCash(aliceAccount, 5);
+        assertEq(hub.cash(aliceAccount), 0);
+        vm.prank(gateway);
+        hub.receiveTotals(A, 1, uint64(block.timestamp + 1), usdc, 10, 0, 0);
+        assertEq(hub.mature(aliceAccount, USDC_A), 5e6);
+    }
+
+    function test_bookRegressionTakesCashThenFundThenBacking() public {
+        fundCash(aliceAccount, 100);
+        fundCash(bobAccount, 500);
+        counter(USDC_B, fundAccount, 30e6);
+        vm.prank(alice);
+        hub.withdraw(aliceAccount, USDC_A, alice, 80e6);
+        vm.warp(block.timestamp + 1);
+        fundCash(aliceAccount, 0);
+        vm.expectRevert(Collateral.NothingToBook.selector);
+        hub.bookRegression(aliceAccount, USDC_A);
+        vm.warp(block.timestamp + 1 hours);
+        hub.bookRegression(aliceAccount, USDC_A);
+        assertEq(hub.cash(aliceAccount), 0, "20 of 100 were left");
+        assertEq(hub.cash(fundAccount), 0, "30 from the fund");
+        assertEq(hub.lostBacking(), 50e18);
+        assertEq(hub.backing(A), 420e18);
+        assertEq(hub.cash(bobAccount), 500e18);
+        assertEq(hub.suspicions(A), 0);
+
+        // The counter comes back: those who paid come first, so that nobody is paid twice.
+        vm.warp(block.timestamp + 1);
+        fundCash(aliceAccount, 100);
+        assertEq(hub.cash(aliceAccount), 20e18);
+        hub.mature(fundAccount, USDC_A);
+        assertEq(hub.cash(fundAccount), 80e18);
+        assertEq(hub.lien(aliceAccount, USDC_A), 0);
+    }
+
+    function test_bookRegressionBeyondTheChainsBackingGoesToTheFund() public {
+        fundCash(aliceAccount, 100);
+        counter(USDC_B, bobAccount, 90e6);
+        // Bob leaves through chain A, with Alice's backing.
+        vm.prank(bob);
+        hub.withdraw(bobAccount, USDC_A, bob, 90e6);
+        vm.warp(block.timestamp + 1);
+        fundCash(aliceAccount, 0);
+        vm.warp(block.timestamp + 1 hours);
+        hub.bookRegression(aliceAccount, USDC_A);
+        assertEq(hub.cash(aliceAccount), 0);
+        assertEq(hub.backing(A), 0);
+        assertEq(hub.cash(fundAccount), 90e18);
+        assertEq(hub.lostBacking(), 0);
+    }
+
+    function test_bookRegressionOfAClaim() public {
+        openRow(alice, WETH);
+        counter(WETH, aliceAccount, 5e18);
+        vm.prank(alice);
+        hub.withdraw(aliceAccount, WETH, alice, 2e18);
+        vm.warp(block.timestamp + 1);
+        counter(WETH, aliceAccount, 1e18);
+        vm.prank(alice);
+        vm.expectRevert(abi.encodeWithSelector(Collateral.InsufficientClaim.selector, 0, 1));
+        hub.withdraw(aliceAccount, WETH, alice, 1);
+        vm.warp(block.timestamp + 1 hours);
+        hub.bookRegression(aliceAccount, WETH);
+        assertEq(hub.row(aliceAccount, WETH).claim, 0);
+        assertEq(hub.lostClaims(WETH), 1e18);
+        vm.warp(block.timestamp + 1);
+        counter(WETH, aliceAccount, 3e18);
+        assertEq(hub.lostClaims(WETH), 0);
+        assertEq(hub.row(aliceAccount, WETH).claim, 1e18);
+    }
+
+    function test_withdrawRaisesReleased() public {
+        fundCash(aliceAccount, 100);
+        vm.startPrank(alice);
+        hub.withdraw(aliceAccount, USDC_A, bob, 30e6);
+        hub.withdraw(aliceAccount, USDC_A, bob, 20e6);
+        vm.expectRevert(LedgerBase.ZeroValue.selector);
+        hub.withdraw(aliceAccount, USDC_A, address(0), 1);
+        vm.stopPrank();
+        assertEq(hub.released(aliceAccount, bob, USDC_A), 50e6);
+        assertEq(hub.backing(A), 50e18);
+    }
+
+    function test_withdrawNeedsBackingThere() public {
+        fundCash(aliceAccount, 100);
+        vm.prank(alice);
+        vm.expectRevert(abi.encodeWithSelector(Collateral.InsufficientBacking.selector, B, 0, 1e18));
+        hub.withdraw(aliceAccount, USDC_B, alice, 1e6);
+    }
+
+    function test_delegatesNeverTakeMoney() public {
+        fundCash(aliceAccount, 100);
+        vm.prank(alice);
+        hub.setDelegate(aliceAccount, bob, true);
+        vm.startPrank(bob);
+        vm.expectRevert(LedgerBase.Unauthorised.selector);
+        hub.withdraw(aliceAccount, USDC_A, bob, 1);
+        vm.expectRevert(LedgerBase.Unauthorised.selector);
+        hub.transferCash(aliceAccount, bobAccount, 1);
+        vm.expectRevert(LedgerBase.Unauthorised.selector);
+        hub.setDelegate(aliceAccount, bob, true);
+        vm.stopPrank();
+    }
+
+    function test_debtFreeAccountLeavesWithoutPrices() public {
+        openRow(alice, WETH);
+        counter(WETH, aliceAccount, 5e18);
+        fundCash(aliceAccount, 100);
+        oracle.set(FEED_ETH, 2000e18, 0, 0, false);
+        oracle.set(FEED_USDC, 1e18, 0, 0, false);
+        vm.startPrank(alice);
+        hub.withdraw(aliceAccount, WETH, alice, 5e18);
+        hub.withdraw(aliceAccount, USDC_A, alice, 100e6);
+        vm.stopPrank();
+    }
+
+    function test_withdrawKeepsInitialMargin() public {
+        fundCash(aliceAccount, 1000);
+        fundCash(bobAccount, 1000);
+        trade(ETH_PERP, aliceAccount, bobAccount, 1e18, 2000e18);
+        vm.startPrank(alice);
+        vm.expectPartialRevert(LedgerBase.InsufficientMargin.selector);
+        hub.withdraw(aliceAccount, USDC_A, alice, 801e6);
+        vm.expectPartialRevert(LedgerBase.InsufficientMargin.selector);
+        hub.transferCash(aliceAccount, bobAccount, 801e18);
+        hub.withdraw(aliceAccount, USDC_A, alice, 799e6);
+        vm.stopPrank();
+        oracle.set(FEED_ETH, 2000e18, 0, 0, false);
+        vm.prank(bob);
+        vm.expectRevert(LedgerBase.PriceNotFresh.selector);
+        hub.withdraw(bobAccount, USDC_A, bob, 1);
+    }
+
+    function test_releaseToIsForTheBackstopsOwnClaims() public {
+        counter(WETH, backstopAccount, 2e18);
+        openRow(backstop, WETH);
+        hub.mature(backstopAccount, WETH);
+        vm.prank(auction);
+        vm.expectRevert(LedgerBase.Unauthorised.selector);
+        hub.releaseTo(backstopAccount, WETH, auction, 1);
+        vm.startPrank(backstop);
+        vm.expectRevert(LedgerBase.Unauthorised.selector);
+        hub.releaseTo(aliceAccount, WETH, auction, 1);
+        hub.releaseTo(backstopAccount, WETH, auction, 2e18);
+        vm.stopPrank();
+        assertEq(hub.released(backstopAccount, auction, WETH), 2e18);
+    }
+
+    function test_fitsTheCodeSizeLimit() public view {
+        assertLt(address(hub).code.length, 24_576);
+    }
+}
