@@ -64,7 +64,13 @@ export function planMarkets(bases: readonly string[], feedNames: readonly string
     feeds: feedNames.map((name) => ({ name, exponent: EXPONENT })),
     tokens: [
       { symbol: 'USDC', decimals: 6, base: 'USDC', settlement: true },
-      ...collateral.map((base) => ({ symbol: base, decimals: 18, ...WRAPPED[base], base, settlement: false })),
+      ...collateral.map((base) => ({
+        symbol: base,
+        decimals: 18,
+        ...WRAPPED[base],
+        base,
+        settlement: false,
+      })),
     ],
     instruments: bases.map((base, index) => ({ id: index + 1, symbol: `${base}-PERP`, base })),
     shocks: Object.fromEntries(feedNames.map((name) => [baseOf(name), shocksOf(baseOf(name))])),

@@ -7,7 +7,11 @@ test('a day is replayed within four minutes by default', () => {
 })
 
 test('at real time the ages are those of a production network', () => {
-  expect(planTiming({ windowMs: 3_600_000, speed: 1 })).toMatchObject({ slotSeconds: 4, acceptAge: 30, useAge: 120 })
+  expect(planTiming({ windowMs: 3_600_000, speed: 1 })).toMatchObject({
+    slotSeconds: 4,
+    acceptAge: 30,
+    useAge: 120,
+  })
 })
 
 test.each([1, 60, 333, 3_600])('at speed %d a report can land before it is too old', (speed) => {

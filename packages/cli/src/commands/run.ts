@@ -1,0 +1,132 @@
+import { dirname, resolve } from 'node:path'
+import { createOracleNode, oracleNodeConfigSchema } from '@clearspan/aggregator'
+import { createRelayer, relayerConfigSchema } from '@clearspan/relayer'
+import {
+  acceleratedClock,
+  type ClockOptions,
+  createLogger,
+  createMetrics,
+  createQueueBackend,
+  createShutdown,
+  loadKey,
+  networkSchema,
+  onSignals,
+  readJson,
+  seededRandom,
+  systemClock,
+  UserError,
+} from '@clearspan/shared'
+import type { Command } from 'commander'
+import { privateKeyToAccount } from 'viem/accounts'
+import { z } from 'zod'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+const keySpecSchema = z.union([z.strictObject({ env: z.string() }), z.strictObject({ file: z.string() })])
+
+/** One process: the roles that it plays, and where its keys lie. Paths are relative to the file. */
+export const processConfigSchema = z.strictObject({
+  name: z.string().min(1),
+  logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  oracle: z.strictObject({ node: oracleNodeConfigSchema, key: keySpecSchema }).optional(),
+  relayer: z
+    .strictObject({
+      /** The network's manifest. */
+      network: z.string(),
+      config: relayerConfigSchema,
+      /** Directory of the embedded queue; absent: in memory. Not used when REDIS_URL is set. */
+      queueDir: z.string().optional(),
+      keys: z.strictObject({
+        price: keySpecSchema,
+        bulk: keySpecSchema,
+        urgent: keySpecSchema,
+        dvnSigners: z.array(keySpecSchema).min(1),
+      }),
+    })
+    .optional(),
+})
+
+export type ProcessConfig = z.input<typeof processConfigSchema>
+
+export function addRun(program: Command, env: Environment): void {
+  program
+    .command('run')
+    .description('play the roles of a configuration file: oracle node, relayer, keeper')
+    .argument('<config>', 'JSON file: name, oracle and/or relayer')
+    .action((file: string) => run(resolve(file), env))
+}
+
+async function run(file: string, env: Environment): Promise<void> {
+  const config = await readJson(file, processConfigSchema)
+  if (!config.oracle && !config.relayer) throw new UserError(file, 'has no role: add `oracle` or `relayer`')
+  const logger = createLogger({ name: config.name, level: config.logLevel })
+  const shutdown = createShutdown({ logger })
+  const ended = new Promise<void>((done) => {
+    const end = async () => {
+      await shutdown.run()
+      done()
+    }
+    onSignals(process, (_signal, times) => (times > 1 ? process.exit(130) : void end()))
+    // A supervisor that is killed leaves us only this sign.
+    if (!process.stdin.isTTY) process.stdin.resume().once('end', () => void end())
+  })
+  try {
+    const urls = [await startOracle(), await startRelayer()].filter((url) => url !== undefined)
+    process.stdout.write(`${JSON.stringify({ ready: config.name, urls })}\n`)
+  } catch (error) {
+    await shutdown.run()
+    throw error
+  }
+  await ended
+  process.exit(0)
+
+  async function startOracle(): Promise<string | undefined> {
+    if (!config.oracle) return undefined
+    const node = createOracleNode({
+      config: config.oracle.node,
+      networkClock: networkClock(config.oracle.node.clock),
+      realClock: systemClock,
+      logger,
+      key: await loadKey(config.oracle.key, env),
+    })
+    shutdown.add('oracle', () => node.stop())
+    return (await node.start()).url
+  }
+
+  async function startRelayer(): Promise<string | undefined> {
+    if (!config.relayer) return undefined
+    const { keys } = config.relayer
+    const network = await readJson(resolve(dirname(file), config.relayer.network), networkSchema)
+    const account = async (spec: z.infer<typeof keySpecSchema>) =>
+      privateKeyToAccount(await loadKey(spec, env))
+    const backend = await createQueueBackend({
+      redisUrl: env.REDIS_URL || undefined,
+      dataDir: config.relayer.queueDir && resolve(dirname(file), config.relayer.queueDir),
+      namespace: `clearspan-${network.networkId.slice(2, 10)}`,
+      logger,
+    })
+    shutdown.add('queue', () => backend.close())
+    const relayer = createRelayer({
+      network,
+      config: config.relayer.config,
+      keys: {
+        price: await account(keys.price),
+        bulk: await account(keys.bulk),
+        urgent: await account(keys.urgent),
+        dvnSigners: await Promise.all(keys.dvnSigners.map(account)),
+      },
+      clock: systemClock,
+      logger,
+      metrics: createMetrics(),
+      backend,
+      random: seededRandom(process.pid),
+    })
+    shutdown.add('relayer', () => relayer.stop())
+    const started = await relayer.start()
+    return started.url
+  }
+}
+
+function networkClock(options: ClockOptions | null) {
+  return options === null ? systemClock : acceleratedClock(options)
+}

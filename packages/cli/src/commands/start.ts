@@ -1,0 +1,143 @@
+import { accessSync, constants, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import {
+  DEFAULT_RPC_PORTS,
+  describeNetwork,
+  formatReport,
+  playStory,
+  startLocalNetwork,
+} from '@clearspan/devnet'
+import { createLogger, createShutdown, onSignals, UserError } from '@clearspan/shared'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { destination, type LevelWithSilent } from '../logFile.js'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+interface StartOptions {
+  prices?: string
+  window?: string
+  speed?: number
+  exit: boolean
+  json?: string
+  dir: string
+  ports: number[]
+  logLevel: LevelWithSilent
+}
+
+/** A story whose checks did not all hold. */
+const CHECKS_FAILED = 1
+const INTERRUPTED = 130
+const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
+
+export function addStart(program: Command, env: Environment): void {
+  program
+    .command('start')
+    .description('run a local network of three chains through a crash, report, and stay up')
+    .option(
+      '--prices <file>',
+      'replay recorded prices: CSV of timestamp_ms,source,symbol,open,high,low,close,volume',
+    )
+    .option(
+      '--window <window>',
+      'stretch of the prices: a length such as 3h, or START..END (default: the worst 24h)',
+    )
+    .option(
+      '--speed <n>',
+      "network seconds a real second (default: chosen by the window's length)",
+      number('--speed'),
+    )
+    .option('--exit', 'end after the report; status 0 only if every check held', false)
+    .option('--json <file>', 'write the report as JSON')
+    .option('--dir <dir>', 'directory of this network: logs, configuration, data', '.clearspan')
+    .option('--ports <a,b,c>', 'RPC ports of the three chains, 0 for any free one', ports, [
+      ...DEFAULT_RPC_PORTS,
+    ])
+    .addOption(new Option('--log-level <level>', 'of the log files').choices(LEVELS).default('info'))
+    .action((options: StartOptions) => start(options, env))
+}
+
+async function start(options: StartOptions, env: Environment): Promise<void> {
+  const dir = resolve(options.dir)
+  const json = options.json === undefined ? undefined : resolve(options.json)
+  if (json !== undefined) assertWritable('--json', json)
+  const say = (line: string) => process.stdout.write(`${line}\n`)
+  const logger = createLogger({
+    name: 'network',
+    level: options.logLevel,
+    destination: destination(join(dir, 'logs', 'network.log')),
+  })
+  const shutdown = createShutdown({ logger, timeoutMs: 15_000 })
+  const interrupted = new AbortController()
+  const stopListening = onSignals(process, (_signal, times) => {
+    if (times > 1) process.exit(INTERRUPTED)
+    interrupted.abort()
+    say('stopping')
+  })
+  let status = 0
+  try {
+    const network = await startLocalNetwork({
+      dir,
+      ports: options.ports,
+      prices: options.prices && resolve(options.prices),
+      window: options.window,
+      speed: options.speed,
+      redisUrl: env.REDIS_URL || undefined,
+      program: { command: process.execPath, args: [fileURLToPath(new URL('../main.js', import.meta.url))] },
+      env,
+      logger,
+      onProgress: say,
+      signal: interrupted.signal,
+    })
+    shutdown.add('network', () => network.stop())
+    const report = await playStory({ network, logger, onProgress: say, signal: interrupted.signal })
+    say(formatReport(report))
+    if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`)
+    status = report.checks.every(({ holds }) => holds) ? 0 : CHECKS_FAILED
+    if (!options.exit) {
+      say(describeNetwork(network))
+      const ended = await Promise.race([network.failed, aborted(interrupted.signal)])
+      if (ended !== undefined) throw new Error(`${ended} ended by itself; see ${join(dir, 'logs')}`)
+    }
+  } catch (error) {
+    if (!interrupted.signal.aborted) throw error
+    status = INTERRUPTED
+  } finally {
+    await shutdown.run()
+    stopListening()
+  }
+  process.exitCode = status
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((done) => {
+    if (signal.aborted) done(undefined)
+    signal.addEventListener('abort', () => done(undefined), { once: true })
+  })
+}
+
+function number(option: string) {
+  return (text: string): number => {
+    const value = Number(text)
+    if (text.trim() === '' || !Number.isFinite(value))
+      throw new InvalidArgumentError(`${option} takes a number, such as 60`)
+    return value
+  }
+}
+
+function ports(text: string): number[] {
+  const values = text.split(',').map(Number)
+  const good = values.every((port) => Number.isInteger(port) && port >= 0 && port <= 65_535)
+  if (values.length !== 3 || !good)
+    throw new InvalidArgumentError('--ports takes three ports, such as 8545,8546,8547')
+  return values
+}
+
+/** The report comes at the end; a path that can't take it should be known at the start. */
+function assertWritable(option: string, path: string): void {
+  try {
+    accessSync(dirname(path), constants.W_OK)
+  } catch {
+    throw new UserError(option, `${dirname(path)} is not a directory that can be written to`)
+  }
+}

@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+import { createRequire } from 'node:module'
+import { UserError } from '@clearspan/shared'
+import { Command, CommanderError } from 'commander'
+import { addRun } from './commands/run.js'
+import { addStart } from './commands/start.js'
+
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
+
+/** Exit status for bad input, as against 1 for a failure of ours or of the world. */
+const BAD_INPUT = 2
+
+const program = new Command('clearspan')
+  .description('One margin account over many chains: local networks, oracle nodes, relayers and keepers')
+  .version(version)
+  .exitOverride()
+addStart(program, process.env)
+addRun(program, process.env)
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Commander has printed its line already.
+    process.exitCode = error.exitCode === 0 ? 0 : BAD_INPUT
+  } else if (error instanceof UserError) {
+    process.stderr.write(`error: ${error.message}\n`)
+    process.exitCode = BAD_INPUT
+  } else {
+    process.stderr.write(
+      `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    )
+    process.exitCode = 1
+  }
+}

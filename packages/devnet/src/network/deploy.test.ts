@@ -1,0 +1,102 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { priceOracleAbi, riskConfigAbi } from '@clearspan/contracts'
+import { createLogger } from '@clearspan/shared'
+import { zeroHash } from 'viem'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type LocalChain, startChains } from '../chains/index.js'
+import { deployLayerZero } from '../layerzero/index.js'
+import { openRunDirectory, type RunDirectory } from '../processes/index.js'
+import { type Deployment, deployClearspan } from './deploy.js'
+import { planMarkets } from './markets.js'
+import { localRoles } from './roles.js'
+import { planTiming } from './timing.js'
+
+const roles = localRoles()
+const markets = planMarkets(['BTC', 'ETH'], ['BTC/USD', 'ETH/USD', 'USDT/USD', 'USDC/USD'])
+let dir = ''
+let run: RunDirectory
+let chains: LocalChain[]
+let deployed: Deployment
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'clearspan-deploy-'))
+  run = await openRunDirectory({ path: dir, logger: createLogger({ name: 'test', level: 'silent' }) })
+  chains = await startChains({
+    run,
+    chains: ['alpha', 'beta', 'gamma'].map((name, index) => ({
+      name,
+      chainId: 31_901 + index,
+      port: 0,
+      portOption: '',
+    })),
+    genesisTime: 1_584_000_000,
+    accounts: roles.count,
+  })
+  const placed = chains.map((chain, index) => ({ chain, eid: 30_901 + index, confirmations: 1 }))
+  const { layerzero } = await deployLayerZero({
+    chains: placed,
+    deployer: roles.deployer.account,
+    dvnSigners: roles.relayer.dvnSigners.map(({ account }) => account.address),
+    quorum: 2,
+    workerAdmins: [roles.relayer.bulk.account.address],
+  })
+  deployed = await deployClearspan({
+    chains: placed,
+    layerzero,
+    roles,
+    markets,
+    timing: planTiming({ windowMs: 3_600_000 }),
+    networkId: zeroHash,
+    oracle: {
+      epoch: 1,
+      slotMs: 4_000,
+      feeds: markets.feeds,
+      nodes: roles.observers.map(({ account }) => ({ url: 'http://127.0.0.1:1', signer: account.address })),
+    },
+  })
+})
+
+afterAll(async () => {
+  await run?.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+test('contracts have the same addresses on every chain, and in every run', () => {
+  const [first, ...others] = deployed.chains
+  for (const other of others) {
+    expect(other.contracts).toEqual(first!.contracts)
+    expect(other.tokens.map(({ address }) => address)).toEqual(first!.tokens.map(({ address }) => address))
+  }
+  expect({ ...first!.contracts, ...deployed.hub.contracts }).toMatchSnapshot()
+})
+
+test('every chain knows the signers, and the hub every asset and instrument', async () => {
+  for (const [index, { contracts }] of deployed.chains.entries()) {
+    const count = await chains[index]!.client.readContract({
+      address: contracts.priceOracle,
+      abi: priceOracleAbi,
+      functionName: 'feedCount',
+    })
+    expect(count).toBe(4n)
+  }
+  const { riskConfig, clearinghouse } = deployed.hub.contracts
+  const hub = chains[0]!.client
+  expect(
+    await hub.readContract({ address: riskConfig, abi: riskConfigAbi, functionName: 'assetCount' }),
+  ).toBe(9n)
+  for (const { eid, tokens } of deployed.chains) {
+    for (const { address, assetId } of tokens) {
+      const listed = await hub.readContract({
+        address: riskConfig,
+        abi: riskConfigAbi,
+        functionName: 'assetIdOf',
+        args: [eid, address],
+      })
+      expect(listed).toBe(BigInt(assetId))
+    }
+  }
+  const code = await hub.getCode({ address: clearinghouse })
+  expect((code?.length ?? 0) / 2 - 1).toBeLessThan(24_576)
+})

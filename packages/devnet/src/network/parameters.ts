@@ -1,0 +1,56 @@
+import { parseUnits } from 'viem'
+import type { Timing } from './timing.js'
+
+/** What a token that isn't the settlement token counts for, bps of its value, before the shocks of the grid. */
+export const CREDIT_BPS = { creditIm: 9_500, creditMm: 9_700 }
+
+/** Lots open 2% above the oracle and end 10% below. bps. */
+export const LOT_TERMS = { startPremium: 200, maxDiscount: 1_000 }
+
+/** Jump guard of the oracle: bps at once, bps a minute since the last value, and at most. */
+export function jumpGuard(timing: Timing) {
+  return {
+    acceptAge: timing.acceptAge,
+    jumpBase: 1_000,
+    jumpPerMinute: 50,
+    jumpMax: 9_000,
+    jumpSpan: timing.jumpConfirm,
+    ageing: 100,
+  }
+}
+
+export function globalRisk(timing: Timing) {
+  return {
+    rhoIm: 6_000,
+    rhoMm: 4_000,
+    profitCapIm: parseUnits('100000', 18),
+    bufferBps: 1_500,
+    maxRows: 16,
+    regressionDelay: timing.regressionDelay,
+  }
+}
+
+export function instrumentRisk() {
+  return {
+    maxOpenInterest: parseUnits('1000000000000', 18),
+    backstopCap: parseUnits('1000000000000', 18),
+    priceBand: 200,
+  }
+}
+
+/** Share auction: 98% of equity falling to 80%, then slowly to 30%; insolvent accounts come with up to 1% of notional on top. */
+export function auctionTerms(timing: Timing) {
+  return {
+    curve: {
+      startShare: parseUnits('0.98', 18),
+      fastFloor: parseUnits('0.8', 18),
+      slowFloor: parseUnits('0.3', 18),
+      fastSeconds: timing.auctionFast,
+      slowSeconds: timing.auctionSlow,
+    },
+    bonusShare: parseUnits('0.01', 18),
+    riseSeconds: timing.auctionFast,
+    reopenSeconds: 3_600,
+    dust: parseUnits('100', 18),
+  }
+}

@@ -1,0 +1,114 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { OracleNodeConfigInput } from '@clearspan/aggregator'
+import type { RelayerConfigInput } from '@clearspan/relayer'
+import type { Network } from '@clearspan/shared'
+import type { SourceConfig } from '../prices/index.js'
+import type { ManagedProcess, RunDirectory } from '../processes/index.js'
+import type { LocalRoles } from './roles.js'
+import type { Timing } from './timing.js'
+
+/** How to start this very program again: `clearspan run FILE` follows the arguments. */
+export interface Program {
+  command: string
+  args: readonly string[]
+}
+
+interface ChildOptions {
+  run: RunDirectory
+  program: Program
+  network: Network
+  roles: LocalRoles
+  timing: Timing
+  /** Passed on to children; keys are added one by one. */
+  env: Readonly<Record<string, string | undefined>>
+}
+
+/** Oracle nodes as processes with a key and a data directory of their own. */
+export function startOracleNodes(
+  options: ChildOptions & { sources: readonly (SourceConfig & { url: string })[]; ports: readonly number[] },
+): Promise<ManagedProcess[]> {
+  const { network, timing, roles, sources, ports } = options
+  return allOrNone(
+    roles.observers.map(({ key }, index) => {
+      const name = `oracle-${index}`
+      const node: OracleNodeConfigInput = {
+        networkId: network.networkId,
+        clock: network.clock,
+        index,
+        oracle: network.oracle,
+        sources: [...sources],
+        listen: { host: '127.0.0.1', port: ports[index]! },
+        dataDir: options.run.dataDirectory(name),
+        maxClockSkewMs: timing.skew * 1000,
+        maxEventAgeMs: timing.sourceAge * 1000,
+        maxReceiveAgeMs: timing.sourceAge * 1000,
+      }
+      return startRole(
+        options,
+        name,
+        { oracle: { node, key: { env: 'CLEARSPAN_KEY' } } },
+        { CLEARSPAN_KEY: key },
+      )
+    }),
+  )
+}
+
+/** Relayer and keeper in one process, on the embedded queue or on Redis. */
+export function startRelayer(
+  options: ChildOptions & { config: RelayerConfigInput; redisUrl: string | undefined },
+): Promise<ManagedProcess> {
+  const { run, network, roles, config, redisUrl } = options
+  const manifest = join(run.path, 'network.json')
+  writeFileSync(manifest, `${JSON.stringify(network, null, 2)}\n`)
+  const { price, bulk, urgent, dvnSigners } = roles.relayer
+  const relayer = {
+    network: manifest,
+    config,
+    queueDir: run.dataDirectory('queue'),
+    keys: {
+      price: { env: 'CLEARSPAN_PRICE_KEY' },
+      bulk: { env: 'CLEARSPAN_BULK_KEY' },
+      urgent: { env: 'CLEARSPAN_URGENT_KEY' },
+      dvnSigners: dvnSigners.map((_, index) => ({ env: `CLEARSPAN_DVN_KEY_${index}` })),
+    },
+  }
+  return startRole(
+    options,
+    'relayer',
+    { relayer },
+    {
+      CLEARSPAN_PRICE_KEY: price.key,
+      CLEARSPAN_BULK_KEY: bulk.key,
+      CLEARSPAN_URGENT_KEY: urgent.key,
+      ...Object.fromEntries(dvnSigners.map(({ key }, index) => [`CLEARSPAN_DVN_KEY_${index}`, key])),
+      ...(redisUrl === undefined ? {} : { REDIS_URL: redisUrl }),
+    },
+  )
+}
+
+function startRole(
+  { run, program, env }: ChildOptions,
+  name: string,
+  roles: object,
+  keys: Record<string, string>,
+): Promise<ManagedProcess> {
+  const file = join(run.path, `${name}.json`)
+  writeFileSync(file, `${JSON.stringify({ name, ...roles }, null, 2)}\n`)
+  // Children get no REDIS_URL and no key but their own.
+  const { PATH = '', HOME = '' } = env
+  return run.start({
+    name,
+    command: program.command,
+    args: [...program.args, 'run', file],
+    env: { PATH, HOME, NODE_OPTIONS: '--max-old-space-size=1024', ...keys },
+    ready: (line) => line.startsWith('{"ready":'),
+  })
+}
+
+async function allOrNone(starts: readonly Promise<ManagedProcess>[]): Promise<ManagedProcess[]> {
+  const settled = await Promise.allSettled(starts)
+  const failed = settled.find((one) => one.status === 'rejected')
+  if (failed) throw failed.reason
+  return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+}

@@ -1,0 +1,366 @@
+import { UNUSABLE_CONFIDENCE, unpackPrices } from '@clearspan/shared'
+import { formatUnits, type Hex } from 'viem'
+import { z } from 'zod'
+import type { LocalNetwork } from '../network/localNetwork.js'
+import { hubClient, oraclePrice } from '../scenario/prices.js'
+import { type AccountHealth, healths, releaseRefs } from '../scenario/state.js'
+import {
+  type AuctionRecord,
+  type Check,
+  checkCash,
+  checkCoalition,
+  checkCustody,
+  checkLiquidations,
+  checkLosses,
+  checkPositions,
+  checkReports,
+  type LossRecord,
+} from './checks.js'
+import { fundTimeline, liquidationEvents, type StoredReport, soldLots, storedReports } from './events.js'
+import { type GasLine, gasByKind } from './gas.js'
+import { type LedgerState, type NamedAccount, readLedger } from './ledger.js'
+
+export { formatReport } from './format.js'
+export type { Check, GasLine, NamedAccount }
+
+const WAD = 10n ** 18n
+
+/** Amounts of money are decimal strings of settlement units, sizes and token amounts decimal strings of whole units. */
+export interface HealthFigures {
+  equity: string
+  im: string
+  mm: string
+}
+
+export interface AccountReport {
+  name: string
+  account: Hex
+  liquidated: boolean
+  before: HealthFigures
+  after: HealthFigures
+  cash: string
+  /** Claims by chain. */
+  collateral: { chain: string; token: string; amount: string }[]
+  positions: { instrument: string; size: string; pnl: string }[]
+}
+
+export interface LiquidationReport {
+  account: string
+  /** Tape time, ISO. */
+  startedAt: string
+  equity: string
+  mm: string
+  steps: {
+    by: string
+    at: string
+    fraction: string
+    payment: string
+    fromFund: string
+    /** What was taken, at the oracle's prices, less what it cost: negative when solvent positions were sold below their worth. */
+    priceShare: string
+  }[]
+}
+
+export interface LotReport {
+  chain: string
+  token: string
+  amount: string
+  proceeds: string
+  /** Proceeds against the chain's own oracle, bps; negative is a discount. */
+  againstOracleBps: number
+}
+
+/** From one stage of a message to another. */
+export interface LatencyLine {
+  stage: string
+  unit: 'ms' | 's of network time'
+  count: number
+  p50: number
+  p95: number
+  max: number
+}
+
+export interface ClosingReport {
+  networkId: Hex
+  speed: number
+  window: { start: string; end: string; worst: string | null }
+  prices: { tape: string; real: string[]; simulated: string[]; notes: string[] }
+  accounts: AccountReport[]
+  liquidations: LiquidationReport[]
+  lots: LotReport[]
+  losses: { badDebt: string; paidByFund: string; socialised: string; fundBefore: string; fundAfter: string }
+  latencies: LatencyLine[]
+  gas: GasLine[]
+  checks: Check[]
+}
+
+/** What the story noted on the way. */
+export interface StoryRecord {
+  /** Network ms. */
+  replay: { startMs: number; endMs: number }
+  before: ReadonlyMap<Hex, AccountHealth>
+  /** The fund's cash before the crash, WAD. */
+  fundBefore: bigint
+  named: readonly NamedAccount[]
+}
+
+/** Stops the chains for a moment, so that all of them are read at one time, and makes the report from what they say. */
+export async function compileReport(options: {
+  network: LocalNetwork
+  record: StoryRecord
+}): Promise<ClosingReport> {
+  const { network } = options
+  const latencies = await relayerLatencies(network)
+  await network.producer.halt()
+  try {
+    return await compile(network, options.record, latencies)
+  } finally {
+    network.producer.resume()
+  }
+}
+
+async function compile(
+  network: LocalNetwork,
+  record: StoryRecord,
+  latencies: LatencyLine[],
+): Promise<ClosingReport> {
+  const { manifest, window, plan, tape, timing } = network
+  const ledger = await readLedger({
+    network: manifest,
+    chains: network.chains,
+    accounts: record.named,
+    releases: await releaseRefs(network),
+  })
+  const after = await healths(
+    network,
+    record.named.map(({ account }) => account),
+  )
+  const prices = new Map(
+    await Promise.all(
+      network.markets.tokens.map(
+        async ({ symbol, base, settlement }): Promise<[string, bigint]> => [
+          symbol,
+          settlement ? WAD : await oraclePrice(network, base),
+        ],
+      ),
+    ),
+  )
+  const { auctions, losses, liquidations } = await liquidationStory(network, ledger)
+  const reports = await storedReports(network)
+  const lots = await lotReports(network, reports)
+  const fundAfter = ledger.accounts.find(({ account }) => account === ledger.fundAccount)?.cash ?? 0n
+  const total = (values: bigint[]) => values.reduce((a, b) => a + b, 0n)
+  return {
+    networkId: manifest.networkId,
+    speed: timing.speed,
+    window: {
+      start: iso(window.startMs),
+      end: iso(window.endMs),
+      worst: window.worst
+        ? `${window.worst.source} ${window.worst.symbol} −${(window.worst.depth * 100).toFixed(1)}%`
+        : null,
+    },
+    prices: { tape: tape.name, ...plan.describe() },
+    accounts: record.named.map(({ name, account }) =>
+      accountReport(network, ledger, {
+        name,
+        account,
+        before: record.before.get(account)!,
+        after: after.get(account)!,
+        liquidated: auctions.some((auction) => auction.account === account),
+      }),
+    ),
+    liquidations,
+    lots,
+    losses: {
+      badDebt: money(total(losses.map(({ loss }) => loss))),
+      paidByFund: money(total(losses.map(({ fromFund }) => fromFund))),
+      socialised: money(total(losses.map(({ socialised }) => socialised))),
+      fundBefore: money(record.fundBefore),
+      fundAfter: money(fundAfter),
+    },
+    latencies,
+    gas: await gasByKind(network),
+    checks: [
+      checkCash(ledger),
+      checkPositions(ledger),
+      checkCustody(ledger),
+      checkCoalition(ledger, ({ symbol }) => prices.get(symbol) ?? 0n),
+      checkLiquidations(auctions),
+      checkLosses(ledger, losses),
+      checkReports(reports),
+    ],
+  }
+}
+
+function accountReport(
+  { manifest }: LocalNetwork,
+  ledger: LedgerState,
+  one: { name: string; account: Hex; before: AccountHealth; after: AccountHealth; liquidated: boolean },
+): AccountReport {
+  const state = ledger.accounts.find(({ account }) => account === one.account)!
+  const figures = ({ equity, im, mm }: AccountHealth) => ({
+    equity: money(equity),
+    im: money(im),
+    mm: money(mm),
+  })
+  return {
+    name: one.name,
+    account: one.account,
+    liquidated: one.liquidated,
+    before: figures(one.before),
+    after: figures(one.after),
+    cash: money(state.cash),
+    collateral: state.rows
+      .filter(({ claim, immature }) => claim + immature > 0n)
+      .map(({ assetId, claim, immature }) => {
+        const { chain, symbol, decimals } = ledger.tokens.find((token) => token.assetId === assetId)!
+        return { chain, token: symbol, amount: formatUnits(claim + immature, decimals) }
+      }),
+    positions: state.positions.map(({ instrumentId, size, quote }) => ({
+      instrument: manifest.hub.instruments.find(({ id }) => id === instrumentId)!.symbol,
+      size: formatUnits(size, 18),
+      pnl: money(quote),
+    })),
+  }
+}
+
+/** The auctions as records for the checks, and as lines for people. */
+async function liquidationStory(network: LocalNetwork, ledger: LedgerState) {
+  const { started, bids, takenOver } = await liquidationEvents(network)
+  const fundAt = await fundTimeline(network, ledger.fundAccount)
+  const nameOf = (account: Hex) => ledger.accounts.find((one) => one.account === account)?.name ?? account
+  const times = new Map<bigint, string>()
+  for (const number of new Set([...started, ...bids, ...takenOver].map(({ blockNumber }) => blockNumber))) {
+    const { timestamp } = await hubClient(network).getBlock({ blockNumber: number })
+    times.set(number, iso(network.tapeTime(Number(timestamp) * 1000)))
+  }
+  const steps = [
+    ...bids.map((log) => ({ ...log, by: nameOf(log.args.bidder), socialised: 0n })),
+    ...takenOver.map((log) => ({ ...log, by: 'backstop', socialised: log.args.socialised })),
+  ].sort((a, b) => Number(a.blockNumber - b.blockNumber) || a.logIndex - b.logIndex)
+  const stepsOf = (index: number) => {
+    const { args, blockNumber, logIndex } = started[index]!
+    const next = started.find((other, at) => at > index && other.args.account === args.account)
+    const after = (
+      log: { blockNumber: bigint; logIndex: number },
+      of: { blockNumber: bigint; logIndex: number },
+    ) =>
+      log.blockNumber > of.blockNumber || (log.blockNumber === of.blockNumber && log.logIndex > of.logIndex)
+    return steps.filter(
+      (step) =>
+        step.args.account === args.account &&
+        after(step, { blockNumber, logIndex }) &&
+        (next === undefined || !after(step, next)),
+    )
+  }
+  const share = (payment: bigint, equity: bigint, fraction: bigint) =>
+    equity <= 0n || fraction === 0n ? 0n : (payment * WAD * WAD) / (equity * fraction)
+  const auctions = started.map(
+    ({ args }, index): AuctionRecord => ({
+      account: args.account,
+      startedAt: Number(args.startedAt),
+      mm: args.mm,
+      bids: stepsOf(index).map((step) => ({
+        at: Number(step.blockNumber),
+        fraction: step.args.fraction,
+        payment: step.args.payment,
+        fromFund: step.args.fromFund,
+        equity: step.args.equity,
+        share: share(step.args.payment, step.args.equity, step.args.fraction),
+        bufferAfter: step.args.bufferAfter,
+      })),
+    }),
+  )
+  const losses = steps
+    .filter(({ args }) => args.equity <= 0n)
+    .map(
+      (step): LossRecord => ({
+        account: step.args.account,
+        loss: step.by === 'backstop' ? -step.args.equity : step.args.fromFund,
+        fromFund: step.args.fromFund,
+        socialised: step.socialised,
+        fundAfter: fundAt(step.blockNumber, step.logIndex),
+      }),
+    )
+  const liquidations = started.map(
+    ({ args, blockNumber }, index): LiquidationReport => ({
+      account: nameOf(args.account),
+      startedAt: times.get(blockNumber)!,
+      equity: money(args.equity),
+      mm: money(args.mm),
+      steps: stepsOf(index).map((step) => ({
+        by: step.by,
+        at: times.get(step.blockNumber)!,
+        fraction: Number(formatUnits(step.args.fraction, 18)).toFixed(4),
+        payment: money(step.args.payment),
+        fromFund: money(step.args.fromFund),
+        priceShare: Number(
+          formatUnits(share(step.args.payment, step.args.equity, step.args.fraction), 18),
+        ).toFixed(4),
+      })),
+    }),
+  )
+  return { auctions, losses, liquidations }
+}
+
+async function lotReports(network: LocalNetwork, reports: readonly StoredReport[]): Promise<LotReport[]> {
+  const sold = await soldLots(network)
+  return sold.map(({ chain, token, amount, proceeds, blockNumber }) => {
+    const { symbol, decimals, feed } = chain.tokens.find(
+      ({ address }) => address.toLowerCase() === token.toLowerCase(),
+    )!
+    const settlement = chain.tokens.find((one) => one.settlement)!
+    const price = reportedPrice(network, reports, { chain: chain.name, block: blockNumber, feed })
+    const worth = (amount * price) / 10n ** BigInt(decimals)
+    const paid = proceeds * 10n ** BigInt(18 - settlement.decimals)
+    return {
+      chain: chain.name,
+      token: symbol,
+      amount: formatUnits(amount, decimals),
+      proceeds: formatUnits(proceeds, settlement.decimals),
+      againstOracleBps: worth === 0n ? 0 : Number(((paid - worth) * 10_000n) / worth),
+    }
+  })
+}
+
+/** Newest usable price (WAD) of a feed in the reports that a chain had stored by a block. */
+function reportedPrice(
+  { markets }: LocalNetwork,
+  reports: readonly StoredReport[],
+  at: { chain: string; block: bigint; feed: string },
+): bigint {
+  const index = markets.feeds.findIndex(({ name }) => name === at.feed)
+  const exponent = markets.feeds[index]!.exponent
+  const usable = reports
+    .filter(({ chain, block }) => chain === at.chain && block <= at.block)
+    .map(({ values }) => unpackPrices(values, markets.feeds.length)[index]!)
+    .filter(({ confidence }) => confidence !== UNUSABLE_CONFIDENCE)
+  return (usable.at(-1)?.price ?? 0n) * 10n ** BigInt(18 + exponent)
+}
+
+/** What the relayer measured, by stage, and its transactions from readiness to acceptance. */
+async function relayerLatencies(network: LocalNetwork): Promise<LatencyLine[]> {
+  const response = await fetch(`${network.relayerUrl}/status`)
+  const { latencies } = relayerStatusSchema.parse(await response.json())
+  return Object.entries(latencies).map(([stage, percentiles]) => ({
+    stage,
+    unit: stage === 'blockToBlock' ? 's of network time' : 'ms',
+    ...percentiles,
+  }))
+}
+
+const relayerStatusSchema = z.object({
+  latencies: z.record(
+    z.string(),
+    z.object({ count: z.number(), p50: z.number(), p95: z.number(), max: z.number() }),
+  ),
+})
+
+function money(wad: bigint): string {
+  return Number(formatUnits(wad, 18)).toFixed(2)
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString()
+}

@@ -1,0 +1,206 @@
+import { iClearinghouseAbi, iCollateralVaultAbi } from '@clearspan/contracts'
+import { accountId, type Network } from '@clearspan/shared'
+import { type Address, erc20Abi, type Hex } from 'viem'
+import type { LocalChain, LocalClient } from '../chains/index.js'
+
+export interface RowState {
+  assetId: number
+  /** Token decimals. */
+  credited: bigint
+  immature: bigint
+  claim: bigint
+}
+
+export interface PositionState {
+  instrumentId: number
+  /** WAD. */
+  size: bigint
+  quote: bigint
+}
+
+export interface AccountState {
+  account: Hex
+  name: string
+  /** WAD. */
+  cash: bigint
+  rows: RowState[]
+  positions: PositionState[]
+}
+
+/** A vault's token. Token decimals. */
+export interface TokenState {
+  chain: string
+  eid: number
+  assetId: number
+  symbol: string
+  decimals: number
+  settlement: boolean
+  balance: bigint
+  totalIn: bigint
+  totalOut: bigint
+  /** The hub's credited total. */
+  credited: bigint
+}
+
+export interface ReleaseState {
+  account: Hex
+  recipient: Address
+  assetId: number
+  /** Token decimals. */
+  released: bigint
+  paidOut: bigint
+}
+
+/** The hub's ledger and every vault, read while no block was mined. */
+export interface LedgerState {
+  accounts: AccountState[]
+  fundAccount: Hex
+  backstopAccount: Hex
+  tokens: TokenState[]
+  /** WAD by eid. */
+  backing: Record<number, bigint>
+  instruments: { id: number; symbol: string; pnlPool: bigint; long: bigint; short: bigint }[]
+  releases: ReleaseState[]
+  lostBacking: bigint
+}
+
+export interface NamedAccount {
+  name: string
+  account: Hex
+}
+
+/** Reads everything; the caller sees to it that no chain moves meanwhile. */
+export async function readLedger(options: {
+  network: Network
+  chains: readonly LocalChain[]
+  accounts: readonly NamedAccount[]
+  releases: readonly { account: Hex; recipient: Address; assetId: number }[]
+}): Promise<LedgerState> {
+  const { network, chains } = options
+  const { clearinghouse, insuranceFund, backstop } = network.hub.contracts
+  const client = (chainId: number) => chains.find((chain) => chain.chainId === chainId)!.client
+  const hub = client(network.hub.chainId)
+  const read = { address: clearinghouse, abi: iClearinghouseAbi } as const
+  const assets = network.chains.flatMap((chain) => chain.tokens.map((token) => ({ chain, token })))
+  const fundAccount = accountId(insuranceFund)
+  const backstopAccount = accountId(backstop)
+  const known = new Map<Hex, string>([
+    [fundAccount, 'insurance fund'],
+    [backstopAccount, 'backstop'],
+    ...options.accounts.map(({ account, name }): [Hex, string] => [account, name]),
+  ])
+  const assetIds = assets.map(({ token }) => token.assetId)
+  const instrumentIds = network.hub.instruments.map(({ id }) => id)
+  return {
+    fundAccount,
+    backstopAccount,
+    accounts: await Promise.all(
+      [...known].map(([account, name]) =>
+        readAccount(hub, clearinghouse, account, name, assetIds, instrumentIds),
+      ),
+    ),
+    tokens: await Promise.all(
+      assets.map(async ({ chain, token }): Promise<TokenState> => {
+        const vault = { address: chain.contracts.vault, abi: iCollateralVaultAbi } as const
+        const [balance, [totalIn, totalOut], credited] = await Promise.all([
+          client(chain.chainId).readContract({
+            address: token.address,
+            abi: erc20Abi,
+            functionName: 'balanceOf',
+            args: [chain.contracts.vault],
+          }),
+          client(chain.chainId).readContract({ ...vault, functionName: 'totals', args: [token.address] }),
+          hub.readContract({ ...read, functionName: 'creditedTotal', args: [BigInt(token.assetId)] }),
+        ])
+        const { symbol, decimals, settlement, assetId } = token
+        return {
+          chain: chain.name,
+          eid: chain.eid,
+          assetId,
+          symbol,
+          decimals,
+          settlement,
+          balance,
+          totalIn,
+          totalOut,
+          credited,
+        }
+      }),
+    ),
+    backing: Object.fromEntries(
+      await Promise.all(
+        network.chains.map(async ({ eid }) => [
+          eid,
+          await hub.readContract({ ...read, functionName: 'backing', args: [eid] }),
+        ]),
+      ),
+    ),
+    instruments: await Promise.all(
+      network.hub.instruments.map(async ({ id, symbol }) => {
+        const args = [BigInt(id)] as const
+        const [pnlPool, [long, short]] = await Promise.all([
+          hub.readContract({ ...read, functionName: 'pnlPool', args }),
+          hub.readContract({ ...read, functionName: 'openInterest', args }),
+        ])
+        return { id, symbol, pnlPool, long, short }
+      }),
+    ),
+    releases: await Promise.all(
+      options.releases.map(async ({ account, recipient, assetId }) => {
+        const { chain, token } = assets.find((asset) => asset.token.assetId === assetId)!
+        const [released, paidOut] = await Promise.all([
+          hub.readContract({
+            ...read,
+            functionName: 'released',
+            args: [account, recipient, BigInt(assetId)],
+          }),
+          client(chain.chainId).readContract({
+            address: chain.contracts.vault,
+            abi: iCollateralVaultAbi,
+            functionName: 'paidOut',
+            args: [account, token.address, recipient],
+          }),
+        ])
+        return { account, recipient, assetId, released, paidOut }
+      }),
+    ),
+    lostBacking: await hub.readContract({ ...read, functionName: 'lostBacking' }),
+  }
+}
+
+async function readAccount(
+  hub: LocalClient,
+  clearinghouse: Address,
+  account: Hex,
+  name: string,
+  assetIds: readonly number[],
+  instrumentIds: readonly number[],
+): Promise<AccountState> {
+  const read = { address: clearinghouse, abi: iClearinghouseAbi } as const
+  const [cash, rows, positions] = await Promise.all([
+    hub.readContract({ ...read, functionName: 'cash', args: [account] }),
+    Promise.all(
+      assetIds.map(async (assetId) => {
+        const row = await hub.readContract({ ...read, functionName: 'row', args: [account, BigInt(assetId)] })
+        return { assetId, credited: row.credited, immature: row.immature, claim: row.claim }
+      }),
+    ),
+    Promise.all(
+      instrumentIds.map(async (id) => {
+        const found = await hub.readContract({
+          ...read,
+          functionName: 'position',
+          args: [account, BigInt(id)],
+        })
+        return { instrumentId: id, size: found.size, quote: found.quote }
+      }),
+    ),
+  ])
+  return {
+    account,
+    name,
+    cash,
+    rows: rows.filter(({ credited, immature, claim }) => credited > 0n || immature > 0n || claim > 0n),
+    positions: positions.filter(({ size, quote }) => size !== 0n || quote !== 0n),
+  }
+}

@@ -1,0 +1,103 @@
+import type { LocalMarkets } from '../network/markets.js'
+import type { TraderName } from '../network/roles.js'
+
+/** A deposit in USD at the oracle's price; `token` is an index into the local tokens, 0 being the settlement token. */
+export interface PlannedDeposit {
+  chain: number
+  token: number
+  usd: number
+}
+
+/** A position to open against the maker: `leverage` times what was deposited, short when negative. */
+export interface PlannedTrade {
+  instrumentId: number
+  leverage: number
+}
+
+/** Share of the first deposit that is withdrawn to its own chain, in the midst of the crash or after it. */
+export interface PlannedWithdrawal {
+  when: 'crash' | 'end'
+  share: number
+}
+
+export interface PlannedTrader {
+  name: TraderName
+  /** What the trader is in the story for. */
+  purpose: string
+  deposits: PlannedDeposit[]
+  trades: PlannedTrade[]
+  withdrawal?: PlannedWithdrawal
+}
+
+/** Capital of the professional side, USD. */
+export const CAPITAL = {
+  /** On every chain. */
+  makerPerChain: 3_000_000,
+  /** Cash on the hub, for auctions. */
+  bidderCash: 250_000,
+  /** In the bidder's wallet on every chain, for lots of collateral. */
+  bidderWallet: 500_000,
+  fund: 400_000,
+}
+
+/**
+ * Six traders over three chains. Leverage is set against the primary market's initial margin, so that on every tape the first are
+ * liquidated by a fall of a few percent beyond their margin and the last by none.
+ * @param primary Base of the market that falls deepest.
+ */
+export function planTraders(markets: LocalMarkets, primary: string): PlannedTrader[] {
+  const { instruments, shocks, tokens } = markets
+  const main = instruments.find(({ base }) => base === primary) ?? instruments[0]!
+  const other = instruments.find(({ id }) => id !== main.id) ?? main
+  const maxLeverage = (base: string) => 10_000 / (shocks[base]?.shockIm ?? 2_000)
+  /** Rounded down to a tenth, and never to zero. */
+  const share = (base: string, part: number) => Math.max(0.5, Math.floor(maxLeverage(base) * part * 10) / 10)
+  const volatile = tokens.length > 1 ? 1 : 0
+  const secondVolatile = tokens.length > 2 ? 2 : volatile
+  return [
+    {
+      name: 'alice',
+      purpose: 'cash on the hub chain, long with most of the leverage there is',
+      deposits: [{ chain: 0, token: 0, usd: 50_000 }],
+      trades: [{ instrumentId: main.id, leverage: share(main.base, 0.75) }],
+    },
+    {
+      name: 'bob',
+      purpose: 'a falling asset on the second chain as collateral for a long of another market',
+      deposits: [{ chain: 1, token: volatile, usd: 60_000 }],
+      trades: [{ instrumentId: other.id, leverage: share(other.base, 0.35) }],
+    },
+    {
+      name: 'carol',
+      purpose: 'cash on the third chain, short: profits, and withdraws a part afterwards',
+      deposits: [{ chain: 2, token: 0, usd: 80_000 }],
+      trades: [{ instrumentId: main.id, leverage: -share(main.base, 0.3) }],
+      withdrawal: { when: 'end', share: 0.4 },
+    },
+    {
+      name: 'dave',
+      purpose: 'cash on two chains, a modest long that survives most crashes',
+      deposits: [
+        { chain: 1, token: 0, usd: 40_000 },
+        { chain: 2, token: 0, usd: 40_000 },
+      ],
+      trades: [{ instrumentId: main.id, leverage: 1 }],
+    },
+    {
+      name: 'erin',
+      purpose: 'collateral without debt: leaves in the midst of the crash',
+      deposits: [{ chain: 2, token: secondVolatile, usd: 100_000 }],
+      trades: [],
+      withdrawal: { when: 'crash', share: 0.5 },
+    },
+    {
+      name: 'frank',
+      purpose: 'a long too large for the bidder: what nobody takes goes to the backstop',
+      deposits: [
+        { chain: 1, token: 0, usd: 300_000 },
+        { chain: 1, token: volatile, usd: 100_000 },
+      ],
+      trades: [{ instrumentId: main.id, leverage: share(main.base, 0.8) }],
+    },
+  ]
+}

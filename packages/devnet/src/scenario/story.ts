@@ -1,0 +1,387 @@
+import { iClearinghouseAbi, insuranceFundAbi, iPriceOracleAbi } from '@clearspan/contracts'
+import { createBidder } from '@clearspan/relayer'
+import { type Logger, systemClock } from '@clearspan/shared'
+import { formatUnits, parseUnits } from 'viem'
+import type { LocalNetwork } from '../network/localNetwork.js'
+import { baseOf } from '../network/markets.js'
+import { type ClosingReport, compileReport } from '../report/index.js'
+import type { NamedAccount } from '../report/ledger.js'
+import {
+  type Actor,
+  approve,
+  createActor,
+  depositCalls,
+  enrolCalls,
+  matchCall,
+  mint,
+  withdrawCall,
+} from './cast.js'
+import { CAPITAL, type PlannedTrader, planTraders } from './plan.js'
+import { hubClient, oraclePrice, unitsWorth } from './prices.js'
+import { fundCash, healths, hubIndex, outstanding, tokenOn, usd } from './state.js'
+import { until } from './until.js'
+import type { Call } from './wallet.js'
+
+const WAD = 10n ** 18n
+const FIRST_PRICE_TIMEOUT_MS = 30_000
+const CREDIT_TIMEOUT_MS = 60_000
+const SETTLE_TIMEOUT_MS = 90_000
+/** The bidder waits for 5% off an account's equity, or 0.2% of its notional when the fund pays, and for lots at 1% below the oracle. */
+const BIDDER = {
+  maxShare: (WAD * 95n) / 100n,
+  minReward: WAD / 500n,
+  lotMarginBps: 100n,
+  maxFraction: WAD,
+}
+/** Real ms between two lines about the crash. */
+const LINE_MS = 5_000
+
+interface Character {
+  actor: Actor
+  plan: PlannedTrader
+}
+
+interface Stage {
+  network: LocalNetwork
+  logger: Logger
+  onProgress: (line: string) => void
+  signal?: AbortSignal | undefined
+}
+
+/** Plays the main job: deposits on every chain, trades on the hub, the crash, what follows it, and the report. */
+export async function playStory(stage: Stage): Promise<ClosingReport> {
+  const { network, logger } = stage
+  const { roles } = network
+  const primary = network.window.worst ? (network.window.worst.symbol.split('-')[0] ?? '') : ''
+  const characters = planTraders(network.markets, primary).map(
+    (plan): Character => ({
+      plan,
+      actor: createActor(network, roles.traders[plan.name], logger),
+    }),
+  )
+  const [maker, bidder, underwriter, operator] = (
+    ['maker', 'bidder', 'underwriter', 'operator'] as const
+  ).map((name) => createActor(network, roles[name], logger)) as [Actor, Actor, Actor, Actor]
+  const actors = [...characters.map(({ actor }) => actor), maker, bidder, underwriter, operator]
+  const named = actors.slice(0, -2).map(({ name, account }) => ({ name, account }))
+  try {
+    await firstPrices(stage)
+    await enterAll(stage, { characters, maker, bidder, underwriter })
+    await openPositions(stage, { characters, maker, operator })
+    const fundBefore = await fundCash(network)
+    const before = await healths(
+      network,
+      named.map(({ account }) => account),
+    )
+    const bidding = new AbortController()
+    const bids = createBidder({
+      network: network.manifest,
+      account: bidder.account,
+      chains: network.manifest.chains.map((chain, index) => ({ chain, ...bidder.wallets[index]! })),
+      ...BIDDER,
+      startBlock: network.firstBlock,
+      clock: systemClock,
+      logger,
+    }).run(bidding.signal)
+    try {
+      const replay = network.startReplay()
+      await crash(stage, characters, replay)
+      await aftermath(stage, characters, named)
+      return await compileReport({ network, record: { replay, before, fundBefore, named } })
+    } finally {
+      bidding.abort()
+      await bids
+    }
+  } finally {
+    await Promise.all(actors.map((actor) => actor.close()))
+  }
+}
+
+async function firstPrices({ network, onProgress, signal }: Stage): Promise<void> {
+  const began = systemClock.now()
+  await Promise.all(
+    network.manifest.chains.map((chain, index) =>
+      until({
+        what: `the first report on ${chain.name}`,
+        timeoutMs: FIRST_PRICE_TIMEOUT_MS,
+        signal,
+        found: async () => {
+          const [, seq] = await network.chains[index]!.client.readContract({
+            address: chain.contracts.priceOracle,
+            abi: iPriceOracleAbi,
+            functionName: 'latest',
+          })
+          return seq > 0n || undefined
+        },
+      }),
+    ),
+  )
+  const prices = await Promise.all(
+    network.markets.instruments
+      .slice(0, 3)
+      .map(async ({ base }) => `${base} ${usd(await oraclePrice(network, base))}`),
+  )
+  onProgress(`prices: first signed report on every chain after ${since(began)}: ${prices.join(', ')}`)
+}
+
+interface Entrance {
+  actor: Actor
+  /** Chain index, token index, token decimals. */
+  deposits: { chain: number; token: number; amount: bigint }[]
+}
+
+async function enterAll(
+  stage: Stage,
+  cast: { characters: Character[]; maker: Actor; bidder: Actor; underwriter: Actor },
+): Promise<void> {
+  const { network, onProgress } = stage
+  const { tokens } = network.markets
+  const prices = await Promise.all(
+    tokens.map(({ base, settlement }) => (settlement ? Promise.resolve(WAD) : oraclePrice(network, base))),
+  )
+  const amount = (token: number, worth: number) => unitsWorth(worth, prices[token]!, tokens[token]!.decimals)
+  const entrances: Entrance[] = [
+    ...cast.characters.map(({ actor, plan }) => ({
+      actor,
+      deposits: plan.deposits.map(({ chain, token, usd: worth }) => ({
+        chain,
+        token,
+        amount: amount(token, worth),
+      })),
+    })),
+    {
+      actor: cast.maker,
+      deposits: network.chains.map((_, chain) => ({
+        chain,
+        token: 0,
+        amount: amount(0, CAPITAL.makerPerChain),
+      })),
+    },
+    {
+      actor: cast.bidder,
+      deposits: [{ chain: hubIndex(network), token: 0, amount: amount(0, CAPITAL.bidderCash) }],
+    },
+  ]
+  const began = systemClock.now()
+  await Promise.all([
+    ...entrances.flatMap((entrance) => enter(network, entrance)),
+    ...cast.bidder.wallets.map((wallet, chain) =>
+      chain === hubIndex(network)
+        ? undefined
+        : wallet.send([mint(cast.bidder, tokenOn(network, chain, 0), amount(0, CAPITAL.bidderWallet))]),
+    ),
+    insure(network, cast.underwriter, amount(0, CAPITAL.fund)),
+  ])
+  onProgress(
+    `deposits: ${entrances.flatMap(({ deposits }) => deposits).length} made on ${network.chains.length} chains (${since(began)})`,
+  )
+  await credited(stage, entrances)
+  onProgress(`deposits: all credited on the hub after ${since(began)}`)
+}
+
+/** One transaction list a chain; on the hub's chain the enrolment comes first. */
+function enter(network: LocalNetwork, { actor, deposits }: Entrance): Promise<unknown>[] {
+  const rows = deposits
+    .filter(({ token }) => token > 0)
+    .map(({ chain, token }) => tokenOn(network, chain, token).assetId)
+  return actor.wallets.map((wallet, chain) => {
+    const calls: Call[] = chain === hubIndex(network) ? enrolCalls(network, actor, rows) : []
+    for (const deposit of deposits.filter((one) => one.chain === chain))
+      calls.push(
+        ...depositCalls(
+          actor,
+          network.manifest.chains[chain]!,
+          tokenOn(network, chain, deposit.token),
+          deposit.amount,
+        ),
+      )
+    return calls.length === 0 ? Promise.resolve() : wallet.send(calls)
+  })
+}
+
+async function insure(network: LocalNetwork, underwriter: Actor, amount: bigint): Promise<void> {
+  const token = tokenOn(network, hubIndex(network), 0)
+  const { insuranceFund } = network.manifest.hub.contracts
+  await underwriter.hub.send([
+    mint(underwriter, token, amount),
+    approve(token, insuranceFund, amount),
+    {
+      to: insuranceFund,
+      abi: insuranceFundAbi,
+      functionName: 'deposit',
+      args: [amount, underwriter.key.account.address],
+    },
+  ])
+}
+
+async function credited({ network, signal }: Stage, entrances: readonly Entrance[]): Promise<void> {
+  const hub = hubClient(network)
+  const { clearinghouse } = network.manifest.hub.contracts
+  let waiting: string[] = []
+  const deposits = entrances.flatMap(({ actor, deposits }) =>
+    deposits.map((deposit) => ({ actor, ...deposit })),
+  )
+  await until({
+    what: 'crediting the deposits',
+    timeoutMs: CREDIT_TIMEOUT_MS,
+    signal,
+    missing: () => waiting.join(', '),
+    found: async () => {
+      const rows = await Promise.all(
+        deposits.map(async ({ actor, chain, token, amount }) => {
+          const { assetId, symbol } = tokenOn(network, chain, token)
+          const row = await hub.readContract({
+            address: clearinghouse,
+            abi: iClearinghouseAbi,
+            functionName: 'row',
+            args: [actor.account, BigInt(assetId)],
+          })
+          const done = row.credited >= amount && row.immature === 0n
+          return done ? undefined : `${actor.name}'s ${symbol} on ${network.manifest.chains[chain]!.name}`
+        }),
+      )
+      waiting = rows.filter((row) => row !== undefined)
+      return waiting.length === 0 || undefined
+    },
+  })
+}
+
+async function openPositions(
+  { network, onProgress }: Stage,
+  cast: { characters: Character[]; maker: Actor; operator: Actor },
+): Promise<void> {
+  const began = systemClock.now()
+  const expiry = BigInt(Math.floor(network.clock.now() / 1000) + 30 * 86_400)
+  let nonce = 0n
+  const calls: Call[] = []
+  const lines: string[] = []
+  for (const { actor, plan } of cast.characters) {
+    const worth = plan.deposits.reduce((total, deposit) => total + deposit.usd, 0)
+    for (const { instrumentId, leverage } of plan.trades) {
+      const { base, symbol } = network.markets.instruments.find(({ id }) => id === instrumentId)!
+      const price = await oraclePrice(network, base)
+      const size = (parseUnits(String(Math.round(worth * Math.abs(leverage))), 18) * WAD) / price
+      const order = (who: Actor, signed: bigint) => ({
+        actor: who,
+        order: {
+          account: who.account,
+          instrumentId: BigInt(instrumentId),
+          size: signed,
+          // A percent of room; the fill is at the price named in the match.
+          limitPrice: signed > 0n ? (price * 101n) / 100n : (price * 99n) / 100n,
+          expiry,
+          nonce: nonce++,
+        },
+      })
+      const [buyer, seller] = leverage > 0 ? [actor, cast.maker] : [cast.maker, actor]
+      calls.push(
+        await matchCall(network, { buyer: order(buyer, size), seller: order(seller, -size), size, price }),
+      )
+      lines.push(
+        `${plan.name} ${leverage > 0 ? 'long' : 'short'} ${amountOf(size)} ${symbol} at ${usd(price)}`,
+      )
+    }
+  }
+  await cast.operator.hub.send(calls)
+  onProgress(`trades: ${lines.join('; ')} (${since(began)})`)
+}
+
+async function crash(
+  { network, onProgress, signal }: Stage,
+  characters: readonly Character[],
+  replay: { startMs: number; endMs: number },
+): Promise<void> {
+  const { worst, startMs, endMs } = network.window
+  const what = worst
+    ? `${worst.source} ${worst.symbol} falls ${(worst.depth * 100).toFixed(1)}%`
+    : 'no price falls in it'
+  onProgress(
+    `crash: replaying ${new Date(startMs).toISOString()} to ${new Date(endMs).toISOString()} at ${network.timing.speed}×; ${what}`,
+  )
+  const middle = replay.startMs + (replay.endMs - replay.startMs) / 2
+  let withdrawn = false
+  while (network.clock.now() < replay.endMs) {
+    await systemClock.sleep(
+      Math.min(LINE_MS, Math.max(100, (replay.endMs - network.clock.now()) / network.timing.speed)),
+      signal,
+    )
+    onProgress(await crashLine(network, characters))
+    if (!withdrawn && network.clock.now() >= middle) {
+      withdrawn = true
+      await withdrawAll({ network, onProgress, characters, when: 'crash' })
+    }
+  }
+}
+
+async function crashLine(network: LocalNetwork, characters: readonly Character[]): Promise<string> {
+  const time = new Date(network.tapeTime(network.clock.now())).toISOString().slice(0, 16)
+  const prices = await Promise.all(
+    network.markets.instruments
+      .slice(0, 2)
+      .map(async ({ base }) => `${base} ${usd(await oraclePrice(network, base))}`),
+  )
+  const states = await healths(
+    network,
+    characters.map(({ actor }) => actor.account),
+  )
+  const people = characters.map(({ plan, actor }) => {
+    const { equity, mm } = states.get(actor.account)!
+    return `${plan.name} ${usd(equity)}${mm < 0n ? ' !' : ''}`
+  })
+  return `  ${time}  ${prices.join('  ')}  equity: ${people.join(', ')}`
+}
+
+async function withdrawAll(options: {
+  network: LocalNetwork
+  onProgress: (line: string) => void
+  characters: readonly Character[]
+  when: 'crash' | 'end'
+}): Promise<void> {
+  const { network, characters, when, onProgress } = options
+  for (const { actor, plan } of characters) {
+    const first = plan.deposits[0]
+    if (plan.withdrawal?.when !== when || first === undefined) continue
+    const token = tokenOn(network, first.chain, first.token)
+    const price = token.settlement ? WAD : await oraclePrice(network, baseOf(token.feed))
+    const amount = unitsWorth(first.usd * plan.withdrawal.share, price, token.decimals)
+    const call = withdrawCall(network, actor, token.assetId, amount)
+    await actor.hub.send([call])
+    onProgress(
+      `withdrawal: ${plan.name} takes ${formatUnits(amount, token.decimals)} ${token.symbol} to ${network.manifest.chains[first.chain]!.name}`,
+    )
+  }
+}
+
+/** Waits until nothing is under way: auctions, lots, messages, payouts. */
+async function aftermath(
+  stage: Stage,
+  characters: readonly Character[],
+  named: readonly NamedAccount[],
+): Promise<void> {
+  const { network, onProgress, signal } = stage
+  await withdrawAll({ network, onProgress, characters, when: 'end' })
+  const began = systemClock.now()
+  let missing: string[] = []
+  await until({
+    what: 'finishing what is under way',
+    timeoutMs: SETTLE_TIMEOUT_MS,
+    signal,
+    missing: () => missing.join(', '),
+    found: async () => {
+      missing = await outstanding(
+        network,
+        named.map(({ account }) => account),
+      )
+      return missing.length === 0 || undefined
+    },
+  })
+  onProgress(`settled: nothing is under way any more (${since(began)})`)
+}
+
+function since(began: number): string {
+  return `${((systemClock.now() - began) / 1000).toFixed(1)} s`
+}
+
+function amountOf(wad: bigint): string {
+  return Number(formatUnits(wad, 18)).toLocaleString('en-US', { maximumSignificantDigits: 5 })
+}

@@ -1,0 +1,77 @@
+import {
+  type ChainClient,
+  createMetrics,
+  createSender,
+  type Logger,
+  PermanentError,
+  type Sender,
+  type SentTransaction,
+  systemClock,
+} from '@clearspan/shared'
+import { type Abi, type Address, encodeFunctionData, type PrivateKeyAccount, parseGwei } from 'viem'
+
+/** Enough for any single call of a person; what isn't used isn't paid. */
+const GAS = 5_000_000n
+/** Blocks come every second or so. */
+const STUCK_AFTER_MS = 15_000
+
+export interface Call {
+  to: Address
+  abi: Abi
+  functionName: string
+  args: readonly unknown[]
+  /** Wei. */
+  value?: bigint
+}
+
+/** One account on one chain, as a person's wallet would be. */
+export interface Wallet {
+  address: Address
+  client: ChainClient
+  sender: Sender
+  /**
+   * Sends all calls at once, in order, and waits until they are mined. Throws the first failure, by name of its function.
+   */
+  send(calls: readonly Call[]): Promise<SentTransaction[]>
+  close(): Promise<void>
+}
+
+export function createWallet(options: {
+  client: ChainClient
+  account: PrivateKeyAccount
+  chainId: number
+  logger: Logger
+}): Wallet {
+  const sender = createSender({
+    ...options,
+    clock: systemClock,
+    metrics: createMetrics(),
+    stuckAfterMs: STUCK_AFTER_MS,
+    caps: { maxFeePerGas: parseGwei('500'), maxPriorityFeePerGas: parseGwei('5') },
+  })
+  return {
+    address: sender.address,
+    client: options.client,
+    sender,
+    async send(calls) {
+      const results = await sender.sendMany(
+        calls.map(({ to, abi, functionName, args, value }) => ({
+          to,
+          abi,
+          data: encodeFunctionData({ abi, functionName, args }),
+          gas: GAS,
+          label: functionName,
+          ...(value === undefined ? {} : { value }),
+          classify: () => 'permanent' as const,
+        })),
+      )
+      return results.map((result, index) => {
+        if (result.status === 'fulfilled') return result.value
+        const { functionName } = calls[index]!
+        const reason = result.reason instanceof Error ? result.reason.message : String(result.reason)
+        throw new PermanentError(`${functionName} by ${sender.address}: ${reason}`, { cause: result.reason })
+      })
+    },
+    close: () => sender.close(),
+  }
+}

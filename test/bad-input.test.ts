@@ -1,0 +1,92 @@
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { clearspan, temporaryDirectory } from './clearspan.js'
+
+let dir: Awaited<ReturnType<typeof temporaryDirectory>>
+beforeEach(async () => {
+  dir = await temporaryDirectory()
+})
+afterEach(() => dir.remove())
+
+/** Runs to the end; the last line of standard error and the status are what a person sees. */
+async function refused(args: string[], env: Record<string, string> = {}) {
+  const run = clearspan(
+    dir.path,
+    ['start', '--exit', '--dir', join(dir.path, 'run'), '--ports', '0,0,0', ...args],
+    env,
+  )
+  const { code } = await run.exited
+  const lines = run.stderr().trim().split('\n')
+  return { code, line: lines.at(-1), lines: lines.length }
+}
+
+describe('one clear line, status 2, nothing started', () => {
+  test('a CSV that is not one', async () => {
+    await writeFile(join(dir.path, 'prices.csv'), 'time,price\n1,2\n')
+    const { code, line, lines } = await refused(['--prices', 'prices.csv'])
+    expect({ code, lines }).toEqual({ code: 2, lines: 1 })
+    expect(line).toMatch(/^error: .*prices\.csv.*timestamp_ms/)
+  })
+
+  test('a price that is no number, by line and column', async () => {
+    await writeFile(
+      join(dir.path, 'prices.csv'),
+      'timestamp_ms,source,symbol,open,high,low,close,volume\n1583712000000,binance,BTC-USDT,1,2,1,x,1\n',
+    )
+    const { code, line } = await refused(['--prices', 'prices.csv'])
+    expect(code).toBe(2)
+    expect(line).toMatch(/prices\.csv:2 close/)
+  })
+
+  test('a file that is not there', async () => {
+    const { code, line } = await refused(['--prices', 'absent.csv'])
+    expect(code).toBe(2)
+    expect(line).toMatch(/absent\.csv/)
+  })
+
+  test.each([
+    [['--speed', 'fast'], /--speed/],
+    [['--speed', '0'], /--speed/],
+    [['--window', 'yesterday'], /--window/],
+    [['--json', 'no/such/place.json'], /--json/],
+    [['--log-level', 'loud'], /--log-level/],
+    [['--unknown'], /--unknown/],
+  ])('%j', async (args, expected) => {
+    const { code, line } = await refused(args)
+    expect(code).toBe(2)
+    expect(line).toMatch(expected)
+  })
+
+  test('an occupied port, by option and number', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as { port: number }
+    const { code, line } = await refused(['--ports', `0,${port},0`])
+    server.close()
+    expect(code).toBe(2)
+    expect(line).toMatch(new RegExp(`--ports.*${port}`))
+  })
+
+  test('a Redis that is not there', async () => {
+    const { code, line } = await refused(['--speed', '60'], { REDIS_URL: 'redis://127.0.0.1:1' })
+    expect(code).toBe(2)
+    expect(line).toMatch(/REDIS_URL/)
+  })
+
+  test('a configuration without a role', async () => {
+    await writeFile(join(dir.path, 'node.json'), '{"name":"node"}')
+    const run = clearspan(dir.path, ['run', 'node.json'])
+    expect((await run.exited).code).toBe(2)
+    expect(run.stderr()).toMatch(/^error: .*node\.json.*no role/)
+  })
+
+  test('a configuration with an unknown field', async () => {
+    await writeFile(join(dir.path, 'node.json'), '{"name":"node","relayers":{}}')
+    const run = clearspan(dir.path, ['run', 'node.json'])
+    expect((await run.exited).code).toBe(2)
+    expect(run.stderr()).toMatch(/^error: .*relayers/)
+  })
+})
