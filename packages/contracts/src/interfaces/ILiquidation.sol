@@ -14,7 +14,7 @@ interface ILiquidationAuction {
 
     event AuctionStarted(bytes32 indexed account, uint64 startedAt, int256 equity, int256 mm, bool insolvent);
     event AuctionEnded(bytes32 indexed account, bool cured);
-    /// @param equity Of the whole account just before, WAD.
+    /// @param equity Just before, of all that is offered of the account, WAD.
     /// @param bufferAfter Margin above the buffer of what is left, WAD: at most dust above zero, unless all was taken.
     event Bid(
         bytes32 indexed account,

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {Backstop} from "../../../src/hub/Backstop.sol";
+import {IBackstop} from "../../../src/interfaces/ILiquidation.sol";
+import {IHubGateway} from "../../../src/interfaces/IGateways.sol";
+import {IMarginEngine} from "../../../src/interfaces/IMarginEngine.sol";
+import {IRiskConfig} from "../../../src/interfaces/IRiskConfig.sol";
+import {LiquidationBase} from "./LiquidationBase.sol";
+
+/// Alice: 10,000 USDC, 10 WETH and 55 ETH long from 2,000.
+contract BackstopTest is LiquidationBase {
+    bytes32 private account;
+    bytes32 private short;
+
+    function setUp() public override {
+        super.setUp();
+        account = _trader(alice, 10_000e6);
+        vm.prank(alice);
+        clearinghouse.openRow(account, WETH);
+        _deposit(alice, weth, 10e18);
+        short = _trader(bob, 200_000e6);
+        _trade(account, short, 55e18);
+    }
+
+    function _all() private view returns (bytes32[] memory accounts) {
+        accounts = new bytes32[](4);
+        (accounts[0], accounts[1], accounts[2], accounts[3]) = (account, short, fundAccount, backstopAccount);
+    }
+
+    /// Opens the auction at `price` and lets its window pass without a bid.
+    function _nobodyBids(uint256 price) private {
+        _price(price);
+        assertEq(_start(account), 1);
+        vm.warp(block.timestamp + WINDOW);
+        _price(price);
+    }
+
+    function _setCap(uint128 cap) private {
+        IRiskConfig.Instrument memory i = riskConfig.instrument(PERP);
+        i.backstopCap = cap;
+        riskConfig.setInstrument(PERP, i);
+    }
+
+    /* TAKE OVER */
+
+    function test_takeOver_waitsForTheWindow() public {
+        vm.expectRevert(abi.encodeWithSelector(Backstop.NoAuction.selector, account));
+        backstop.takeOver(account);
+        _fundWith(50_000e6);
+        _price(1700e18);
+        _start(account);
+        uint256 until = block.timestamp + WINDOW;
+        vm.warp(until - 1);
+        _price(1700e18);
+        vm.expectRevert(abi.encodeWithSelector(Backstop.WindowOpen.selector, account, until));
+        backstop.takeOver(account);
+        vm.warp(until);
+        vm.expectRevert(abi.encodeWithSelector(Backstop.NotLiquidatable.selector, account));
+        this.takeOverAt(2000e18);
+        oracle.setStale(ETH_FEED);
+        vm.expectRevert(abi.encodeWithSelector(Backstop.PricesNotFresh.selector, account));
+        backstop.takeOver(account);
+        _price(1700e18);
+        backstop.takeOver(account);
+    }
+
+    function takeOverAt(uint256 price) external {
+        _price(price);
+        backstop.takeOver(account);
+    }
+
+    function test_takeOver_solvent_paysFromTheFundUpToTheBuffer() public {
+        _fundWith(50_000e6);
+        _nobodyBids(1700e18);
+        int256 equity = _health(account).equity;
+        assertEq(equity, 10_500e18);
+        (uint256 share,, uint256 fraction) = auction.quote(account);
+        assertLt(share, 0.8e18, "an hour down the curve");
+        int256 total = int256(fund.totalAssets());
+        backstop.takeOver(account);
+        uint256 payment = 50_000e18 - uint256(clearinghouse.cash(fundAccount));
+        assertApproxEqAbs(payment, fraction * 10_500 * share / WAD, 1e4);
+        assertLe(_bufferMargin(account), 1e12);
+        assertApproxEqAbs(_bufferMargin(account), 0, 1e12);
+        assertEq(auction.auction(account).startedAt, 0, "ended");
+        assertApproxEqAbs(_size(backstopAccount), int256(fraction * 55), 1e3);
+        assertEq(_size(account) + _size(backstopAccount), 55e18);
+        // It bought below equity: the gain is not the fund's until it is swept.
+        assertEq(int256(fund.totalAssets()), total - int256(payment / 1e12) - 1);
+        _assertLedger(_all());
+    }
+
+    function test_takeOver_solvent_smallerWhenTheFundIsPoor_neverFree() public {
+        _nobodyBids(1700e18);
+        vm.expectRevert(abi.encodeWithSelector(Backstop.FundExhausted.selector, account));
+        backstop.takeOver(account);
+        _fundWith(100e6);
+        backstop.takeOver(account);
+        assertLt(clearinghouse.cash(fundAccount), 1e6);
+        assertGe(clearinghouse.cash(fundAccount), 0);
+        assertGt(_size(backstopAccount), 0);
+        assertGt(auction.auction(account).startedAt, 0, "goes on");
+        _assertLedger(_all());
+    }
+
+    function test_takeOver_keepsWithinTheCaps() public {
+        _fundWith(50_000e6);
+        _setCap(5e18);
+        _nobodyBids(1700e18);
+        backstop.takeOver(account);
+        assertApproxEqAbs(_size(backstopAccount), 5e18, 100);
+        assertLe(_size(backstopAccount), 5e18);
+        assertGt(auction.auction(account).startedAt, 0);
+        _setCap(uint128(uint256(_size(backstopAccount))));
+        vm.expectRevert(abi.encodeWithSelector(Backstop.BackstopFull.selector, account, PERP));
+        backstop.takeOver(account);
+        // The same cap leaves room on the other side.
+        _price(1200e18);
+        auction.sync(account);
+        vm.expectRevert(abi.encodeWithSelector(Backstop.BackstopFull.selector, account, PERP));
+        backstop.takeOver(account);
+        _setCap(1000e18);
+        backstop.takeOver(account);
+        assertEq(_size(account), 0);
+        _assertLedger(_all());
+    }
+
+    function test_takeOver_insolvent_fundPaysTheDeficitAndNobodyElse() public {
+        _fundWith(50_000e6);
+        _nobodyBids(1500e18);
+        // 10,000 + 10 × 1,500 − 55 × 500 = −2,500.
+        assertEq(_health(account).equity, -2500e18);
+        assertEq(auction.insolventCount(), 1);
+        int256 other = _health(short).equity;
+        vm.expectEmit(address(backstop));
+        emit IBackstop.TakenOver(account, WAD, 0, 2500e18, 0, -2500e18, 0);
+        backstop.takeOver(account);
+        assertEq(clearinghouse.cash(fundAccount), 47_500e18);
+        assertEq(_health(short).equity, other, "untouched");
+        assertEq(_health(account).equity, 0);
+        assertEq(_size(account), 0);
+        assertEq(_health(backstopAccount).equity, 0, "what was taken is worth what was paid");
+        assertEq(auction.insolventCount(), 0);
+        assertEq(auction.auction(account).startedAt, 0);
+        _assertLedger(_all());
+    }
+
+    /// Loss order: the fund to its last unit, then the other side, by no more than what is left.
+    function test_takeOver_insolvent_socialisesOnlyWhatTheFundCannotPay() public {
+        _fundWith(2000e6);
+        _nobodyBids(1500e18);
+        int256 other = _health(short).equity;
+        backstop.takeOver(account);
+        assertEq(clearinghouse.cash(fundAccount), 0);
+        int256 charged = other - _health(short).equity;
+        assertApproxEqAbs(charged, 500e18, 1e6);
+        assertLe(charged, 500e18 + 60, "a haircut above the loss");
+        assertApproxEqAbs(_health(backstopAccount).equity, 0, 1e6);
+        assertEq(auction.insolventCount(), 0);
+        _assertLedger(_all());
+    }
+
+    function testFuzz_takeOver_insolvent_lossOrder(uint256 price, uint256 fundCash) public {
+        price = bound(price, 800e18, 1538e18);
+        fundCash = bound(fundCash, 1e6, 50_000e6);
+        _fundWith(fundCash);
+        _nobodyBids(price);
+        int256 equity = _health(account).equity;
+        uint256 deficit = uint256(-equity);
+        int256 other = _health(short).equity;
+        backstop.takeOver(account);
+        uint256 available = fundCash * 1e12;
+        uint256 fromFund = deficit < available ? deficit : available;
+        assertEq(uint256(clearinghouse.cash(fundAccount)), available - fromFund);
+        int256 charged = other - _health(short).equity;
+        assertApproxEqAbs(charged, int256(deficit - fromFund), 1e3);
+        assertLe(charged, int256(deficit - fromFund) + 1e3);
+        _assertLedger(_all());
+    }
+
+    /// What is under regression stays behind and nobody pays for it.
+    function test_takeOver_leavesWhatIsUnderRegression() public {
+        _fundWith(50_000e6);
+        vm.warp(block.timestamp + 1);
+        vm.prank(address(hubGateway));
+        clearinghouse.receiveCounter(EID, 1, uint64(block.timestamp), address(weth), account, 3e18);
+        _nobodyBids(1700e18);
+        // Offered: 10,000 + 3 × 1,700 − 55 × 300 = −1,400, though with all ten WETH it is worth 10,500.
+        assertEq(_health(account).equity, 10_500e18);
+        assertTrue(auction.auction(account).insolvent, "the loss is knowable");
+        vm.expectRevert(abi.encodeWithSelector(Backstop.RegressionPending.selector, account));
+        backstop.takeOver(account);
+        clearinghouse.bookRegression(account, WETH);
+        assertEq(_health(account).equity, -1400e18);
+        backstop.takeOver(account);
+        assertEq(clearinghouse.row(account, WETH).claim, 0);
+        assertEq(clearinghouse.row(backstopAccount, WETH).claim, 3e18);
+        assertEq(clearinghouse.cash(fundAccount), 48_600e18);
+        _assertLedger(_all());
+    }
+
+    function test_quote_ofAPartlyRegressedAccountIsThatOfTheRest() public {
+        bytes32 bidder = _deposit(carol, usdc, 100_000e6);
+        vm.warp(block.timestamp + 1);
+        vm.prank(address(hubGateway));
+        clearinghouse.receiveCounter(EID, 1, uint64(block.timestamp), address(weth), account, 9e18);
+        _price(1700e18);
+        _start(account);
+        (uint256 share,, uint256 maxFraction) = auction.quote(account);
+        (uint256 taken, uint256 payment,) = _bid(carol, account, WAD);
+        assertEq(taken, maxFraction);
+        assertApproxEqAbs(payment, taken * 8800 * share / WAD, 1e4);
+        assertApproxEqAbs(clearinghouse.row(bidder, WETH).claim, taken * 9, 1e3);
+        assertLe(_bufferMargin(account), 1e12);
+        assertApproxEqAbs(_bufferMargin(account), 0, 1e12, "one worst scenario: exact");
+    }
+
+    /* COLLATERAL AND CASH */
+
+    /// The whole circle: claims released to the executor, sold for USDC, proceeds back to the backstop and swept to the fund.
+    function test_collateral_becomesTheFundsCash() public {
+        _fundWith(50_000e6);
+        _nobodyBids(1500e18);
+        backstop.takeOver(account);
+        assertEq(backstop.releaseCollateral(WETH), 10e18);
+        assertEq(backstop.releaseCollateral(WETH), 0, "once");
+        IHubGateway.ReleaseKey[] memory keys = new IHubGateway.ReleaseKey[](1);
+        keys[0] = IHubGateway.ReleaseKey(backstopAccount, address(executor), WETH);
+        hubGateway.sendReleases(EID, keys);
+        assertEq(weth.balanceOf(address(executor)), 10e18);
+
+        // A released lot counts for nothing until its proceeds are in: the fund is worth that much less meanwhile.
+        assertEq(_health(backstopAccount).equity, -15_000e18);
+        assertEq(fund.totalAssets(), 32_500e6);
+        assertEq(backstop.cover(), 15_000e18);
+        assertEq(fund.totalAssets(), 32_500e6, "covering moves value, and changes none");
+        assertEq(backstop.cover(), 0);
+
+        executor.open(address(weth));
+        usdc.mint(carol, 20_000e6);
+        vm.startPrank(carol);
+        usdc.approve(address(executor), type(uint256).max);
+        (, uint256 proceeds) = executor.buy(address(weth), 10e18, type(uint256).max);
+        vm.stopPrank();
+        _report(backstopAccount, usdc);
+        assertEq(_health(backstopAccount).equity, int256(proceeds * 1e12));
+
+        // 55 ETH long keep what an ordinary account would need.
+        IMarginEngine.Health memory h = _health(backstopAccount);
+        uint256 swept = backstop.sweep();
+        assertEq(swept, h.im > 0 ? uint256(h.im) : 0);
+        _price(3000e18);
+        clearinghouse.settlePnl(short, PERP);
+        clearinghouse.settlePnl(backstopAccount, PERP);
+        swept = backstop.sweep();
+        assertGt(swept, 0);
+        assertGe(_health(backstopAccount).im, 0);
+        oracle.setStale(ETH_FEED);
+        vm.expectRevert(abi.encodeWithSelector(Backstop.PricesNotFresh.selector, backstopAccount));
+        backstop.sweep();
+        _assertLedger(_all());
+    }
+
+    function test_releaseCollateral_needsAnExecutor() public {
+        backstop.setExecutor(EID, address(0));
+        vm.expectRevert(abi.encodeWithSelector(Backstop.NoExecutor.selector, EID));
+        backstop.releaseCollateral(WETH);
+        vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, alice));
+        vm.prank(alice);
+        backstop.setExecutor(EID, alice);
+    }
+}

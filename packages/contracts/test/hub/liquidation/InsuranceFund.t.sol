@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {ERC4626} from "@openzeppelin/contracts/token/ERC20/extensions/ERC4626.sol";
+import {InsuranceFund} from "../../../src/hub/InsuranceFund.sol";
+import {Accounts} from "../../../src/libraries/Accounts.sol";
+import {LiquidationBase} from "./LiquidationBase.sol";
+
+contract InsuranceFundTest is LiquidationBase {
+    uint256 private shares;
+
+    function setUp() public override {
+        super.setUp();
+        _fundWith(10_000e6);
+        shares = fund.balanceOf(lp);
+    }
+
+    function _request(uint256 amount) private returns (uint64 ripeAt) {
+        vm.prank(lp);
+        return fund.requestRedeem(amount);
+    }
+
+    function _redeem(uint256 amount) private returns (uint256) {
+        vm.prank(lp);
+        return fund.redeem(amount, lp, lp);
+    }
+
+    /// Alice and Bob trade and Alice ends insolvent by 2,500 (as in LiquidationAuctionTest).
+    function _insolvent() private returns (bytes32 account) {
+        account = _trader(alice, 20_000e6);
+        _trade(account, _trader(bob, 100_000e6), 45e18);
+        _price(1500e18);
+        _start(account);
+    }
+
+    /* DEPOSIT */
+
+    function test_deposit_isCashInTheHubAtOnce() public view {
+        assertEq(fund.decimals(), 12);
+        assertEq(shares, 10_000e12);
+        assertEq(clearinghouse.cash(fundAccount), 10_000e18);
+        assertEq(clearinghouse.backing(EID), 10_000e18);
+        assertEq(usdc.balanceOf(address(vault)), 10_000e6);
+        assertEq(usdc.balanceOf(address(fund)), 0);
+        assertEq(fund.totalAssets(), 10_000e6);
+    }
+
+    function test_deposit_revertsWhenTheBucketHasNoRoom() public {
+        usdc.mint(lp, 20_000_000e6);
+        vm.startPrank(lp);
+        usdc.approve(address(fund), type(uint256).max);
+        vm.expectPartialRevert(InsuranceFund.DepositNotMatured.selector);
+        fund.deposit(20_000_000e6, lp);
+        vm.stopPrank();
+        assertEq(fund.totalAssets(), 10_000e6);
+        assertEq(usdc.balanceOf(lp), 20_000_000e6, "all or nothing");
+    }
+
+    /// A gift raises the price for those who are in, and none of it goes to who comes next.
+    function test_deposit_afterAGift() public {
+        usdc.mint(address(this), 10_000e6);
+        usdc.approve(address(vault), 10_000e6);
+        vault.deposit(fundAccount, address(usdc), 10_000e6);
+        usdc.mint(carol, 10_000e6);
+        vm.startPrank(carol);
+        usdc.approve(address(fund), 10_000e6);
+        vm.stopPrank();
+        _report(fundAccount, usdc);
+        assertEq(fund.totalAssets(), 20_000e6);
+        vm.prank(carol);
+        fund.deposit(10_000e6, carol);
+        assertApproxEqAbs(fund.convertToAssets(fund.balanceOf(lp)), 20_000e6, 1);
+        assertApproxEqAbs(fund.convertToAssets(fund.balanceOf(carol)), 10_000e6, 1);
+    }
+
+    function testFuzz_mint_andRedeemNeverProfit(uint256 amount) public {
+        amount = bound(amount, 1e12, 1_000_000e12);
+        usdc.mint(carol, 2_000_000e6);
+        vm.startPrank(carol);
+        usdc.approve(address(fund), type(uint256).max);
+        uint256 paid = fund.mint(amount, carol);
+        fund.requestRedeem(amount);
+        vm.warp(block.timestamp + COOL_DOWN);
+        _price(2000e18);
+        uint256 got = fund.redeem(amount, carol, carol);
+        vm.stopPrank();
+        assertLe(got, paid);
+        assertGe(got + 2, paid);
+        assertEq(usdc.balanceOf(carol), 2_000_000e6 - paid + got);
+    }
+
+    /* EXIT */
+
+    function test_redeem_paysFromTheVaultAfterTheCoolDown() public {
+        assertEq(fund.maxRedeem(lp), 0);
+        uint64 ripeAt = _request(shares / 2);
+        assertEq(ripeAt, block.timestamp + COOL_DOWN);
+        vm.warp(ripeAt - 1);
+        assertEq(fund.maxWithdraw(lp), 0);
+        vm.expectRevert(abi.encodeWithSelector(ERC4626.ERC4626ExceededMaxRedeem.selector, lp, shares / 2, 0));
+        _redeem(shares / 2);
+        vm.warp(ripeAt);
+        assertEq(fund.maxRedeem(lp), shares / 2);
+        assertEq(fund.maxWithdraw(lp), 5000e6);
+        assertEq(_redeem(shares / 4), 2500e6);
+        assertEq(usdc.balanceOf(lp), 2500e6, "in the same transaction");
+        vm.prank(lp);
+        assertEq(fund.withdraw(2500e6, carol, lp), shares / 4);
+        assertEq(usdc.balanceOf(carol), 2500e6);
+        assertEq(fund.maxRedeem(lp), 0, "the rest was never requested");
+        assertEq(clearinghouse.cash(fundAccount), 5000e18);
+        assertEq(clearinghouse.backing(EID), 5000e18);
+    }
+
+    function test_redeem_closesAgainAfterTheExitWindow() public {
+        uint64 ripeAt = _request(shares);
+        vm.warp(ripeAt + EXIT_WINDOW);
+        assertEq(fund.maxRedeem(lp), shares);
+        vm.warp(ripeAt + EXIT_WINDOW + 1);
+        assertEq(fund.maxRedeem(lp), 0);
+    }
+
+    function test_redeem_byAnotherNeedsAnAllowance() public {
+        vm.warp(_request(shares));
+        vm.expectRevert();
+        vm.prank(carol);
+        fund.redeem(shares, carol, lp);
+        vm.prank(lp);
+        fund.approve(carol, shares);
+        vm.prank(carol);
+        fund.redeem(shares, carol, lp);
+        assertEq(usdc.balanceOf(carol), 10_000e6);
+    }
+
+    /// §6.8: no fund exit between a loss being knowable and charged; and shares in cool-down bear it.
+    function test_redeem_waitsWhileALossIsKnown_thenBearsIt() public {
+        vm.warp(_request(shares));
+        _price(2000e18);
+        bytes32 account = _insolvent();
+        assertEq(auction.insolventCount(), 1);
+        assertEq(fund.maxRedeem(lp), 0);
+        vm.expectRevert(abi.encodeWithSelector(ERC4626.ERC4626ExceededMaxRedeem.selector, lp, shares, 0));
+        _redeem(shares);
+        vm.warp(block.timestamp + WINDOW);
+        _price(1500e18);
+        backstop.takeOver(account);
+        assertEq(fund.totalAssets(), 7500e6);
+        assertApproxEqAbs(_redeem(shares), 7500e6, 1);
+    }
+
+    function test_redeem_atTheLowestPriceSeen() public {
+        uint64 ripeAt = _request(shares / 2);
+        bytes32 account = _insolvent();
+        vm.warp(block.timestamp + WINDOW);
+        _price(1500e18);
+        backstop.takeOver(account);
+        fund.observe(lp);
+        // What the backstop loses and regains in between doesn't come back to who is leaving, but to who stays.
+        _depositFor(backstopAccount, usdc, 2500e6);
+        vm.warp(ripeAt);
+        _price(2500e18);
+        clearinghouse.settlePnl(Accounts.main(bob), PERP);
+        clearinghouse.settlePnl(backstopAccount, PERP);
+        backstop.sweep();
+        assertGt(fund.totalAssets(), 7500e6);
+        uint256 expected = 3750e6;
+        assertApproxEqAbs(fund.maxWithdraw(lp), expected, 1);
+        assertApproxEqAbs(_redeem(shares / 2), expected, 1);
+        assertGt(fund.convertToAssets(shares / 2), expected);
+    }
+
+    /// A deficit of the backstop lowers the price at once; a gain only when it is swept in.
+    function test_totalAssets_followsTheBackstopDownAndNotUp() public {
+        bytes32 account = _insolvent();
+        vm.warp(block.timestamp + WINDOW);
+        _price(1500e18);
+        backstop.takeOver(account);
+        assertEq(fund.totalAssets(), 7500e6);
+        _price(1400e18);
+        assertEq(fund.totalAssets(), 3000e6);
+        _price(1600e18);
+        assertEq(fund.totalAssets(), 7500e6);
+        _price(1000e18);
+        assertEq(fund.totalAssets(), 0, "never negative");
+    }
+
+    function test_staleBackstop_closesTheDoorsBothWays() public {
+        bytes32 account = _insolvent();
+        vm.warp(block.timestamp + WINDOW);
+        _price(1500e18);
+        backstop.takeOver(account);
+        vm.warp(_request(shares));
+        oracle.setStale(ETH_FEED);
+        assertEq(fund.maxRedeem(lp), 0);
+        assertEq(fund.maxDeposit(lp), 0);
+        assertEq(fund.maxMint(lp), 0);
+        _price(1500e18);
+        assertEq(fund.maxRedeem(lp), shares);
+    }
+
+    function test_maxRedeem_withinWhatTheHubsChainHolds() public {
+        // As when others have withdrawn here what was deposited elsewhere.
+        vm.warp(_request(shares));
+        vm.mockCall(
+            address(clearinghouse),
+            abi.encodeWithSelector(clearinghouse.backing.selector, EID),
+            abi.encode(uint256(4000e18))
+        );
+        assertApproxEqAbs(fund.maxWithdraw(lp), 4000e6, 1);
+        assertLe(fund.maxWithdraw(lp), 4000e6);
+    }
+
+    function test_redeem_isAllOrNothingWhenTheVaultDoesNotPay() public {
+        vm.warp(_request(shares));
+        vm.mockCallRevert(address(usdc), abi.encodeWithSelector(IERC20.transfer.selector), "");
+        vm.expectPartialRevert(InsuranceFund.PayoutIncomplete.selector);
+        _redeem(shares);
+        vm.clearMockedCalls();
+        assertEq(_redeem(shares), 10_000e6);
+    }
+
+    /* SHARES IN COOL-DOWN */
+
+    function test_sharesInCoolDown_stay() public {
+        _request(shares * 3 / 4);
+        vm.expectRevert(abi.encodeWithSelector(InsuranceFund.SharesInCoolDown.selector, lp, shares * 3 / 4));
+        vm.prank(lp);
+        fund.transfer(carol, shares / 2);
+        vm.prank(lp);
+        fund.transfer(carol, shares / 4);
+        vm.prank(lp);
+        fund.cancelRedeem();
+        vm.prank(lp);
+        fund.transfer(carol, shares * 3 / 4);
+        assertEq(fund.balanceOf(carol), shares);
+    }
+
+    function test_requestRedeem_ofMoreThanOneHas() public {
+        vm.expectRevert(abi.encodeWithSelector(InsuranceFund.InvalidShares.selector, shares + 1, shares));
+        _request(shares + 1);
+        vm.expectRevert(abi.encodeWithSelector(InsuranceFund.InvalidShares.selector, 0, shares));
+        _request(0);
+    }
+
+    /// The first depositor's price cannot be inflated at a later one's expense.
+    function test_firstDeposit_cannotBeInflated() public {
+        vm.warp(_request(shares));
+        _redeem(shares);
+        assertEq(fund.totalSupply(), 0);
+        usdc.mint(carol, 1);
+        vm.startPrank(carol);
+        usdc.approve(address(fund), 1);
+        fund.deposit(1, carol);
+        vm.stopPrank();
+        _depositFor(fundAccount, usdc, 1000e6);
+        _fundWith(1000e6);
+        assertGe(fund.convertToAssets(fund.balanceOf(lp)), 999e6);
+        assertLt(fund.convertToAssets(fund.balanceOf(carol)), 501e6);
+    }
+}
