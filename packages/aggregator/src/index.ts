@@ -1,4 +1,4 @@
-export type { HoldReason } from './aggregation/aggregate.js'
+export { aggregate, type HoldReason } from './aggregation/aggregate.js'
 export {
   type FeedListing,
   type Plan,
@@ -17,3 +17,4 @@ export {
 export { createOracleNode, type OracleNode, type OracleNodeParameters } from './node.js'
 export type { FinishedReport } from './report/board.js'
 export { createSource, type Source, type SourceParameters, type SourceStatus } from './sources/index.js'
+export type { Quote } from './sources/types.js'

@@ -1,11 +1,8 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { aggregate, planFeeds, type Quote } from '@clearspan/aggregator'
 import { seededRandom } from '@clearspan/shared'
 import { describe, expect, test } from 'vitest'
-// The aggregation is the oracle's own business, so its package does not export it; here it meets every plan.
-import { aggregate } from '../../../aggregator/src/aggregation/aggregate.js'
-import { planFeeds } from '../../../aggregator/src/aggregation/plan.js'
-import type { Quote } from '../../../aggregator/src/sources/types.js'
 import { builtInTape } from './builtIn.js'
 import { loadPriceTape } from './csv.js'
 import type { PriceTape } from './tape.js'

@@ -1,9 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { createSource, planFeeds, type Source } from '@clearspan/aggregator'
 import { acceleratedClock, createLogger, seededRandom, systemClock } from '@clearspan/shared'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { planFeeds } from '../../../aggregator/src/aggregation/plan.js'
-// The adapters are the aggregator's own business, so its package does not export them; here they meet the simulators.
-import { createSource, type Source } from '../../../aggregator/src/sources/index.js'
 import { builtInTape, planVenues, selectWindow } from '../prices/index.js'
 import { type SourceSimulators, startSourceSimulators } from './simulators.js'
 
