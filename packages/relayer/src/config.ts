@@ -24,17 +24,17 @@ export const relayerConfigSchema = z.strictObject({
   resendMs: real.default(120_000),
   /** A path that has been silent for so long, in seconds of the chains' time, gets a message without counters. 0: never. */
   heartbeatSeconds: z.number().int().min(0).default(3_600),
-  /** Most items in one message or transaction. */
+  /** Most items in one message (a gateway takes 48 rows) or transaction. */
   batch: z
     .strictObject({
-      counters: real.default(20),
-      releases: real.default(20),
+      counters: real.max(48).default(20),
+      releases: real.max(48).default(20),
       packets: real.default(25),
-      accounts: real.default(20),
+      accounts: real.max(20).default(20),
     })
     .prefault({}),
-  /** Gas that one delivering transaction may ask for. */
-  maxDeliveryGas: real.default(15_000_000),
+  /** Gas that one delivering transaction may ask for; chains cap a transaction at 16.7 million (EIP-7825). */
+  maxDeliveryGas: real.max(16_000_000).default(15_000_000),
   /** The most ever paid, in gwei per gas. */
   maxFeeGwei: z.number().positive().default(500),
   maxPriorityFeeGwei: z.number().positive().default(10),

@@ -1,4 +1,5 @@
 import { iBackstopAbi, iLiquidationAuctionAbi } from '@clearspan/contracts'
+import type { Hex } from 'viem'
 import { readAll } from '../chains/read.js'
 import { type Call, requestOf } from '../chains/request.js'
 import { trySequence } from '../chains/simulate.js'
@@ -8,7 +9,7 @@ import type { KeeperBook } from './keeper-book.js'
 /** Auctions looked at in one job. */
 const LOOKUP = 20
 
-/** Ends auctions of accounts that are healthy again, and hands to the Backstop what nobody took in time. */
+/** Ends auctions of accounts that are healthy again, keeps their mark of insolvency true, and hands to the Backstop what nobody took in time. */
 export async function createAuctionLane(context: LaneContext, book: KeeperBook): Promise<LanePart> {
   const { network, hub } = context
   const { client, senders, feed } = hub
@@ -36,10 +37,29 @@ export async function createAuctionLane(context: LaneContext, book: KeeperBook):
         step({ ...auction, functionName: 'end', args: [account] } as const),
         step({ address: backstop, abi: iBackstopAbi, functionName: 'takeOver', args: [account] } as const),
       ])
+    const flips = await flipping(states, accounts)
     const possible = await Promise.all(
       steps.map(async ({ call }) => (await trySequence(client, [call]))[0] !== undefined),
     )
-    assertSent(await senders.bulk.sendMany(steps.filter((_, i) => possible[i]).map(({ request }) => request)))
+    const chosen = steps.filter((_, i) => possible[i]).map(({ request }) => request)
+    assertSent(await senders.bulk.sendMany([...chosen, ...flips]))
+  }
+
+  /** Auctions that have become insolvent, or stopped being so: the fund's exits depend on it. */
+  async function flipping(
+    states: readonly { startedAt: bigint; insolvent: boolean }[],
+    accounts: readonly Hex[],
+  ) {
+    const requests = await Promise.all(
+      accounts.map(async (account, i) => {
+        const sync = { ...auction, functionName: 'sync', args: [account] } as const
+        const view = { ...auction, functionName: 'auction', args: [account] } as const
+        const after = (await trySequence(client, [sync, view]))[1] as (typeof states)[number] | undefined
+        const flips = after && after.startedAt > 0n && after.insolvent !== states[i]?.insolvent
+        return flips ? [requestOf(sync, 'sync')] : []
+      }),
+    )
+    return requests.flat()
   }
 
   const { lane, ring } = await openLane(context, 'auction', { settle })

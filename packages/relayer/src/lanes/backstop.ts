@@ -11,10 +11,10 @@ import { requestOf } from '../chains/request.js'
 import { trySequence } from '../chains/simulate.js'
 import { assertSent, type LaneContext, type LanePart, openLane } from './context.js'
 
-/** Smaller sums stay with the Backstop until they are worth a transaction (WAD). */
-const LEAST_SWEEP = parseEther('1')
+/** Smaller sums stay where they are until they are worth a transaction (WAD). */
+const LEAST_MOVE = parseEther('1')
 
-/** Sends the Backstop's collateral to where it is sold, opens the sales, and moves what they brought to the fund. */
+/** Sends the Backstop's collateral to where it is sold, opens the sales, moves what they brought to the fund, and has the fund cover its deficit. */
 export async function createBackstopLane(context: LaneContext): Promise<LanePart> {
   const { network, hub, chains } = context
   const { client, senders, feed } = hub
@@ -39,16 +39,29 @@ export async function createBackstopLane(context: LaneContext): Promise<LanePart
     )
     const released = await trySequence(client, calls)
     const sweep = { ...book, functionName: 'sweep' } as const
-    const [swept] = await trySequence(client, [sweep])
+    const cover = { ...book, functionName: 'cover' } as const
+    const moved = await Promise.all([sweep, cover].map((call) => trySequence(client, [call])))
     const requests = calls
       .filter((_, i) => typeof released[i] === 'bigint' && released[i] > 0n)
       .map((call) => requestOf(call, 'release collateral'))
-    if (typeof swept === 'bigint' && swept >= LEAST_SWEEP) requests.push(requestOf(sweep, 'sweep'))
+    for (const [i, call] of [sweep, cover].entries()) {
+      const amount = moved[i]?.[0]
+      if (typeof amount === 'bigint' && amount >= LEAST_MOVE)
+        requests.push(requestOf(call, call.functionName))
+    }
     assertSent(await senders.bulk.sendMany(requests))
   }
 
+  /** Chains whose executor holds something: its lots end, and must be opened anew. */
+  const selling = new Set<ChainContext>()
   const works = Object.fromEntries(
-    chains.map((on) => [`open-${on.chain.chainId}`, () => openLots(on)] as const),
+    chains.map((on) => [
+      `open-${on.chain.chainId}`,
+      async () => {
+        if (await openLots(on)) selling.add(on)
+        else selling.delete(on)
+      },
+    ]),
   )
   const { lane, ring } = await openLane(context, 'backstop', { release, ...works })
   for (const on of chains) {
@@ -61,6 +74,9 @@ export async function createBackstopLane(context: LaneContext): Promise<LanePart
         if (paid.some(({ args }) => isAddressEqual(args.recipient, executor)))
           ring(`open-${on.chain.chainId}`)
       },
+    })
+    on.feed.onHead(() => {
+      if (selling.has(on)) ring(`open-${on.chain.chainId}`)
     })
   }
   feed.listen({
@@ -79,11 +95,11 @@ export async function createBackstopLane(context: LaneContext): Promise<LanePart
   }
 }
 
-/** Opens a sale of every token that the executor holds and does not sell yet. */
-async function openLots({ chain, client, senders }: ChainContext): Promise<void> {
+/** Opens a sale of every token that the executor holds and does not sell yet. Answers whether it holds any. */
+async function openLots({ chain, client, senders }: ChainContext): Promise<boolean> {
   const executor = chain.contracts.liquidationExecutor
   const tokens = chain.tokens.filter(({ settlement }) => !settlement).map(({ address }) => address)
-  if (tokens.length === 0) return
+  if (tokens.length === 0) return false
   const balances = await readAll(
     client,
     tokens.map(
@@ -98,4 +114,5 @@ async function openLots({ chain, client, senders }: ChainContext): Promise<void>
   // A token that has a quote is being sold: opening it again would begin its price anew.
   const possible = openings.filter((_, i) => quoted[i] === undefined && opened[i] !== undefined)
   assertSent(await senders.bulk.sendMany(possible.map((call) => requestOf(call, 'open lot'))))
+  return held.length > 0
 }

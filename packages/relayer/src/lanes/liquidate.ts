@@ -97,6 +97,6 @@ export async function createLiquidateLane(
   return { lane, ring: () => ring('start'), sweep: () => ring('start') }
 }
 
-/** Reports are stored within it, accounts are valued within their share; unused gas costs nothing. */
+/** Reports are stored within it, accounts are valued within their share: 20 of them stay below the cap of a transaction (EIP-7825). */
 const LIQUIDATE_GAS = 1_500_000n
-const GAS_PER_ACCOUNT = 1_000_000n
+const GAS_PER_ACCOUNT = 700_000n

@@ -87,9 +87,7 @@ export function createOutbox() {
     },
     /** What may be tried now, fresh before failed, each path in order of nonce. */
     due(now: number, isDeep: (entry: Pending) => boolean): Pending[] {
-      return [...pending.values()]
-        .filter((entry) => entry.notBefore <= now && isDeep(entry))
-        .sort(byAttemptsPathNonce)
+      return inOrder([...pending.values()].filter((entry) => entry.notBefore <= now && isDeep(entry)))
     },
     highest: (path: string) => highest.get(path),
     paths: () => [...highest.keys()],
@@ -99,9 +97,15 @@ export function createOutbox() {
 
 export type Outbox = ReturnType<typeof createOutbox>
 
-function byAttemptsPathNonce(a: Pending, b: Pending): number {
-  const [x, y] = [pathOf(a.packet), pathOf(b.packet)]
-  if (x === y) return a.packet.nonce < b.packet.nonce ? -1 : 1
-  if ((a.attempts === 0) !== (b.attempts === 0)) return a.attempts - b.attempts
-  return x < y ? -1 : 1
+/** Paths with something fresh first; within a path always by nonce, since a nonce can't be committed before the ones below it. */
+function inOrder(entries: readonly Pending[]): Pending[] {
+  const paths = new Map<string, Pending[]>()
+  for (const entry of entries) {
+    const path = pathOf(entry.packet)
+    paths.set(path, [...(paths.get(path) ?? []), entry])
+  }
+  const hasFailed = (path: readonly Pending[]) => Number(path.every(({ attempts }) => attempts > 0))
+  return [...paths.values()]
+    .sort((a, b) => hasFailed(a) - hasFailed(b))
+    .flatMap((path) => path.sort((a, b) => (a.packet.nonce < b.packet.nonce ? -1 : 1)))
 }

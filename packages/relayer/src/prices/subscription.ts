@@ -102,6 +102,10 @@ async function readStream(
     const waiting: string[] = []
     const parser = createParser({
       onEvent: ({ data }) => void waiting.push(data),
+      onError: (error) => {
+        if (error.type === 'max-buffer-size-exceeded')
+          throw new RetryableError(`${url} sent too long an event`)
+      },
       maxBufferSize: MAX_EVENT_CHARS,
     })
     for await (const text of response.body.pipeThrough(new TextDecoderStream())) {

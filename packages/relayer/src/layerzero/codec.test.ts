@@ -1,0 +1,144 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { PermanentError } from '@clearspan/shared'
+import fc from 'fast-check'
+import { concatHex, type Hex, numberToHex, pad, toHex } from 'viem'
+import { describe, expect, it } from 'vitest'
+import { decodeOptions } from './options.js'
+import { decodePacket, encodePacket, packetGuid, packetHeader, payloadHash } from './packet.js'
+
+const root = fileURLToPath(new URL('../../../../', import.meta.url))
+const fixtures = join(process.env.CLEARSPAN_SHARED ?? join(root, '../shared'), 'fixtures')
+const present = existsSync(fixtures)
+if (!present) {
+  if (process.env.CI === 'true') throw new Error(`no fixtures at ${fixtures}: set CLEARSPAN_SHARED`)
+  console.warn(`skipped: recorded packets, because ${fixtures} is absent (set CLEARSPAN_SHARED)`)
+}
+
+interface Vector {
+  name: string
+  encodedPacket: Hex
+  options?: Hex
+  nonce: string
+  srcEid: number
+  sender: Hex
+  dstEid: number
+  receiver: Hex
+  guid: Hex
+  message: Hex
+  header: Hex
+  payloadHash: Hex
+  guidOk: boolean
+}
+
+const vectors: Vector[] = present
+  ? JSON.parse(readFileSync(join(fixtures, 'layerzero_v2_packets.json'), 'utf8')).vectors
+  : []
+
+describe.skipIf(!present)('recorded packets', () => {
+  it.each(vectors.filter(({ guidOk }) => guidOk))('$name', (vector) => {
+    const packet = decodePacket(vector.encodedPacket)
+    const { nonce, srcEid, sender, dstEid, receiver, guid, message } = vector
+    expect(packet).toEqual({ nonce: BigInt(nonce), srcEid, sender, dstEid, receiver, guid, message })
+    expect(packetHeader(packet)).toBe(vector.header)
+    expect(payloadHash(packet)).toBe(vector.payloadHash)
+    expect(encodePacket(packet)).toBe(vector.encodedPacket)
+  })
+
+  it('refuses a packet whose guid is not its own', () => {
+    const foreign = vectors.find(({ guidOk }) => !guidOk)
+    expect(() => decodePacket(foreign!.encodedPacket)).toThrow(PermanentError)
+  })
+
+  it('adds up the lzReceive gas of enforced and extra options', () => {
+    const gas = vectors.flatMap(({ options }) => (options === undefined ? [] : [decodeOptions(options).gas]))
+    expect(gas).toEqual([50_000n + 55_000n, 150_000n, 200_000n])
+  })
+})
+
+const word = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => toHex(bytes))
+const eid = fc.integer({ min: 1, max: 2 ** 32 - 1 })
+const path = fc.record({
+  nonce: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }),
+  srcEid: eid,
+  sender: word,
+  dstEid: eid,
+  receiver: word,
+})
+
+describe('packets', () => {
+  it('decodes what it encodes, and nothing shorter', () => {
+    fc.assert(
+      fc.property(path, fc.uint8Array({ maxLength: 200 }), (key, bytes) => {
+        const packet = { ...key, guid: packetGuid(key), message: toHex(bytes) }
+        const encoded = encodePacket(packet)
+        expect(decodePacket(encoded)).toEqual(packet)
+        expect(() => decodePacket(encoded.slice(0, 2 + 2 * 112) as Hex)).toThrow(PermanentError)
+      }),
+    )
+  })
+
+  it('refuses another version and any change of the header', () => {
+    const key = { nonce: 1n, srcEid: 1, sender: pad('0x1'), dstEid: 2, receiver: pad('0x2') }
+    const encoded = encodePacket({ ...key, guid: packetGuid(key), message: '0x' })
+    expect(() => decodePacket(`0x02${encoded.slice(4)}`)).toThrow(/version 2/)
+    expect(() => decodePacket(`0x010000000000000002${encoded.slice(20)}`)).toThrow(/foreign guid/)
+  })
+})
+
+const lzReceive = fc
+  .record({
+    gas: fc.bigInt({ min: 0n, max: 2n ** 100n }),
+    value: fc.option(fc.bigInt({ min: 0n, max: 2n ** 100n })),
+  })
+  .map(({ gas, value }) => {
+    const sizes = value === null ? [gas] : [gas, value]
+    const body = concatHex(['0x01', ...sizes.map((number) => numberToHex(number, { size: 16 }))])
+    return { gas, value: value ?? 0n, other: false, bytes: option(1, body) }
+  })
+const ordered = fc.constant({ gas: 0n, value: 0n, other: false, bytes: option(1, '0x04') })
+const compose = fc
+  .uint8Array({ minLength: 18, maxLength: 34 })
+  .map((body) => ({ gas: 0n, value: 0n, other: true, bytes: option(1, concatHex(['0x03', toHex(body)])) }))
+const dvnOption = fc
+  .uint8Array({ minLength: 1, maxLength: 20 })
+  .map((body) => ({ gas: 0n, value: 0n, other: false, bytes: option(2, toHex(body)) }))
+
+function option(worker: number, body: Hex): Hex {
+  return concatHex([numberToHex(worker, { size: 1 }), numberToHex((body.length - 2) / 2, { size: 2 }), body])
+}
+
+describe('options', () => {
+  it('sums lzReceive options, skips other workers, marks what is not ours', () => {
+    fc.assert(
+      fc.property(fc.array(fc.oneof(lzReceive, ordered, compose, dvnOption), { maxLength: 6 }), (list) => {
+        const sum = (key: 'gas' | 'value') => list.reduce((total, item) => total + item[key], 0n)
+        expect(decodeOptions(concatHex(['0x0003', ...list.map(({ bytes }) => bytes)]))).toEqual({
+          gas: sum('gas'),
+          value: sum('value'),
+          other: list.some(({ other }) => other),
+        })
+      }),
+    )
+  })
+
+  it.each(['0x', '0x0001', '0x000301', '0x00030100110100', '0x0003010000', '0x00030100020100'] as const)(
+    'refuses %s',
+    (options) => {
+      expect(() => decodeOptions(options)).toThrow(PermanentError)
+    },
+  )
+
+  it('never loops or throws anything else, whatever the bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
+        try {
+          decodeOptions(concatHex(['0x0003', toHex(bytes)]))
+        } catch (error) {
+          expect(error).toBeInstanceOf(PermanentError)
+        }
+      }),
+    )
+  })
+})

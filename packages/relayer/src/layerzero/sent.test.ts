@@ -1,0 +1,135 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import {
+  type AbiEvent,
+  type Address,
+  encodeAbiParameters,
+  type Hex,
+  hexToBigInt,
+  numberToHex,
+  pad,
+  toEventSelector,
+} from 'viem'
+import { expect, it } from 'vitest'
+import type { ChainLog } from '../chains/feed.js'
+import { endpointAbi, sendUlnAbi } from './abi.js'
+import { encodePacket, packetGuid } from './packet.js'
+import { sentPackets } from './sent.js'
+
+const address = (n: number) => pad(numberToHex(n), { size: 20 })
+const workers = { endpoint: address(1), sendUln: address(2), dvn: address(3), executor: address(4) }
+const stranger = address(9)
+
+let logIndex = 0
+function log(from: Address, event: AbiEvent, values: readonly unknown[], transaction: number): ChainLog {
+  return {
+    address: from,
+    topics: [toEventSelector(event)],
+    data: encodeAbiParameters(event.inputs, values),
+    blockNumber: 7n,
+    blockHash: pad('0x7'),
+    blockTimestamp: 0n,
+    transactionHash: pad(numberToHex(transaction)),
+    transactionIndex: transaction,
+    logIndex: logIndex++,
+    removed: false,
+  }
+}
+const event = (name: string) =>
+  [...endpointAbi, ...sendUlnAbi].find((item) => 'name' in item && item.name === name) as AbiEvent
+const options: Hex = '0x0003010011010000000000000000000000000000c350'
+
+function packet(nonce: bigint) {
+  const key = { nonce, srcEid: 1, sender: pad(address(5)), dstEid: 2, receiver: pad(address(6)) }
+  return { ...key, guid: packetGuid(key), message: '0xc0ffee' as const }
+}
+const dvnPaid = (from: Address, dvn: Address, tx: number) =>
+  log(from, event('DVNFeePaid'), [[dvn], [], [1n]], tx)
+const executorPaid = (from: Address, executor: Address, tx: number) =>
+  log(from, event('ExecutorFeePaid'), [executor, 1n], tx)
+const sent = (from: Address, library: Address, nonce: bigint, tx: number) =>
+  log(from, event('PacketSent'), [encodePacket(packet(nonce)), options, library], tx)
+
+function outcome(logs: ChainLog[]) {
+  const errors: unknown[] = []
+  const packets = sentPackets(logs, workers, (error) => errors.push(error))
+  expect(errors).toEqual([])
+  return packets.map(({ packet: { nonce }, verify, execute }) => ({ nonce, verify, execute }))
+}
+const { endpoint, sendUln, dvn, executor } = workers
+
+it('segments the fee events of several packets in one transaction', () => {
+  const logs = [
+    executorPaid(sendUln, executor, 1),
+    dvnPaid(sendUln, dvn, 1),
+    sent(endpoint, sendUln, 1n, 1),
+    executorPaid(sendUln, stranger, 1),
+    dvnPaid(sendUln, stranger, 1),
+    sent(endpoint, sendUln, 2n, 1),
+    dvnPaid(sendUln, dvn, 1),
+    sent(endpoint, sendUln, 3n, 1),
+  ]
+  expect(outcome(logs)).toEqual([
+    { nonce: 1n, verify: true, execute: true },
+    { nonce: 2n, verify: false, execute: false },
+    { nonce: 3n, verify: true, execute: false },
+  ])
+})
+
+it('believes fee events of the send library alone, and lets none leak into the next transaction', () => {
+  const logs = [
+    executorPaid(stranger, executor, 1),
+    dvnPaid(stranger, dvn, 1),
+    sent(endpoint, sendUln, 1n, 1),
+    dvnPaid(sendUln, dvn, 2),
+    sent(endpoint, sendUln, 2n, 3),
+  ]
+  expect(outcome(logs)).toEqual([
+    { nonce: 1n, verify: false, execute: false },
+    { nonce: 2n, verify: false, execute: false },
+  ])
+})
+
+it("leaves out a stranger's PacketSent, another library's packet, and one that can't be decoded", () => {
+  const errors: unknown[] = []
+  const bad = log(endpoint, event('PacketSent'), ['0x0102', options, sendUln], 3)
+  const logs = [
+    sent(stranger, sendUln, 1n, 1),
+    dvnPaid(sendUln, dvn, 2),
+    sent(endpoint, stranger, 2n, 2),
+    bad,
+    sent(endpoint, sendUln, 4n, 4),
+  ]
+  const packets = sentPackets(logs, workers, (error) => errors.push(error))
+  expect(packets.map(({ packet: { nonce } }) => nonce)).toEqual([4n])
+  expect(errors).toHaveLength(1)
+})
+
+const root = fileURLToPath(new URL('../../../../', import.meta.url))
+const fixtures = join(process.env.CLEARSPAN_SHARED ?? join(root, '../shared'), 'fixtures')
+const present = existsSync(fixtures)
+if (!present) {
+  if (process.env.CI === 'true') throw new Error(`no fixtures at ${fixtures}: set CLEARSPAN_SHARED`)
+  console.warn(`skipped: recorded logs, because ${fixtures} is absent (set CLEARSPAN_SHARED)`)
+}
+
+it.skipIf(!present)('reads a recorded PacketSent log', () => {
+  const { logs } = JSON.parse(readFileSync(join(fixtures, 'layerzero_v2_logs.json'), 'utf8'))
+  const raw = logs.find(
+    (item: { event: string; log?: object }) => item.event === 'PacketSent' && item.log,
+  ).log
+  const recorded: ChainLog = {
+    ...raw,
+    blockNumber: hexToBigInt(raw.blockNumber),
+    logIndex: Number(raw.logIndex),
+    transactionIndex: Number(raw.transactionIndex),
+  }
+  const library: Address = '0xC39161c743D0307EB9BCc9FEF03eeb9Dc4802de7'
+  const [found] = sentPackets([recorded], { ...workers, endpoint: raw.address, sendUln: library }, () => {})
+  expect(found).toMatchObject({
+    packet: { nonce: 3244n, srcEid: 30327, dstEid: 30111 },
+    options: { gas: 105_000n, value: 0n, other: false },
+    blockNumber: 0x1d74c5n,
+  })
+})

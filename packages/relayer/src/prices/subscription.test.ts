@@ -1,0 +1,173 @@
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import {
+  createLogger,
+  createMetrics,
+  encodeReport,
+  type Network,
+  type Report,
+  reportDigest,
+  seededRandom,
+  systemClock,
+} from '@clearspan/shared'
+import {
+  type Hex,
+  numberToHex,
+  pad,
+  parseSignature,
+  serializeCompactSignature,
+  signatureToCompactSignature,
+} from 'viem'
+import { privateKeyToAccount } from 'viem/accounts'
+import { afterEach, expect, it } from 'vitest'
+import { decodeReport, type SignedReport, verifyReport } from './report.js'
+import { createPriceSubscription } from './subscription.js'
+
+const accounts = [1, 2, 3, 4].map((n) => privateKeyToAccount(pad(numberToHex(n))))
+const networkId: Hex = pad('0x77')
+const SLOT_MS = 4_000
+const feeds = ['ETH/USD', 'BTC/USD', 'USDC/USD', 'SOL/USD'].map((name) => ({ name, exponent: -8 }))
+const oracleAt = (urls: readonly string[]): Network['oracle'] => ({
+  epoch: 1,
+  slotMs: SLOT_MS,
+  feeds,
+  nodes: accounts.map(({ address }, i) => ({ url: urls[i] ?? 'http://127.0.0.1:9', signer: address })),
+})
+const now = systemClock.now()
+const currentSeq = BigInt(Math.floor(now / SLOT_MS))
+
+async function served(seq: bigint, signers = [0, 1, 2], change: Partial<Report> = {}) {
+  const prices = feeds.map((_, i) => ({ price: BigInt(i + 1) * 10n ** 10n, confidence: 5 }))
+  const report: Report = { epoch: 1, seq, prices, ...change }
+  const hash = reportDigest({ ...report, prices }, feeds, networkId)
+  const signatures = await Promise.all(
+    signers.map(async (signer) => {
+      const signature = parseSignature(await accounts[signer]!.sign({ hash }))
+      return { signer, signature: serializeCompactSignature(signatureToCompactSignature(signature)) }
+    }),
+  )
+  return { seq: `${seq}`, observedAt: Number(seq) * SLOT_MS, encoded: encodeReport(report, signatures) }
+}
+
+const oracle = oracleAt([])
+const check = (report: Awaited<ReturnType<typeof served>>) =>
+  verifyReport(report, { oracle, networkId }, systemClock.now())
+
+it('decodes what nodes encode, and accepts a quorum of any three', async () => {
+  const report = await served(currentSeq, [0, 2, 3])
+  expect(decodeReport(report.encoded, oracle)).toMatchObject({
+    report: { epoch: 1, seq: currentSeq, prices: [{ price: 10n ** 10n, confidence: 5 }, {}, {}, {}] },
+    signers: [0, 2, 3],
+  })
+  expect(await check(report)).toMatchObject({ seq: currentSeq, encoded: report.encoded })
+})
+
+it.each([
+  ['too few signatures', () => served(currentSeq, [0, 1]), /2 signatures/],
+  [
+    'a changed price',
+    () => served(currentSeq, [0, 1, 2], { prices: feeds.map(() => ({ price: 1n, confidence: 0 })) }),
+    /wrong signature/,
+  ],
+  ['another epoch', () => served(currentSeq, [0, 1, 2], { epoch: 2 }), /epoch, seq or time/],
+  ['a slot of the future', () => served(currentSeq + 100n), /of the future/],
+  [
+    'another seq than its own',
+    async () => ({ ...(await served(currentSeq)), seq: '1' }),
+    /epoch, seq or time/,
+  ],
+  [
+    'a byte too many',
+    async () => ({
+      ...(await served(currentSeq)),
+      encoded: `${(await served(currentSeq)).encoded}00` as Hex,
+    }),
+    /bitmap/,
+  ],
+  ['nothing', async () => ({ seq: '1', observedAt: 1, encoded: '0x00' as Hex }), /words/],
+])('refuses a report with %s', async (_, make, message) => {
+  await expect(make().then(check)).rejects.toThrow(message)
+})
+
+const servers: Server[] = []
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections()
+    server.close()
+  }
+})
+
+/** A node that serves what the test writes, on each of its connections. */
+async function startNode(onConnect: (stream: ServerResponse, connection: number) => void): Promise<string> {
+  let connections = 0
+  const server = createServer((request, response) => {
+    expect(request.url).toBe('/reports/stream')
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    response.flushHeaders()
+    onConnect(response, connections++)
+  })
+  servers.push(server)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+const eventOf = (value: unknown) => `data: ${JSON.stringify(value)}\n\n`
+
+it('takes each new report once, from whichever honest node has it first, across reconnections and lies', async () => {
+  const [first, second, third] = await Promise.all([1n, 2n, 3n].map((n) => served(currentSeq - 10n + n)))
+  const forged = { ...second!, seq: `${currentSeq + 1n}` }
+  const reports: SignedReport[] = []
+  let advance = () => {}
+  const arrived = (count: number) =>
+    new Promise<void>((resolve) => {
+      advance = () => {
+        if (reports.length >= count) resolve()
+      }
+      advance()
+    })
+  let connected = (_: ServerResponse) => {}
+  const liar = new Promise<ServerResponse>((resolve) => {
+    connected = resolve
+  })
+  const urls = await Promise.all([
+    // Ends its first connection after one report and serves the newest on the second.
+    startNode((stream, connection) => {
+      if (connection === 0) stream.end(eventOf(first))
+      else stream.write(eventOf(third))
+    }),
+    // Lies, breaks the format, and cuts an event in two.
+    startNode((stream) => {
+      stream.write(`${eventOf(forged)}data: {"seq":\n\ndata: [1]\n\n${eventOf(first).slice(0, 20)}`)
+      connected(stream)
+    }),
+    // Sends without end.
+    startNode((stream) => void stream.write(`data: ${'x'.repeat(200_000)}`)),
+  ])
+  const metrics = createMetrics()
+  const subscription = createPriceSubscription({
+    network: { oracle: oracleAt(urls), networkId },
+    networkClock: systemClock,
+    clock: systemClock,
+    random: seededRandom(1),
+    logger: createLogger({ name: 'test', level: 'silent' }),
+    metrics,
+    onReport: (report) => {
+      reports.push(report)
+      advance()
+    },
+  })
+  const abort = new AbortController()
+  const running = subscription.run(abort.signal)
+  await arrived(2)
+  expect(reports.map(({ seq }) => seq)).toEqual([BigInt(first!.seq), BigInt(third!.seq)])
+  expect(subscription.newest()?.report.encoded).toBe(third!.encoded)
+  // An older report is no news.
+  const stream = await liar
+  stream.write(`${eventOf(first).slice(20)}${eventOf(second)}`)
+  stream.write(eventOf(await served(currentSeq)))
+  await arrived(3)
+  expect(reports.at(-1)?.seq).toBe(currentSeq)
+  abort.abort()
+  await running
+  expect(await metrics.text()).toMatch(/report_events_total\{node="1",outcome="invalid"\} [1-9]/)
+})
