@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Test} from "forge-std/Test.sol";
+import {Clearinghouse} from "../../src/hub/Clearinghouse.sol";
+import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
+import {Accounts} from "../../src/libraries/Accounts.sol";
+import {OracleDouble} from "./OracleDouble.sol";
+
+/// @notice Acts on the hub at random: four traders, the fund and the backstop; a vault per asset whose counters arrive in any order,
+/// again and again, and sometimes fall.
+contract HubHandler is Test {
+    struct Message {
+        uint64 time;
+        uint128 value;
+    }
+
+    Clearinghouse internal immutable hub;
+    IRiskConfig internal immutable config;
+    OracleDouble internal immutable oracle;
+    address internal immutable gateway;
+    address internal immutable auction;
+    address internal immutable backstop;
+    address internal immutable venue;
+
+    address[6] public actors;
+    /// What the vault said, when: message n of an asset and actor.
+    mapping(uint256 assetId => mapping(uint256 actor => Message[])) internal _sent;
+    /// The newest of what was delivered.
+    mapping(uint256 assetId => mapping(uint256 actor => Message)) public newest;
+    /// The most that the vault ever said (token decimals).
+    mapping(uint256 assetId => mapping(uint256 actor => uint128)) internal _highest;
+    /// WAD of settlement tokens that left.
+    uint256 public withdrawn;
+    mapping(bytes32 action => uint256) public calls;
+
+    constructor(
+        Clearinghouse hub_,
+        OracleDouble oracle_,
+        address gateway_,
+        address auction_,
+        address venue_,
+        address[6] memory actors_
+    ) {
+        (hub, oracle, config) = (hub_, oracle_, hub_.riskConfig());
+        (gateway, auction, backstop, venue) = (gateway_, auction_, hub_.backstop(), venue_);
+        actors = actors_;
+    }
+
+    function account(uint256 actor) public view returns (bytes32) {
+        return Accounts.main(actors[actor]);
+    }
+
+    function deposited() external view returns (uint256 total) {
+        for (uint256 assetId = 1; assetId <= 2; ++assetId) {
+            for (uint256 n; n < 6; ++n) {
+                total += uint256(_highest[assetId][n]) * 1e12;
+            }
+        }
+    }
+
+    /* COUNTERS */
+
+    function deposit(uint256 assetSeed, uint256 actor, uint256 amount, bool lost) external {
+        uint256 assetId = _asset(assetSeed);
+        actor %= 6;
+        uint128 last = _last(assetId, actor);
+        _send(assetId, actor, last + uint128(bound(amount, 1, config.asset(assetId).matureCap / 10)));
+        if (!lost) _deliver(assetId, actor, _sent[assetId][actor].length - 1);
+    }
+
+    function regress(uint256 assetSeed, uint256 actor, uint256 share, bool lost) external {
+        uint256 assetId = _asset(assetSeed);
+        actor %= 6;
+        uint128 last = _last(assetId, actor);
+        if (last == 0 || share % 2 != 0) return;
+        _send(assetId, actor, uint128(uint256(last) * (share % 100) / 100));
+        if (!lost) _deliver(assetId, actor, _sent[assetId][actor].length - 1);
+    }
+
+    /// @dev A replay, or a message that was late.
+    function deliver(uint256 assetSeed, uint256 actor, uint256 which) external {
+        uint256 assetId = _asset(assetSeed);
+        actor %= 6;
+        uint256 count = _sent[assetId][actor].length;
+        if (count != 0) _deliver(assetId, actor, which % count);
+    }
+
+    /// @dev One honest message for everything: what must restore any state.
+    function deliverAll() external {
+        for (uint256 assetId = 1; assetId <= 5; ++assetId) {
+            for (uint256 n; n < 6; ++n) {
+                uint256 count = _sent[assetId][n].length;
+                if (count != 0) _deliver(assetId, n, count - 1);
+            }
+        }
+    }
+
+    function mature(uint256 assetSeed, uint256 actor) external {
+        hub.mature(account(actor % 6), _asset(assetSeed));
+    }
+
+    function bookRegression(uint256 assetSeed, uint256 actor) external {
+        uint256 assetId = _asset(assetSeed);
+        actor %= 6;
+        // The first regressed row from here on, so that a random choice isn't in vain.
+        for (uint256 n; n < 30; ++n) {
+            if (hub.row(account(actor), assetId).regressedSince != 0) break;
+            (assetId, actor) = n % 6 == 5 ? (1 + assetId % 5, actor) : (assetId, (actor + 1) % 6);
+        }
+        vm.warp(block.timestamp + 1 hours);
+        try hub.bookRegression(account(actor), assetId) {
+            ++calls["book"];
+        } catch {}
+    }
+
+    /* TRADERS */
+
+    function withdraw(uint256 assetSeed, uint256 actor, uint256 amount) external {
+        // Cash more often than claims.
+        uint256 assetId = assetSeed % 3 == 0 ? _asset(assetSeed / 3) : 1 + (assetSeed / 3) % 2;
+        actor %= 4;
+        uint128 wanted = uint128(bound(amount, 1, config.asset(assetId).matureCap / 500));
+        vm.prank(actors[actor]);
+        try hub.withdraw(account(actor), assetId, actors[actor], wanted) {
+            ++calls["withdraw"];
+        } catch {
+            return;
+        }
+        if (assetId <= 2) withdrawn += uint256(wanted) * 1e12;
+    }
+
+    function trade(uint256 instrument, uint256 buyer, uint256 seller, uint256 size, uint256 offset) external {
+        instrument = 1 + instrument % 3;
+        uint256 mid = oracle.price(instrument).price;
+        // Sizes of up to 200,000 quote units.
+        size = bound(size, 1, 200_000e36 / mid);
+        vm.prank(venue);
+        try hub.trade(
+            instrument,
+            account(buyer % 4),
+            account((buyer % 4 + 1 + seller % 3) % 4),
+            size,
+            mid * bound(offset, 9810, 10_190) / 10_000
+        ) {
+            ++calls["trade"];
+        } catch {}
+    }
+
+    function settle(uint256 instrument, uint256 actor) external {
+        hub.settlePnl(account(actor % 6), 1 + instrument % 3);
+        ++calls["settle"];
+    }
+
+    function movePrice(uint256 feed, uint256 move, uint256 confidence, uint256 parked) external {
+        feed = 1 + feed % 3;
+        uint256 price = oracle.price(feed).price * bound(move, 85, 118) / 100;
+        price = bound(price, 1e18, 1_000_000e18);
+        oracle.set(
+            feed, price, confidence % 0.02e18, parked % 4 == 0 ? price * (80 + parked % 40) / 100 : 0, true
+        );
+    }
+
+    function wait_(uint256 time) external {
+        vm.warp(block.timestamp + bound(time, 1, 2 hours));
+    }
+
+    /* LIQUIDATION */
+
+    function takeShare(uint256 from, uint256 to, uint256 fraction, uint256 payment) external {
+        vm.prank(auction);
+        try hub.transferFraction(
+            account(from % 4), account(4 + to % 2), bound(fraction, 0, 1e18), bound(payment, 0, 1000e18)
+        ) {
+            ++calls["transfer"];
+        } catch {}
+    }
+
+    function socialise(uint256 actor, uint256 amount) external {
+        vm.prank(backstop);
+        if (hub.socialise(account(actor % 4), bound(amount, 0, 20_000e18)) != 0) ++calls["socialise"];
+    }
+
+    /* INTERNAL */
+
+    function _asset(uint256 seed) internal pure returns (uint256) {
+        return 1 + seed % 5;
+    }
+
+    function _last(uint256 assetId, uint256 actor) internal view returns (uint128) {
+        uint256 count = _sent[assetId][actor].length;
+        return count == 0 ? 0 : _sent[assetId][actor][count - 1].value;
+    }
+
+    function _send(uint256 assetId, uint256 actor, uint128 value) internal {
+        vm.warp(block.timestamp + 1);
+        _sent[assetId][actor].push(Message(uint64(block.timestamp), value));
+    }
+
+    function _deliver(uint256 assetId, uint256 actor, uint256 index) internal {
+        Message memory message = _sent[assetId][actor][index];
+        IRiskConfig.Asset memory a = config.asset(assetId);
+        vm.prank(gateway);
+        hub.receiveCounter(a.eid, 1, message.time, a.token, account(actor), message.value);
+        if (message.time > newest[assetId][actor].time) newest[assetId][actor] = message;
+        if (message.value > _highest[assetId][actor]) _highest[assetId][actor] = message.value;
+    }
+}

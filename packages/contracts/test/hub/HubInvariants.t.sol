@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
+import {IMarginEngine} from "../../src/interfaces/IMarginEngine.sol";
+import {Accounts} from "../../src/libraries/Accounts.sol";
+import {HubFixture} from "./HubFixture.sol";
+import {HubHandler} from "./HubHandler.sol";
+
+/// @notice DESIGN §6: 1, the counters of 3, 5, and IM <= MM, after random acts of everyone.
+contract HubInvariantsTest is HubFixture {
+    HubHandler internal handler;
+
+    function setUp() public override {
+        super.setUp();
+        address[6] memory actors = [alice, bob, makeAddr("carol"), makeAddr("dave"), fund, backstop];
+        handler = new HubHandler(hub, oracle, gateway, auction, venue, actors);
+        for (uint256 n; n < 6; ++n) {
+            _approve(actors[n]);
+            openRow(actors[n], WETH);
+            openRow(actors[n], WBTC);
+            if (n % 2 == 0) openRow(actors[n], SOL);
+            // Something to trade with from the first act on.
+            handler.deposit(n % 2, n, 500_000e6, false);
+        }
+        bytes4[] memory acts = new bytes4[](18);
+        acts[0] = HubHandler.deposit.selector;
+        acts[1] = HubHandler.regress.selector;
+        acts[2] = HubHandler.deliver.selector;
+        acts[3] = HubHandler.deliverAll.selector;
+        acts[4] = HubHandler.mature.selector;
+        acts[5] = HubHandler.bookRegression.selector;
+        acts[6] = HubHandler.withdraw.selector;
+        acts[7] = HubHandler.settle.selector;
+        acts[8] = HubHandler.movePrice.selector;
+        acts[9] = HubHandler.wait_.selector;
+        acts[10] = HubHandler.takeShare.selector;
+        acts[11] = HubHandler.socialise.selector;
+        // Trades more often: the other acts need positions to act on.
+        for (uint256 n = 12; n < 17; ++n) {
+            acts[n] = HubHandler.trade.selector;
+        }
+        acts[17] = HubHandler.movePrice.selector;
+        targetSelector(FuzzSelector(address(handler), acts));
+        targetContract(address(handler));
+    }
+
+    /// forge-config: default.invariant.runs = 12
+    /// forge-config: default.invariant.depth = 80
+    /// forge-config: default.invariant.fail-on-revert = true
+    function invariant_ledger() public view {
+        _cashEqualsBacking();
+        _positionsAreZeroSum();
+        _counters();
+        assertLe(handler.withdrawn(), handler.deposited(), "5: all accounts as one coalition");
+    }
+
+    /// @dev §6.3: one honest message restores what any loss, replay or forgery left.
+    function afterInvariant() public {
+        handler.deliverAll();
+        emit log_named_uint("trade", handler.calls("trade"));
+        emit log_named_uint("book", handler.calls("book"));
+        emit log_named_uint("withdraw", handler.calls("withdraw"));
+        emit log_named_uint("transfer", handler.calls("transfer"));
+        emit log_named_uint("socialise", handler.calls("socialise"));
+        _counters();
+        _cashEqualsBacking();
+    }
+
+    function _cashEqualsBacking() internal view {
+        int256 held;
+        for (uint256 n; n < 6; ++n) {
+            int256 cash = hub.cash(handler.account(n));
+            assertGe(cash, 0, "no negative cash");
+            held += cash;
+        }
+        for (uint256 id = 1; id <= 3; ++id) {
+            held += int256(hub.pnlPool(id));
+        }
+        assertEq(held, int256(hub.backing(A) + hub.backing(B) + hub.lostBacking()), "1: cash is backed");
+    }
+
+    function _positionsAreZeroSum() internal view {
+        int256[4] memory sizes;
+        int256[4] memory quotes;
+        uint256[4] memory open;
+        for (uint256 n; n < 6; ++n) {
+            IClearinghouse.Portfolio memory p = hub.portfolio(handler.account(n));
+            for (uint256 k; k < p.instrumentIds.length; ++k) {
+                uint256 id = p.instrumentIds[k];
+                sizes[id] += p.sizes[k];
+                quotes[id] += p.quotes[k];
+                if (p.sizes[k] > 0) open[id] += uint256(p.sizes[k]);
+            }
+            IMarginEngine.Health memory h = engine.health(p);
+            assertLe(h.im, h.mm, "11: IM <= MM");
+        }
+        for (uint256 id = 1; id <= 3; ++id) {
+            assertEq(sizes[id], 0, "1: sizes");
+            (uint256 longs, uint256 shorts) = hub.openInterest(id);
+            assertEq(longs, open[id], "open interest");
+            assertEq(shorts, open[id], "open interest of shorts");
+            int256 pool = int256(hub.pnlPool(id));
+            assertLe(quotes[id], pool, "quotes are funded by the pool");
+            // A wei an accrual, and below a unit of the index per base unit a socialised loss.
+            assertGt(quotes[id], pool - 1e9, "only roundings");
+        }
+    }
+
+    function _counters() internal view {
+        uint256[2] memory suspicions;
+        for (uint256 id = 1; id <= 5; ++id) {
+            uint256 total;
+            for (uint256 n; n < 6; ++n) {
+                IClearinghouse.Row memory r = hub.row(handler.account(n), id);
+                (, uint128 expected) = handler.newest(id, n);
+                assertEq(r.target, expected, "3: the newest counts");
+                assertGe(r.credited, r.target, "all of it is booked");
+                assertEq(r.regressedSince != 0, r.credited > r.target, "regressions are marked");
+                if (r.regressedSince != 0) ++suspicions[config.asset(id).eid - A];
+                total += r.target;
+            }
+            assertEq(hub.creditedTotal(id), total, "credited total");
+        }
+        assertEq(hub.suspicions(A), suspicions[0]);
+        assertEq(hub.suspicions(B), suspicions[1]);
+        for (uint256 n; n < 6; ++n) {
+            bytes32 account = handler.account(n);
+            uint256 expected = _lack(account, USDC_A) + _lack(account, USDC_B);
+            uint256[] memory impaired = hub.portfolio(account).impaired;
+            assertEq(impaired[impaired.length - 1], expected, "regressed cash");
+        }
+    }
+
+    function _lack(bytes32 account, uint256 id) internal view returns (uint256) {
+        IClearinghouse.Row memory r = hub.row(account, id);
+        return uint256(r.credited - r.target) * 1e12;
+    }
+}
