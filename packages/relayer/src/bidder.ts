@@ -1,9 +1,9 @@
 import {
-  iClearinghouseAbi,
-  iLiquidationAuctionAbi,
-  iLiquidationExecutorAbi,
-  iMarginEngineAbi,
-  iPriceOracleAbi,
+  clearinghouseAbi,
+  liquidationAuctionAbi,
+  liquidationExecutorAbi,
+  marginEngineAbi,
+  priceOracleAbi,
 } from '@clearspan/contracts'
 import type { Chain, ChainClient, Clock, Logger, Network, Sender, Token } from '@clearspan/shared'
 import { erc20Abi, type Hex, maxUint256, parseEther, parseEventLogs, parseUnits } from 'viem'
@@ -62,9 +62,9 @@ export function createBidder(options: BidderOptions): Bidder {
   })
   feed.listen({
     addresses: [liquidationAuction],
-    abi: iLiquidationAuctionAbi,
+    abi: liquidationAuctionAbi,
     onLogs(logs) {
-      for (const { eventName, args } of parseEventLogs({ abi: iLiquidationAuctionAbi, logs, strict: true })) {
+      for (const { eventName, args } of parseEventLogs({ abi: liquidationAuctionAbi, logs, strict: true })) {
         if (eventName === 'AuctionStarted') auctions.add(args.account)
         if (eventName === 'AuctionEnded') auctions.delete(args.account)
       }
@@ -99,7 +99,7 @@ async function bidOnAuctions(
 ): Promise<void> {
   if (accounts.length === 0) return
   const { liquidationAuction, marginEngine, clearinghouse } = network.hub.contracts
-  const auction = { address: liquidationAuction, abi: iLiquidationAuctionAbi } as const
+  const auction = { address: liquidationAuction, abi: liquidationAuctionAbi } as const
   const quotes = await trySequence(
     client,
     accounts.map((account) => ({ ...auction, functionName: 'quote', args: [account] }) as const),
@@ -107,12 +107,12 @@ async function bidOnAuctions(
   const healths = await trySequence(
     client,
     accounts.map((account) => {
-      const call = { address: marginEngine, abi: iMarginEngineAbi, functionName: 'accountHealth' } as const
+      const call = { address: marginEngine, abi: marginEngineAbi, functionName: 'accountHealth' } as const
       return { ...call, args: [account] } as const
     }),
   )
   const [cash] = await readAll(client, [
-    { address: clearinghouse, abi: iClearinghouseAbi, functionName: 'cash', args: [bidder] },
+    { address: clearinghouse, abi: clearinghouseAbi, functionName: 'cash', args: [bidder] },
   ] as const)
   for (const [i, account] of accounts.entries()) {
     const quote = quotes[i] as readonly [bigint, bigint, bigint] | undefined
@@ -120,9 +120,8 @@ async function bidOnAuctions(
     if (quote === undefined || health === undefined) continue
     const fraction = bidFraction(quote, health, { maxShare, minReward, maxFraction })
     if (fraction === 0n) continue
-    const price = health.equity > 0n ? (health.equity * quote[0] * fraction) / (WAD * WAD) : 0n
-    // Prices only fall; a thousandth is for rounding and for the mark's drift until the block.
-    const maxPayment = price + price / 1_000n
+    // What it is willing to pay, not the quote: the mark of the next block is a little different.
+    const maxPayment = health.equity > 0n ? (health.equity * maxShare * fraction) / (WAD * WAD) : 0n
     if (maxPayment > cash) continue
     const bid = { ...auction, functionName: 'bid', args: [account, bidder, fraction, maxPayment] } as const
     assertSent([await settle(sender.send(requestOf(bid, 'bid')))])
@@ -155,7 +154,7 @@ async function buyLots(
   const settlement = chain.tokens.find((token) => token.settlement)
   if (settlement === undefined) return
   const { liquidationExecutor, priceOracle } = chain.contracts
-  const sale = { address: liquidationExecutor, abi: iLiquidationExecutorAbi } as const
+  const sale = { address: liquidationExecutor, abi: liquidationExecutorAbi } as const
   const tokens = chain.tokens.filter((token) => !token.settlement)
   if (tokens.length === 0) return
   const balanceOf = (token: Token, owner: `0x${string}`) =>
@@ -170,16 +169,20 @@ async function buyLots(
     const feed = BigInt(network.oracle.feeds.findIndex(({ name }) => name === token.feed))
     const [cost, price] = await trySequence(client, [
       { ...sale, functionName: 'quote', args: [token.address, amount] },
-      { address: priceOracle, abi: iPriceOracleAbi, functionName: 'price', args: [feed] },
+      { address: priceOracle, abi: priceOracleAbi, functionName: 'price', args: [feed] },
     ] as const)
     const oracle = price as { price: bigint; fresh: boolean } | undefined
     if (typeof cost !== 'bigint' || oracle?.fresh !== true) continue
-    if (cost > lotLimit(amount, token.decimals, oracle.price, settlement.decimals, lotMarginBps)) continue
-    const whole = cost <= funds
-    const affordable = whole ? amount : (amount * funds) / cost
+    const limitOf = (units: bigint) =>
+      lotLimit(units, token.decimals, oracle.price, settlement.decimals, lotMarginBps)
+    const limit = limitOf(amount)
+    if (cost > limit) continue
+    // What it is willing to pay, not the quote: the price of the next block is a little different.
+    const whole = limit <= funds
+    const affordable = whole ? amount : (amount * funds) / limit
     if (affordable === 0n) continue
-    await approve(client, sender, settlement, liquidationExecutor, cost)
-    const args = [token.address, affordable, whole ? cost : funds] as const
+    await approve(client, sender, settlement, liquidationExecutor, limit)
+    const args = [token.address, affordable, limitOf(affordable)] as const
     const { hash } = await sender.send(requestOf({ ...sale, functionName: 'buy', args }, 'buy lot'))
     logger.info({ token: token.symbol, amount: String(affordable), hash }, 'lot bought')
     return

@@ -1,4 +1,4 @@
-import { iBackstopAbi, iLiquidationAuctionAbi } from '@clearspan/contracts'
+import { backstopAbi, liquidationAuctionAbi } from '@clearspan/contracts'
 import type { Hex } from 'viem'
 import { readAll } from '../chains/read.js'
 import { type Call, requestOf } from '../chains/request.js'
@@ -14,7 +14,7 @@ export async function createAuctionLane(context: LaneContext, book: KeeperBook):
   const { network, hub } = context
   const { client, senders, feed } = hub
   const { liquidationAuction, backstop } = network.hub.contracts
-  const auction = { address: liquidationAuction, abi: iLiquidationAuctionAbi } as const
+  const auction = { address: liquidationAuction, abi: liquidationAuctionAbi } as const
   let offset = 0
 
   async function settle(): Promise<void> {
@@ -35,7 +35,7 @@ export async function createAuctionLane(context: LaneContext, book: KeeperBook):
       .filter((account) => book.auctions.has(account))
       .flatMap((account) => [
         step({ ...auction, functionName: 'end', args: [account] } as const),
-        step({ address: backstop, abi: iBackstopAbi, functionName: 'takeOver', args: [account] } as const),
+        step({ address: backstop, abi: backstopAbi, functionName: 'takeOver', args: [account] } as const),
       ])
     const flips = await flipping(states, accounts)
     const possible = await Promise.all(

@@ -1,8 +1,8 @@
 import {
-  iBackstopAbi,
-  iClearinghouseAbi,
-  iCollateralVaultAbi,
-  iLiquidationExecutorAbi,
+  backstopAbi,
+  clearinghouseAbi,
+  collateralVaultAbi,
+  liquidationExecutorAbi,
 } from '@clearspan/contracts'
 import { erc20Abi, isAddressEqual, parseEther, parseEventLogs } from 'viem'
 import type { ChainContext } from '../chains/context.js'
@@ -22,14 +22,14 @@ export async function createBackstopLane(context: LaneContext): Promise<LanePart
   const assetIds = chains.flatMap(({ chain }) =>
     chain.tokens.filter(({ settlement }) => !settlement).map(({ assetId }) => BigInt(assetId)),
   )
-  const book = { address: backstop, abi: iBackstopAbi } as const
+  const book = { address: backstop, abi: backstopAbi } as const
 
   async function release(): Promise<void> {
     const account = await client.readContract({ ...book, functionName: 'account' })
     const rows = await readAll(
       client,
       assetIds.map((assetId) => {
-        const call = { address: clearinghouse, abi: iClearinghouseAbi, functionName: 'row' } as const
+        const call = { address: clearinghouse, abi: clearinghouseAbi, functionName: 'row' } as const
         return { ...call, args: [account, assetId] } as const
       }),
     )
@@ -67,9 +67,9 @@ export async function createBackstopLane(context: LaneContext): Promise<LanePart
   for (const on of chains) {
     on.feed.listen({
       addresses: [on.chain.contracts.vault],
-      abi: iCollateralVaultAbi,
+      abi: collateralVaultAbi,
       onLogs(logs) {
-        const paid = parseEventLogs({ abi: iCollateralVaultAbi, logs, eventName: 'PaidOut' })
+        const paid = parseEventLogs({ abi: collateralVaultAbi, logs, eventName: 'PaidOut' })
         const executor = on.chain.contracts.liquidationExecutor
         if (paid.some(({ args }) => isAddressEqual(args.recipient, executor)))
           ring(`open-${on.chain.chainId}`)
@@ -81,7 +81,7 @@ export async function createBackstopLane(context: LaneContext): Promise<LanePart
   }
   feed.listen({
     addresses: [backstop],
-    abi: iBackstopAbi,
+    abi: backstopAbi,
     onLogs(logs) {
       if (logs.length > 0) ring('release')
     },
@@ -106,7 +106,7 @@ async function openLots({ chain, client, senders }: ChainContext): Promise<boole
       (address) => ({ address, abi: erc20Abi, functionName: 'balanceOf', args: [executor] }) as const,
     ),
   )
-  const sale = { address: executor, abi: iLiquidationExecutorAbi } as const
+  const sale = { address: executor, abi: liquidationExecutorAbi } as const
   const held = tokens.filter((_, i) => (balances[i] ?? 0n) > 0n)
   const openings = held.map((token) => ({ ...sale, functionName: 'open', args: [token] }) as const)
   const quotes = held.map((token) => ({ ...sale, functionName: 'quote', args: [token, 1n] }) as const)

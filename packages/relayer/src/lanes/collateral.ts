@@ -1,9 +1,4 @@
-import {
-  iClearinghouseAbi,
-  iCollateralVaultAbi,
-  iHubGatewayAbi,
-  iSpokeGatewayAbi,
-} from '@clearspan/contracts'
+import { clearinghouseAbi, collateralVaultAbi, hubGatewayAbi, spokeGatewayAbi } from '@clearspan/contracts'
 import type { SentTransaction, TransactionRequest } from '@clearspan/shared'
 import { type Address, encodeFunctionData, type Hex, parseEventLogs } from 'viem'
 import type { ChainContext } from '../chains/context.js'
@@ -35,15 +30,15 @@ export async function createCollateralLane(context: LaneContext, spoke: ChainCon
 
   async function requestFor(counters: readonly DepositKey[]): Promise<TransactionRequest> {
     const args = [counters.map(({ account, token }) => ({ account, token }))] as const
-    const gateway = { address: spokeGateway, abi: iSpokeGatewayAbi } as const
+    const gateway = { address: spokeGateway, abi: spokeGatewayAbi } as const
     const fee = await client.readContract({ ...gateway, functionName: 'quoteCounters', args })
     return {
       to: spokeGateway,
-      data: encodeFunctionData({ abi: iSpokeGatewayAbi, functionName: 'sendCounters', args }),
+      data: encodeFunctionData({ abi: spokeGatewayAbi, functionName: 'sendCounters', args }),
       // Prices may move until it is mined; the gateway refunds the rest.
       value: fee + fee / 10n,
       label: counters.length === 0 ? 'heartbeat' : 'counters',
-      abi: iSpokeGatewayAbi,
+      abi: spokeGatewayAbi,
     }
   }
 
@@ -54,14 +49,14 @@ export async function createCollateralLane(context: LaneContext, spoke: ChainCon
       readAll(
         client,
         taken.map(({ key: { account, token } }) => {
-          const call = { address: vault, abi: iCollateralVaultAbi, functionName: 'depositedIn' } as const
+          const call = { address: vault, abi: collateralVaultAbi, functionName: 'depositedIn' } as const
           return { ...call, args: [account, token] } as const
         }),
       ),
       readAll(
         hub.client,
         taken.map(({ key: { account, assetId } }) => {
-          const call = { address: clearinghouse, abi: iClearinghouseAbi, functionName: 'row' } as const
+          const call = { address: clearinghouse, abi: clearinghouseAbi, functionName: 'row' } as const
           return { ...call, args: [account, assetId] } as const
         }),
       ),
@@ -103,7 +98,7 @@ export async function createCollateralLane(context: LaneContext, spoke: ChainCon
     if (head === undefined || !isSilent(lastMessage, head.timestamp)) return
     const heard = await hub.client.readContract({
       address: hubGateway,
-      abi: iHubGatewayAbi,
+      abi: hubGatewayAbi,
       functionName: 'lastSpokeTime',
       args: [chain.eid],
     })
@@ -115,9 +110,9 @@ export async function createCollateralLane(context: LaneContext, spoke: ChainCon
   const { lane, ring } = await openLane(context, `collateral-${chain.chainId}`, { send, heartbeat })
   feed.listen({
     addresses: [vault, spokeGateway],
-    abi: [...iCollateralVaultAbi, ...iSpokeGatewayAbi],
+    abi: [...collateralVaultAbi, ...spokeGatewayAbi],
     onLogs(logs) {
-      const abi = [...iCollateralVaultAbi, ...iSpokeGatewayAbi] as const
+      const abi = [...collateralVaultAbi, ...spokeGatewayAbi] as const
       for (const { eventName, args } of parseEventLogs({ abi, logs, strict: true })) {
         if (eventName === 'CountersSent' && args.time > lastMessage) lastMessage = args.time
         if (eventName !== 'Deposited') continue

@@ -1,4 +1,4 @@
-import { iClearinghouseAbi, iLiquidationAuctionAbi } from '@clearspan/contracts'
+import { clearinghouseAbi, liquidationAuctionAbi } from '@clearspan/contracts'
 import { type Hex, parseEventLogs } from 'viem'
 import type { LaneContext } from './context.js'
 
@@ -12,7 +12,7 @@ export function createKeeperBook({ hub, network }: LaneContext): KeeperBook {
   const { clearinghouse, liquidationAuction } = network.hub.contracts
   const accounts = new Set<Hex>()
   const auctions = new Set<Hex>()
-  const abi = [...iClearinghouseAbi, ...iLiquidationAuctionAbi] as const
+  const abi = [...clearinghouseAbi, ...liquidationAuctionAbi] as const
   hub.feed.listen({
     addresses: [clearinghouse, liquidationAuction],
     abi,

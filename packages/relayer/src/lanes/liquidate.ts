@@ -1,4 +1,4 @@
-import { iLiquidationAuctionAbi, iMarginEngineAbi, iPriceOracleAbi } from '@clearspan/contracts'
+import { liquidationAuctionAbi, marginEngineAbi, priceOracleAbi } from '@clearspan/contracts'
 import { encodeFunctionData, type Hex, parseEventLogs } from 'viem'
 import { trySequence } from '../chains/simulate.js'
 import { type LaneContext, type LanePart, openLane, URGENT_BACKOFF } from './context.js'
@@ -21,8 +21,8 @@ export async function createLiquidateLane(
   const { network, hub, prices, stages, config, logger } = context
   const { client, senders, chain } = hub
   const { marginEngine, liquidationAuction } = network.hub.contracts
-  const oracle = { address: chain.contracts.priceOracle, abi: iPriceOracleAbi } as const
-  const engine = { address: marginEngine, abi: iMarginEngineAbi } as const
+  const oracle = { address: chain.contracts.priceOracle, abi: priceOracleAbi } as const
+  const engine = { address: marginEngine, abi: marginEngineAbi } as const
 
   /** Health of some accounts after the report; one whose health can't be computed hides no other. */
   async function risksOf(
@@ -70,19 +70,20 @@ export async function createLiquidateLane(
     if (ranked.length === 0) return
     const list = ranked.map(({ account }) => account)
     const args = [newest?.report.encoded ?? '0x', list] as const
-    const auction = { address: liquidationAuction, abi: iLiquidationAuctionAbi } as const
-    const [started] = await trySequence(client, [{ ...auction, functionName: 'updateAndStart', args }], time)
-    if (typeof started === 'bigint' && started === 0n) return
+    const auction = { address: liquidationAuction, abi: liquidationAuctionAbi } as const
+    const call = { ...auction, functionName: 'updateAndStart', args } as const
+    const [started] = await trySequence(client, [call], time)
+    if (typeof started !== 'bigint' || started === 0n) return
     const sent = await senders.urgent.send({
       to: liquidationAuction,
-      data: encodeFunctionData({ abi: iLiquidationAuctionAbi, functionName: 'updateAndStart', args }),
+      data: encodeFunctionData({ abi: liquidationAuctionAbi, functionName: 'updateAndStart', args }),
       gas: LIQUIDATE_GAS + GAS_PER_ACCOUNT * BigInt(list.length),
       label: 'liquidate',
-      abi: iLiquidationAuctionAbi,
+      abi: liquidationAuctionAbi,
     })
     const { readyAt, broadcastAt, minedAt, missedFirstBlock, receipt } = sent
     const opened = parseEventLogs({
-      abi: iLiquidationAuctionAbi,
+      abi: liquidationAuctionAbi,
       logs: receipt.logs,
       eventName: 'AuctionStarted',
     })

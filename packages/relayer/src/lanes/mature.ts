@@ -1,4 +1,4 @@
-import { iBackstopAbi, iClearinghouseAbi, iRiskConfigAbi } from '@clearspan/contracts'
+import { backstopAbi, clearinghouseAbi, riskConfigAbi } from '@clearspan/contracts'
 import { type Hex, parseEventLogs } from 'viem'
 import { readAll } from '../chains/read.js'
 import { requestOf } from '../chains/request.js'
@@ -29,7 +29,7 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
   const rows = createDirtyKeys<RowKey>()
   const touch = (account: Hex, assetId: bigint) =>
     rows.touch(`${account}:${assetId}`, { account, assetId }, undefined)
-  const target = { address: clearinghouse, abi: iClearinghouseAbi } as const
+  const target = { address: clearinghouse, abi: clearinghouseAbi } as const
 
   async function move(): Promise<void> {
     const taken = rows.take(LOOKUP)
@@ -45,7 +45,7 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
       readAll(
         client,
         taken.map(({ key: { assetId } }) => {
-          const call = { address: riskConfig, abi: iRiskConfigAbi, functionName: 'asset' } as const
+          const call = { address: riskConfig, abi: riskConfigAbi, functionName: 'asset' } as const
           return { ...call, args: [assetId] } as const
         }),
       ),
@@ -78,9 +78,9 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
   const { lane, ring } = await openLane(context, 'mature', { move })
   feed.listen({
     addresses: [clearinghouse],
-    abi: iClearinghouseAbi,
+    abi: clearinghouseAbi,
     onLogs(logs) {
-      for (const { eventName, args } of parseEventLogs({ abi: iClearinghouseAbi, logs, strict: true })) {
+      for (const { eventName, args } of parseEventLogs({ abi: clearinghouseAbi, logs, strict: true })) {
         if (eventName === 'Booked' || eventName === 'RowOpened' || eventName === 'Regressed')
           touch(args.account, args.assetId)
         if (eventName === 'CounterReceived') {
@@ -98,7 +98,7 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
     async sweep() {
       const account = await client.readContract({
         address: backstop,
-        abi: iBackstopAbi,
+        abi: backstopAbi,
         functionName: 'account',
       })
       for (const assetId of assets.values()) touch(account, assetId)

@@ -1,9 +1,12 @@
-import { iPriceOracleAbi } from '@clearspan/contracts'
+import { priceOracleAbi } from '@clearspan/contracts'
 import { AlreadyDoneError } from '@clearspan/shared'
 import { encodeFunctionData } from 'viem'
 import type { ChainContext } from '../chains/context.js'
+import type { SignedReport } from '../prices/report.js'
 import { type LaneContext, type LanePart, openLane, URGENT_BACKOFF } from './context.js'
 
+/** Reports of one chain that wait for a block at once. */
+const MAX_IN_FLIGHT = 3
 /** Storing the first value of a feed is the dearest; unused gas costs nothing. */
 const BASE_GAS = 200_000n
 const GAS_PER_FEED = 40_000n
@@ -23,32 +26,43 @@ export async function createPriceLane(
   const delivered = metrics.gauge('price_delivered_seq', 'Slot of the newest report on a chain', ['chain'])
   const address = chain.contracts.priceOracle
 
+  /** Slots on their way. */
+  const inFlight = new Map<bigint, Promise<void>>()
+  let failing = false
+
   async function deliver(): Promise<void> {
+    if (inFlight.size >= MAX_IN_FLIGHT) await Promise.race(inFlight.values())
     const newest = prices.newest()
-    if (newest === undefined) return
+    if (newest === undefined || inFlight.has(newest.report.seq)) return
     const { report, arrivedAt } = newest
-    const [epoch, seq] = await client.readContract({ address, abi: iPriceOracleAbi, functionName: 'latest' })
+    const [epoch, seq] = await client.readContract({ address, abi: priceOracleAbi, functionName: 'latest' })
     delivered.set({ chain: chain.name }, Number(seq))
     if (epoch >= report.epoch && seq >= report.seq)
       throw new AlreadyDoneError(`report ${report.seq} is on ${chain.name}`)
-    const sent = await senders.price.send({
+    const sending = send(report, arrivedAt)
+    // The next report need not wait for this one's block: it follows in the same one. After a failure it does, so that the lane backs off.
+    if (failing) return sending
+    const watched = sending
+      .catch((err: unknown) => {
+        failing = true
+        context.logger.warn({ err, chain: chain.name }, 'price not delivered, will try again')
+        ring('deliver')
+      })
+      .finally(() => inFlight.delete(report.seq))
+    inFlight.set(report.seq, watched)
+  }
+
+  async function send(report: SignedReport, dueAt: number): Promise<void> {
+    const { readyAt, broadcastAt, minedAt, missedFirstBlock } = await senders.price.send({
       to: address,
-      data: encodeFunctionData({ abi: iPriceOracleAbi, functionName: 'update', args: [report.encoded] }),
+      data: encodeFunctionData({ abi: priceOracleAbi, functionName: 'update', args: [report.encoded] }),
       gas,
       label: 'price',
-      abi: iPriceOracleAbi,
+      abi: priceOracleAbi,
     })
-    const { readyAt, broadcastAt, minedAt, missedFirstBlock } = sent
-    stages.sample({
-      label: 'price',
-      chainId: chain.chainId,
-      dueAt: arrivedAt,
-      readyAt,
-      broadcastAt,
-      minedAt,
-      missedFirstBlock,
-    })
-    delivered.set({ chain: chain.name }, Number(report.seq))
+    failing = false
+    const times = { dueAt, readyAt, broadcastAt, minedAt, missedFirstBlock }
+    stages.sample({ label: 'price', chainId: chain.chainId, ...times })
   }
 
   const { lane, ring } = await openLane(context, `price-${chain.chainId}`, { deliver }, URGENT_BACKOFF)

@@ -1,4 +1,4 @@
-import { iClearinghouseAbi, iCollateralVaultAbi, iHubGatewayAbi } from '@clearspan/contracts'
+import { clearinghouseAbi, collateralVaultAbi, hubGatewayAbi } from '@clearspan/contracts'
 import type { TransactionRequest } from '@clearspan/shared'
 import { type Address, encodeFunctionData, type Hex, parseEventLogs } from 'viem'
 import type { ChainContext } from '../chains/context.js'
@@ -34,15 +34,15 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
   async function requestFor(releases: readonly ReleaseKey[]): Promise<TransactionRequest> {
     const list = releases.map(({ account, recipient, assetId }) => ({ account, recipient, assetId }))
     const args = [chain.eid, list] as const
-    const gateway = { address: hubGateway, abi: iHubGatewayAbi } as const
+    const gateway = { address: hubGateway, abi: hubGatewayAbi } as const
     const fee = await hub.client.readContract({ ...gateway, functionName: 'quoteReleases', args })
     return {
       to: hubGateway,
-      data: encodeFunctionData({ abi: iHubGatewayAbi, functionName: 'sendReleases', args }),
+      data: encodeFunctionData({ abi: hubGatewayAbi, functionName: 'sendReleases', args }),
       // Prices may move until it is mined; the gateway refunds the rest.
       value: fee + fee / 10n,
       label: releases.length === 0 ? 'heartbeat' : 'releases',
-      abi: iHubGatewayAbi,
+      abi: hubGatewayAbi,
     }
   }
 
@@ -51,7 +51,7 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
       readAll(
         hub.client,
         taken.map(({ key: { account, recipient, assetId } }) => {
-          const call = { address: clearinghouse, abi: iClearinghouseAbi, functionName: 'released' } as const
+          const call = { address: clearinghouse, abi: clearinghouseAbi, functionName: 'released' } as const
           return { ...call, args: [account, recipient, assetId] } as const
         }),
       ),
@@ -60,7 +60,7 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
           readAll(
             client,
             taken.map(({ key: { account, token, recipient } }) => {
-              const call = { address: vault, abi: iCollateralVaultAbi, functionName } as const
+              const call = { address: vault, abi: collateralVaultAbi, functionName } as const
               return { ...call, args: [account, token, recipient] } as const
             }),
           ),
@@ -105,7 +105,7 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
     const tried = owed.slice(0, PAYOUTS)
     if (tried.length === 0) return
     const calls = tried.map(({ account, token, recipient }) => {
-      const call = { address: vault, abi: iCollateralVaultAbi, functionName: 'pay' } as const
+      const call = { address: vault, abi: collateralVaultAbi, functionName: 'pay' } as const
       return { ...call, args: [account, token, recipient] } as const
     })
     const amounts = await trySequence(client, calls)
@@ -126,9 +126,9 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
   const { lane, ring } = await openLane(context, `release-${chain.chainId}`, { send, heartbeat })
   hub.feed.listen({
     addresses: [clearinghouse, hubGateway],
-    abi: [...iClearinghouseAbi, ...iHubGatewayAbi],
+    abi: [...clearinghouseAbi, ...hubGatewayAbi],
     onLogs(logs) {
-      const abi = [...iClearinghouseAbi, ...iHubGatewayAbi] as const
+      const abi = [...clearinghouseAbi, ...hubGatewayAbi] as const
       for (const { eventName, args } of parseEventLogs({ abi, logs, strict: true })) {
         if (eventName === 'ReleasesSent' && args.eid === chain.eid && args.time > lastMessage)
           lastMessage = args.time
@@ -142,9 +142,9 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
   })
   feed.listen({
     addresses: [vault],
-    abi: iCollateralVaultAbi,
+    abi: collateralVaultAbi,
     onLogs(logs) {
-      for (const { eventName, args } of parseEventLogs({ abi: iCollateralVaultAbi, logs, strict: true })) {
+      for (const { eventName, args } of parseEventLogs({ abi: collateralVaultAbi, logs, strict: true })) {
         if (eventName !== 'PayoutFailed' && eventName !== 'ReleaseReceived') continue
         const { account, recipient, token } = args
         const assetId = assets.get(token.toLowerCase())

@@ -139,12 +139,18 @@ export function stepGas({ entry }: Step): bigint {
   return VERIFY_GAS + COMMIT_GAS + executeGas(entry) + 1_500n * GAS_PER_CALLDATA_BYTE
 }
 
-function executeGas({ packet, options }: Pending): bigint {
-  const bytes = BigInt(size(packet.message))
-  return (options.gas * 64n) / 63n + EXECUTOR_GAS + bytes * EXECUTOR_GAS_PER_BYTE
+/** What the sender paid for; after a failure half as much more, twice, because gas it was short of is the likeliest reason. */
+function receiveGas({ options, attempts }: Pending): bigint {
+  return (options.gas * BigInt(2 + Math.min(attempts, 2))) / 2n
 }
 
-function executeCall({ packet, options }: Pending): Hex {
+function executeGas(entry: Pending): bigint {
+  const bytes = BigInt(size(entry.packet.message))
+  return (receiveGas(entry) * 64n) / 63n + EXECUTOR_GAS + bytes * EXECUTOR_GAS_PER_BYTE
+}
+
+function executeCall(entry: Pending): Hex {
+  const { packet } = entry
   const { srcEid, sender, nonce, guid, message } = packet
   return encodeFunctionData({
     abi: executorAbi,
@@ -156,7 +162,7 @@ function executeCall({ packet, options }: Pending): Hex {
         guid,
         message,
         extraData: '0x',
-        gasLimit: options.gas,
+        gasLimit: receiveGas(entry),
       },
     ],
   })
