@@ -2,8 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {ECDSA} from "solady/utils/ECDSA.sol";
-import {LibBit} from "solady/utils/LibBit.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
 import {LibBytes} from "solady/utils/LibBytes.sol";
 import {SSTORE2} from "solady/utils/SSTORE2.sol";
 import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
@@ -25,16 +25,6 @@ contract PriceOracle is IPriceOracle, Ownable {
         uint16 jumpSpan;
         /// Widening of the interval, bps of the price an hour of age.
         uint16 ageing;
-    }
-
-    /// @dev One slot.
-    struct Header {
-        uint48 seq;
-        uint32 epoch;
-        /// Newest opened epoch and its first slot. Its predecessor may sign earlier slots, nobody else anything.
-        uint32 openedEpoch;
-        uint48 openedFirstSeq;
-        Parameters parameters;
     }
 
     struct Feed {
@@ -85,8 +75,8 @@ contract PriceOracle is IPriceOracle, Ownable {
     error InvalidFeeds();
     error InvalidParameters();
 
-    uint256 public constant MAX_FEEDS = 48;
-    uint256 public constant MAX_SIGNERS = 31;
+    uint256 private constant MAX_FEEDS = 48;
+    uint256 private constant MAX_SIGNERS = 31;
 
     /// @dev Confidence that marks a value as unusable in this report.
     uint256 private constant UNUSABLE = 0xffff;
@@ -104,10 +94,20 @@ contract PriceOracle is IPriceOracle, Ownable {
     /// @dev A word holds three lanes of `int64 price | uint16 confidence`, the first at bit 176. Its low 16 bits, zero as
     /// signed, are flags in storage: bit j, lane j's value is older than the newest report; bit 3 + j, a newer one is parked.
     uint256 private constant LANE_BITS = 80;
-    uint256 private constant LANE_MASK = (1 << LANE_BITS) - 1;
+    uint256 private constant LANE_MASK = 0xffffffffffffffffffff;
     uint256 private constant FIRST_LANE = 176;
+    /// @dev The lowest bit of each lane, and masks made of it.
+    uint256 private constant ONES = 1 | (1 << LANE_BITS) | (1 << (2 * LANE_BITS));
+    uint256 private constant PRICES = ONES * type(uint64).max;
+    uint256 private constant CONFIDENCES = ONES * type(uint16).max;
+    uint256 private constant BORROWS = ONES << (LANE_BITS - 1);
     uint256 private constant LAGGED = 1;
     uint256 private constant PARKED = 1 << 3;
+
+    uint256 private constant EPOCH_AT = 48;
+    uint256 private constant OPENED_EPOCH_AT = 80;
+    uint256 private constant OPENED_FIRST_SEQ_AT = 112;
+    uint256 private constant PARAMETERS_AT = 160;
 
     /// @dev `epoch u32 | seq u64 | wordCount u8`, then words, `bitmap u32`, signatures.
     uint256 private constant WORDS_AT = 13;
@@ -118,7 +118,11 @@ contract PriceOracle is IPriceOracle, Ownable {
     /// @notice Length of a slot: a report's time is seq * slotSeconds, unix.
     uint32 public immutable slotSeconds;
 
-    Header private _header;
+    /// @dev One slot, read once and written once an update:
+    /// `ageing u16 | jumpSpan u16 | jumpMax u16 | jumpPerMinute u16 | jumpBase u16 | acceptAge u16` (Parameters) `|
+    /// openedFirstSeq u48 | openedEpoch u32` (newest opened epoch; its predecessor may sign earlier slots, nobody else
+    /// anything) `| epoch u32 | seq u48` (of the newest stored report).
+    uint256 private _header;
     bytes32[MAX_FEEDS / 3] private _words;
     mapping(uint256 feed => Lag) private _lags;
     /// @dev `int8 exponent | uint24 useAge` of each feed, eight a slot.
@@ -139,26 +143,30 @@ contract PriceOracle is IPriceOracle, Ownable {
 
     /// @notice Gives the signing of the slots from `firstSeq` on to new signers. Its predecessor keeps the slots before.
     function openEpoch(Epoch calldata next) external onlyOwner {
-        Header memory header = _header;
+        (uint32 opened, uint64 openedFirstSeq) = openedEpoch();
         if (
-            next.epoch == 0 || (header.openedEpoch != 0 && next.epoch != header.openedEpoch + 1)
-                || next.firstSeq <= header.openedFirstSeq || next.lastSeq < next.firstSeq
-                || next.lastSeq > type(uint48).max
+            next.epoch == 0 || (opened != 0 && next.epoch != opened + 1) || next.firstSeq <= openedFirstSeq
+                || next.lastSeq < next.firstSeq || next.lastSeq > type(uint48).max
         ) revert InvalidEpoch();
         _checkSigners(next.signers);
         bytes32 feedsHash = _setFeeds(next.feeds);
 
         SSTORE2.writeDeterministic(
-            abi.encodePacked(
-                feedsHash,
-                (uint256(next.lastSeq) << 16) | (next.feeds.length << 8) | next.signers.length,
-                next.signers
-            ),
-            bytes32(uint256(next.epoch))
+            abi.encodePacked(feedsHash, _shape(next), next.signers), bytes32(uint256(next.epoch))
         );
-        _header.openedEpoch = next.epoch;
-        _header.openedFirstSeq = uint48(next.firstSeq);
+        uint256 kept = _header & ~(((uint256(1) << 80) - 1) << OPENED_EPOCH_AT);
+        _header =
+            kept | (uint256(next.epoch) << OPENED_EPOCH_AT) | (uint256(next.firstSeq) << OPENED_FIRST_SEQ_AT);
         emit EpochOpened(next.epoch, next.firstSeq, next.lastSeq, next.signers, feedsHash);
+    }
+
+    /// @dev `lastSeq | report's length u32 | words u8 | feeds u8 | signers u8`: what an update checks a report against.
+    function _shape(Epoch calldata next) private pure returns (uint256) {
+        uint256 n = next.signers.length;
+        uint256 words = (next.feeds.length + 2) / 3;
+        uint256 quorum = 2 * ((n - 1) / 3) + 1;
+        uint256 length = WORDS_AT + 32 * words + 4 + SIGNATURE_BYTES * quorum;
+        return (uint256(next.lastSeq) << 56) | (length << 24) | (words << 16) | (next.feeds.length << 8) | n;
     }
 
     function setParameters(Parameters calldata parameters_) external onlyOwner {
@@ -172,12 +180,13 @@ contract PriceOracle is IPriceOracle, Ownable {
         emit UseAgeSet(feed, useAge);
     }
 
-    function _setParameters(Parameters memory parameters_) private {
-        if (parameters_.acceptAge == 0 || parameters_.jumpBase > parameters_.jumpMax) {
-            revert InvalidParameters();
-        }
-        _header.parameters = parameters_;
-        emit ParametersSet(parameters_);
+    function _setParameters(Parameters memory p) private {
+        // jumpMax < 100%: no value that is zero passes the guard.
+        if (p.acceptAge == 0 || p.jumpBase > p.jumpMax || p.jumpMax >= BPS) revert InvalidParameters();
+        uint256 packed = p.acceptAge | (uint256(p.jumpBase) << 16) | (uint256(p.jumpPerMinute) << 32)
+            | (uint256(p.jumpMax) << 48) | (uint256(p.jumpSpan) << 64) | (uint256(p.ageing) << 80);
+        _header = (_header & ((1 << PARAMETERS_AT) - 1)) | (packed << PARAMETERS_AT);
+        emit ParametersSet(p);
     }
 
     function _checkSigners(address[] calldata signers) private pure {
@@ -221,124 +230,180 @@ contract PriceOracle is IPriceOracle, Ownable {
         if (report.length < WORDS_AT) revert MalformedReport();
         uint256 head = uint256(LibBytes.loadCalldata(report, 0));
         uint256 seq = (head >> 160) & type(uint64).max;
-        Header memory header = _header;
+        uint256 header = _header;
         // Before any verification: in a bundle, somebody else's report may have landed first.
-        if (seq <= header.seq) return false;
+        if (seq <= uint48(header)) return false;
 
-        uint256 observedAt = seq * slotSeconds;
-        if (observedAt > block.timestamp) revert FutureReport(seq);
-        if (block.timestamp - observedAt > header.parameters.acceptAge) revert ReportTooOld(seq);
+        // A slot in 64 bits times seconds in 32 can't overflow; a time in the future wraps to an enormous age.
+        unchecked {
+            uint256 age = block.timestamp - seq * slotSeconds;
+            if (age > uint16(header >> PARAMETERS_AT)) {
+                if (age > block.timestamp) revert FutureReport(seq);
+                revert ReportTooOld(seq);
+            }
+        }
 
         uint256 epoch = head >> 224;
         bytes memory signers = _readEpoch(header, epoch, seq);
-        uint256 meta = uint256(LibBytes.load(signers, 32));
-        bytes32[] memory values = _verify(report, epoch, seq, signers, meta);
-        _store(values, (meta >> 8) & 0xff, header, seq);
+        uint256 shape = uint256(LibBytes.load(signers, 32));
+        if (report.length != uint32(shape >> 24) || uint8(head >> 152) != uint8(shape >> 16)) {
+            revert MalformedReport();
+        }
+        bytes32[] memory values = _verify(report, epoch, seq, signers, shape);
+        _store(values, uint8(shape >> 8), header, seq);
 
-        _header.seq = uint48(seq);
-        _header.epoch = uint32(epoch);
-        emit ReportStored(uint32(epoch), uint64(seq), values);
+        _header = ((header >> OPENED_EPOCH_AT) << OPENED_EPOCH_AT) | (epoch << EPOCH_AT) | seq;
+        bytes32 topic = ReportStored.selector;
+        assembly ("memory-safe") {
+            log3(sub(values, 32), add(64, shl(5, mload(values))), topic, epoch, seq)
+        }
         return true;
     }
 
-    /// @dev The code of an epoch: `feedsHash | lastSeq << 16, feedCount << 8, n | signers`, each a word.
-    function _readEpoch(Header memory header, uint256 epoch, uint256 seq)
-        private
-        view
-        returns (bytes memory data)
-    {
+    /// @dev The code of an epoch: `feedsHash | shape | signers`, each a word.
+    function _readEpoch(uint256 header, uint256 epoch, uint256 seq) private view returns (bytes memory data) {
         address pointer = SSTORE2.predictDeterministicAddress(bytes32(epoch));
-        bool current = epoch == header.openedEpoch;
-        if (!current && (epoch + 1 != header.openedEpoch || pointer.code.length == 0) || epoch == 0) {
+        uint256 opened = uint32(header >> OPENED_EPOCH_AT);
+        bool inside = seq >= uint48(header >> OPENED_FIRST_SEQ_AT);
+        if (epoch != opened) {
+            if (epoch == 0 || epoch + 1 != opened || pointer.code.length == 0) revert UnknownEpoch(epoch);
+            inside = !inside;
+        } else if (epoch == 0) {
             revert UnknownEpoch(epoch);
         }
         data = SSTORE2.read(pointer);
-        bool inside = current == (seq >= header.openedFirstSeq);
-        if (!inside || seq > uint256(LibBytes.load(data, 32)) >> 16) revert SlotOutsideEpoch(epoch, seq);
+        if (!inside || seq > uint256(LibBytes.load(data, 32)) >> 56) revert SlotOutsideEpoch(epoch, seq);
     }
 
-    function _verify(bytes calldata report, uint256 epoch, uint256 seq, bytes memory signers, uint256 meta)
+    function _verify(bytes calldata report, uint256 epoch, uint256 seq, bytes memory signers, uint256 shape)
         private
         view
         returns (bytes32[] memory values)
     {
-        uint256 count = (((meta >> 8) & 0xff) + 2) / 3;
-        uint256 n = meta & 0xff;
-        uint256 quorum = 2 * ((n - 1) / 3) + 1;
-        uint256 offset = WORDS_AT + 32 * count;
-        if (report.length != offset + 4 + SIGNATURE_BYTES * quorum || uint8(report[WORDS_AT - 1]) != count) {
-            revert MalformedReport();
-        }
-        uint256 bitmap = uint256(LibBytes.loadCalldata(report, offset)) >> 224;
-        if (bitmap >> n != 0 || LibBit.popCount(bitmap) != quorum) revert MalformedReport();
-
-        values = new bytes32[](count);
+        uint256 length;
         bytes32 digest;
         assembly ("memory-safe") {
-            let length := mul(count, 32)
+            // With the head of its ABI encoding before it: ready to be the event's data.
+            values := add(mload(0x40), 32)
+            let count := and(shr(16, shape), 0xff)
+            length := shl(5, count)
+            mstore(sub(values, 32), 32)
+            mstore(values, count)
             calldatacopy(add(values, 32), add(report.offset, WORDS_AT), length)
             digest := keccak256(add(values, 32), length)
+            mstore(0x40, add(add(values, 32), length))
         }
-        digest = keccak256(abi.encode(REPORT_TYPEHASH, epoch, seq, LibBytes.load(signers, 0), digest));
-        digest = keccak256(abi.encodePacked(hex"1901", domainSeparator, digest));
-
-        _checkSignatures(report, offset + 4, bitmap, digest, signers);
+        digest = EfficientHashLib.hash(
+            REPORT_TYPEHASH, bytes32(epoch), bytes32(seq), LibBytes.load(signers, 0), digest
+        );
+        digest = MessageHashUtils.toTypedDataHash(domainSeparator, digest);
+        unchecked {
+            _checkSignatures(report, WORDS_AT + length, uint8(shape), digest, signers);
+        }
     }
 
+    /// @dev The length fits a quorum: fewer signers leave bytes over, more run into what isn't there and fail.
+    /// Written out, as a library's recover would write the digest again for each signer, a tenth of what governs the gas here.
     function _checkSignatures(
         bytes calldata report,
         uint256 offset,
-        uint256 bitmap,
+        uint256 n,
         bytes32 digest,
         bytes memory signers
     ) private view {
-        unchecked {
-            for (uint256 i; bitmap != 0; (++i, bitmap >>= 1)) {
-                if (bitmap & 1 == 0) continue;
-                bytes32 vs = LibBytes.loadCalldata(report, offset + 32);
-                address signer = ECDSA.tryRecover(digest, LibBytes.loadCalldata(report, offset), vs);
-                if (
-                    signer != address(uint160(uint256(LibBytes.load(signers, 64 + 32 * i))))
-                        || (uint256(vs) << 1) >> 1 > MAX_S
-                ) revert InvalidSignature(i);
-                offset += SIGNATURE_BYTES;
+        uint256 failed;
+        assembly ("memory-safe") {
+            let signature := add(report.offset, offset)
+            let bitmap := shr(224, calldataload(signature))
+            signature := add(signature, 4)
+            if shr(n, bitmap) {
+                failed := 1
+                bitmap := 0
             }
+
+            let freeMemory := mload(0x40)
+            let first := add(signers, 0x60)
+            mstore(0x00, digest)
+            for { let signer := first } bitmap {
+                bitmap := shr(1, bitmap)
+                signer := add(signer, 0x20)
+            } {
+                if iszero(and(bitmap, 1)) { continue }
+                let vs := calldataload(add(signature, 0x20))
+                let s := shr(1, shl(1, vs))
+                mstore(0x20, add(shr(255, vs), 27))
+                mstore(0x40, calldataload(signature))
+                mstore(0x60, s)
+                pop(staticcall(gas(), 1, 0x00, 0x80, 0x20, 0x20))
+                // Without a result there is no return data, and v still lies there.
+                if or(gt(s, MAX_S), iszero(mul(returndatasize(), eq(mload(0x20), mload(signer))))) {
+                    failed := add(2, shr(5, sub(signer, first)))
+                    break
+                }
+                signature := add(signature, 0x40)
+            }
+            mstore(0x40, freeMemory)
+            mstore(0x60, 0)
+            if iszero(failed) {
+                failed := iszero(eq(signature, add(report.offset, report.length)))
+            }
+        }
+        if (failed != 0) {
+            if (failed == 1) revert MalformedReport();
+            revert InvalidSignature(failed - 2);
         }
     }
 
-    function _store(bytes32[] memory values, uint256 feeds, Header memory header, uint256 seq) private {
-        uint256 limit = _jumpLimit(header.parameters, (seq - header.seq) * slotSeconds);
-        uint256 parked;
+    function _store(bytes32[] memory values, uint256 feeds, uint256 header, uint256 seq) private {
         unchecked {
-            for (uint256 i; i < values.length; ++i) {
-                uint256 next = uint256(values[i]);
-                if (next & 0xffff != 0) revert MalformedReport();
-                uint256 old = uint256(_words[i]);
-                uint256 lanes = feeds < 3 * i + 3 ? feeds - 3 * i : 3;
-                if (!_allInside(old, next, lanes, limit)) {
-                    parked |= _merge(i, old, next, lanes, header, seq);
-                } else {
-                    _words[i] = bytes32(next);
+            uint256 low = BPS - _jumpLimit(header, (seq - uint48(header)) * slotSeconds);
+            uint256 parked;
+            uint256 slot;
+            uint256 value;
+            assembly ("memory-safe") {
+                slot := _words.slot
+                value := add(values, 32)
+            }
+            // Words and values both number feeds / 3, rounded up.
+            for (uint256 feed; feed < feeds; (feed += 3, ++slot, value += 32)) {
+                uint256 next;
+                uint256 old;
+                assembly ("memory-safe") {
+                    next := mload(value)
+                    old := sload(slot)
+                }
+                // All lanes, but for those of the last word that stand for no feed.
+                uint256 lanes = ~uint256(0xffff);
+                if (feed + 3 > feeds) lanes <<= LANE_BITS * (feed + 3 - feeds);
+                if (!_allInside(old, next, lanes, low)) {
+                    uint256 bits;
+                    (next, bits) = _merge(feed, feeds, old, next, header, seq);
+                    parked |= bits;
+                }
+                assembly ("memory-safe") {
+                    sstore(slot, next)
                 }
             }
+            if (parked != 0) emit FeedsParked(uint64(seq), parked);
         }
-        if (parked != 0) emit FeedsParked(uint64(seq), parked);
     }
 
     /* JUMP GUARD */
 
     /// @dev Bps of the stored value that a value `age` seconds newer may differ by.
-    function _jumpLimit(Parameters memory parameters_, uint256 age) private pure returns (uint256 limit) {
+    function _jumpLimit(uint256 header, uint256 age) private pure returns (uint256 limit) {
         unchecked {
-            limit = parameters_.jumpBase + (parameters_.jumpPerMinute * age) / 60;
+            limit =
+                uint16(header >> (PARAMETERS_AT + 16)) + (uint16(header >> (PARAMETERS_AT + 32)) * age) / 60;
+            uint256 max = uint16(header >> (PARAMETERS_AT + 48));
+            if (limit > max) limit = max;
         }
-        if (limit > parameters_.jumpMax) limit = parameters_.jumpMax;
     }
 
-    /// @dev |next - old| <= old * limit; a feed without a value takes any.
+    /// @dev |next - old| <= old * limit.
     function _inside(uint256 old, uint256 next, uint256 limit) private pure returns (bool) {
         unchecked {
-            return old == 0 || (next > old ? next - old : old - next) * BPS <= old * limit;
+            return (next > old ? next - old : old - next) * BPS <= old * limit;
         }
     }
 
@@ -349,40 +414,42 @@ contract PriceOracle is IPriceOracle, Ownable {
         }
     }
 
-    /// @dev The common case, where a whole word is stored as signed: nothing lags, every lane is usable and within the guard.
-    function _allInside(uint256 old, uint256 next, uint256 lanes, uint256 limit) private pure returns (bool) {
-        if (old & 0xffff != 0) return false;
+    /// @dev The common case, where a whole word is stored as signed: no lane lags, each is usable and within the guard, which
+    /// for 64-bit prices 80 bits apart is three comparisons at once: old * low <= next * BPS <= old * (2 * BPS - low).
+    /// Products of a price and up to 2 * BPS stay below bit 79 of their lane, which catches the borrow. low > 0, so a
+    /// zero passes only beside a zero, and stays no value.
+    function _allInside(uint256 old, uint256 next, uint256 lanes, uint256 low) private pure returns (bool) {
         unchecked {
-            for (uint256 shift = FIRST_LANE; lanes != 0; (--lanes, shift -= LANE_BITS)) {
-                uint256 lane = (next >> shift) & LANE_MASK;
-                if (!_usable(lane) || !_inside(((old >> shift) & LANE_MASK) >> 16, lane >> 16, limit)) {
-                    return false;
-                }
-            }
+            if ((old | next) & 0xffff != 0) return false;
+            uint256 confidences = (next & lanes) >> 16;
+            uint256 prices_ = (confidences >> 16) & PRICES;
+            old = ((old & lanes) >> 32) & PRICES;
+            uint256 scaled = prices_ * BPS;
+            // Per lane: a bit stays in BORROWS where the subtraction needs no more than it was lent.
+            uint256 lent = ((scaled | BORROWS) - old * low) & ((old * (2 * BPS - low) | BORROWS) - scaled);
+            uint256 fails = ((confidences & CONFIDENCES) + ONES) & (ONES << 16); // confidence 0xffff
+            fails |= prices_ & (ONES << 63); // negative
+            fails |= ~lent & BORROWS;
+            return fails == 0;
         }
-        return true;
     }
 
-    /// @dev Lane by lane. @return parked Bits of the feeds that are beyond the guard.
-    function _merge(
-        uint256 index,
-        uint256 old,
-        uint256 next,
-        uint256 lanes,
-        Header memory header,
-        uint256 seq
-    ) private returns (uint256 parked) {
-        uint256 word;
-        for (uint256 feed = 3 * index; lanes != 0; (++feed, --lanes)) {
+    /// @dev Lane by lane. @return word What to store. @return parked Bits of the feeds that are beyond the guard.
+    function _merge(uint256 feed, uint256 feeds, uint256 old, uint256 next, uint256 header, uint256 seq)
+        private
+        returns (uint256 word, uint256 parked)
+    {
+        if (next & 0xffff != 0) revert MalformedReport();
+        if (feeds > feed + 3) feeds = feed + 3;
+        for (; feed < feeds; ++feed) {
             (uint256 bits, uint256 bit) = _mergeLane(feed, old, next, header, seq);
             word |= bits;
             parked |= bit;
         }
-        _words[index] = bytes32(word);
     }
 
     /// @return bits What to store of the feed's lane, with its flags. @return parked Bit `feed`: it is beyond the guard.
-    function _mergeLane(uint256 feed, uint256 old, uint256 next, Header memory header, uint256 seq)
+    function _mergeLane(uint256 feed, uint256 old, uint256 next, uint256 header, uint256 seq)
         private
         returns (uint256 bits, uint256 parked)
     {
@@ -402,15 +469,15 @@ contract PriceOracle is IPriceOracle, Ownable {
         uint256 oldLane,
         uint256 flags,
         uint256 newLane,
-        Header memory header,
+        uint256 header,
         uint256 seq
     ) private returns (uint256, uint256) {
         // Without a value there is nothing to guard, nor to keep.
         uint256 old = oldLane >> 16;
         if (old == 0) return (_usable(newLane) ? newLane : 0, 0);
-        uint256 valueSeq = flags & LAGGED != 0 ? lag.seq : header.seq;
+        uint256 valueSeq = flags & LAGGED != 0 ? lag.seq : uint48(header);
         if (_usable(newLane)) {
-            uint256 limit = _jumpLimit(header.parameters, (seq - valueSeq) * slotSeconds);
+            uint256 limit = _jumpLimit(header, (seq - valueSeq) * slotSeconds);
             if (_inside(old, newLane >> 16, limit)) return (newLane, 0);
             if (_park(lag, flags & PARKED != 0, old, newLane >> 16, header, seq)) return (newLane, 0);
             flags = PARKED;
@@ -422,14 +489,14 @@ contract PriceOracle is IPriceOracle, Ownable {
 
     /// @dev Notes a value beyond the guard. True when the run of agreeing reports (beyond it on the same side) has lasted:
     /// it spans `jumpSpan` and more than one block, so no single block or burst of reports moves a price.
-    function _park(Lag storage lag, bool parked, uint256 old, uint256 next, Header memory header, uint256 seq)
+    function _park(Lag storage lag, bool parked, uint256 old, uint256 next, uint256 header, uint256 seq)
         private
         returns (bool lasted)
     {
         bool agrees = parked && (next > old) == (lag.parked > old);
         if (agrees) {
             lasted = lag.parkedBlock != uint48(block.number)
-                && (seq - lag.parkedSeq) * slotSeconds >= header.parameters.jumpSpan;
+                && (seq - lag.parkedSeq) * slotSeconds >= uint16(header >> (PARAMETERS_AT + 64));
         } else {
             lag.parkedSeq = uint48(seq);
             lag.parkedBlock = uint48(block.number);
@@ -446,7 +513,7 @@ contract PriceOracle is IPriceOracle, Ownable {
 
     /// @inheritdoc IPriceOracle
     function prices(uint256[] calldata feeds) external view returns (Price[] memory result) {
-        Header memory header = _header;
+        uint256 header = _header;
         result = new Price[](feeds.length);
         for (uint256 i; i < feeds.length; ++i) {
             result[i] = _price(header, feeds[i]);
@@ -455,7 +522,7 @@ contract PriceOracle is IPriceOracle, Ownable {
 
     /// @inheritdoc IPriceOracle
     function latest() external view returns (uint32 epoch, uint64 seq) {
-        return (_header.epoch, _header.seq);
+        return (uint32(_header >> EPOCH_AT), uint48(_header));
     }
 
     /// @inheritdoc IPriceOracle
@@ -464,16 +531,24 @@ contract PriceOracle is IPriceOracle, Ownable {
     }
 
     function parameters() external view returns (Parameters memory) {
-        return _header.parameters;
+        uint256 packed = _header >> PARAMETERS_AT;
+        return Parameters({
+            acceptAge: uint16(packed),
+            jumpBase: uint16(packed >> 16),
+            jumpPerMinute: uint16(packed >> 32),
+            jumpMax: uint16(packed >> 48),
+            jumpSpan: uint16(packed >> 64),
+            ageing: uint16(packed >> 80)
+        });
     }
 
     /// @notice Newest opened epoch, and the first slot that it signs.
-    function openedEpoch() external view returns (uint32 epoch, uint64 firstSeq) {
-        return (_header.openedEpoch, _header.openedFirstSeq);
+    function openedEpoch() public view returns (uint32 epoch, uint64 firstSeq) {
+        return (uint32(_header >> OPENED_EPOCH_AT), uint48(_header >> OPENED_FIRST_SEQ_AT));
     }
 
     /// @dev Confidence = signed + ageing * hours of age, at most the whole price.
-    function _price(Header memory header, uint256 feed) private view returns (Price memory result) {
+    function _price(uint256 header, uint256 feed) private view returns (Price memory result) {
         if (feed >= _feeds.length) revert UnknownFeed(feed);
         uint256 word = uint256(_words[feed / 3]);
         uint256 lane = (word >> (FIRST_LANE - LANE_BITS * (feed % 3))) & LANE_MASK;
@@ -481,7 +556,7 @@ contract PriceOracle is IPriceOracle, Ownable {
 
         uint256 entry = _feeds[feed];
         uint256 scale = 10 ** uint256(18 + int256(int8(uint8(entry >> 24))));
-        uint256 seq = header.seq;
+        uint256 seq = uint48(header);
         uint256 flags = word >> (feed % 3);
         if (flags & LAGGED != 0) {
             Lag memory lag = _lags[feed];
@@ -492,8 +567,8 @@ contract PriceOracle is IPriceOracle, Ownable {
         result.observedAt = seq * slotSeconds;
         uint256 age = block.timestamp - result.observedAt;
         result.fresh = age <= entry & type(uint24).max;
-        result.confidence =
-            (lane & UNUSABLE) * WAD_PER_BPS + (header.parameters.ageing * age * WAD_PER_BPS) / 1 hours;
+        result.confidence = (lane & UNUSABLE) * WAD_PER_BPS
+            + ((header >> (PARAMETERS_AT + 80)) * age * WAD_PER_BPS) / 1 hours;
         if (result.confidence > WAD) result.confidence = WAD;
     }
 }

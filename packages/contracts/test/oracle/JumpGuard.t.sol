@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {IPriceOracle} from "../../src/interfaces/IPriceOracle.sol";
+import {PriceOracle} from "../../src/oracle/PriceOracle.sol";
+import {OracleTest} from "./OracleTest.sol";
+
+/// @dev base 5%, 1% a minute, at most 20%; a run must span 30 s. Slots of 2 s. Feeds' use-age is 120 s.
+contract JumpGuardTest is OracleTest {
+    int64 private constant P = 2_000e8;
+    uint256 private constant WAD_P = 2_000e18;
+
+    function setUp() public {
+        _deploy(4, 4);
+        oracle.update(_flat(_now(), P));
+    }
+
+    function test_within_the_guard_is_stored() public {
+        _next(2, (P * 105) / 100);
+        _expect(0, (WAD_P * 105) / 100, 0);
+        _next(2, (((P * 105) / 100) * 95) / 100);
+        _expect(0, (WAD_P * 9975) / 10_000, 0);
+    }
+
+    function test_beyond_the_guard_is_parked() public {
+        uint256 before = block.timestamp;
+        vm.warp(block.timestamp + 2);
+        bytes memory report = _flat(_now(), (P * 105) / 100 + 1);
+        vm.expectEmit(address(oracle));
+        emit IPriceOracle.FeedsParked(_now(), 0x0f);
+        oracle.update(report);
+        for (uint256 i; i < 4; ++i) {
+            _expect(i, WAD_P, (WAD_P * 105) / 100 + 1e10);
+            assertEq(oracle.price(i).observedAt, before, "keeps its own time");
+        }
+        (, uint64 seq) = oracle.latest();
+        assertEq(seq, _now(), "the report counts all the same");
+    }
+
+    function test_limit_grows_with_age() public {
+        _next(600, (P * 115) / 100); // 5% + 10 * 1%
+        _expect(0, (WAD_P * 115) / 100, 0);
+        _next(3600, (P * 115 * 121) / 10_000); // capped at 20%
+        _expect(0, (WAD_P * 115) / 100, (WAD_P * 115 * 121) / 10_000);
+    }
+
+    /// @dev DESIGN §6.9: a real −40% is accepted within T and two slots.
+    function test_a_crash_is_accepted_once_it_has_lasted() public {
+        int64 crashed = (P * 60) / 100;
+        _next(2, crashed);
+        for (uint256 i; i < 14; ++i) {
+            _next(2, crashed + int64(int256(i)));
+            _expect(0, WAD_P, (WAD_P * 60) / 100 + i * 1e10);
+        }
+        _next(2, crashed + 100);
+        _expect(0, (WAD_P * 60) / 100 + 100 * 1e10, 0);
+    }
+
+    function test_a_crash_is_accepted_on_an_idle_spoke() public {
+        _next(10 hours, (P * 60) / 100);
+        _expect(0, WAD_P, (WAD_P * 60) / 100);
+        assertFalse(oracle.price(0).fresh, "the old value has aged");
+        _next(30, (P * 60) / 100);
+        _expect(0, (WAD_P * 60) / 100, 0);
+        assertTrue(oracle.price(0).fresh);
+    }
+
+    function test_one_block_is_never_enough() public {
+        bytes memory first = _flat(_now() + 1, (P * 60) / 100);
+        bytes memory second = _flat(_now() + 20, (P * 60) / 100);
+        bytes memory third = _flat(_now() + 21, (P * 60) / 100);
+        vm.warp(block.timestamp + 42);
+        vm.roll(block.number + 1);
+        oracle.update(first);
+        oracle.update(second);
+        _expect(0, WAD_P, (WAD_P * 60) / 100);
+        vm.roll(block.number + 1);
+        oracle.update(third);
+        _expect(0, (WAD_P * 60) / 100, 0);
+    }
+
+    function test_one_inside_clears() public {
+        _next(2, (P * 60) / 100);
+        _next(28, P);
+        _expect(0, WAD_P, 0);
+        _next(2, (P * 60) / 100);
+        _expect(0, WAD_P, (WAD_P * 60) / 100);
+    }
+
+    function test_the_other_side_starts_anew() public {
+        _next(2, (P * 60) / 100);
+        _next(28, (P * 160) / 100);
+        _next(2, (P * 60) / 100);
+        _expect(0, WAD_P, (WAD_P * 60) / 100);
+        _next(28, (P * 60) / 100);
+        _expect(0, WAD_P, (WAD_P * 60) / 100);
+        _next(2, (P * 60) / 100);
+        _expect(0, (WAD_P * 60) / 100, 0);
+    }
+
+    /// @dev A held feed keeps its value and its time; it neither confirms nor clears what is parked.
+    function test_held_feed() public {
+        uint256 at0 = block.timestamp;
+        (int64[] memory prices, uint16[] memory confidences) = _values(P);
+        (prices[1], confidences[1]) = (0, 0xffff);
+        vm.warp(block.timestamp + 100);
+        oracle.update(_report(_now(), prices, confidences));
+        assertEq(oracle.price(0).observedAt, block.timestamp);
+        assertEq(oracle.price(1).observedAt, at0);
+        assertEq(oracle.price(1).price, WAD_P);
+        assertTrue(oracle.price(1).fresh);
+        vm.warp(block.timestamp + 22);
+        oracle.update(_report(_now(), prices, confidences));
+        assertFalse(oracle.price(1).fresh, "122 s old");
+        assertTrue(oracle.price(0).fresh);
+        vm.warp(block.timestamp + 2);
+        oracle.update(_flat(_now(), P));
+        assertTrue(oracle.price(1).fresh);
+        assertEq(oracle.price(1).observedAt, block.timestamp);
+    }
+
+    function test_held_from_the_start_has_no_value() public {
+        _deploy(4, 4);
+        (int64[] memory prices, uint16[] memory confidences) = _values(P);
+        (prices[1], confidences[1]) = (77, 0xffff);
+        (prices[2], confidences[2]) = (-P, 5);
+        oracle.update(_report(_now(), prices, confidences));
+        for (uint256 i = 1; i < 3; ++i) {
+            assertEq(oracle.price(i).price, 0);
+            assertFalse(oracle.price(i).fresh);
+        }
+        _next(2, P * 9); // a first value has no guard
+        assertEq(oracle.price(1).price, WAD_P * 9);
+        assertEq(oracle.price(0).price, WAD_P);
+    }
+
+    function test_confidence_widens_with_age_up_to_the_whole_price() public {
+        assertEq(oracle.price(0).confidence, 5e14);
+        vm.warp(block.timestamp + 30 minutes);
+        assertEq(oracle.price(0).confidence, 55e14); // 100 bps an hour
+        vm.warp(block.timestamp + 1000 hours);
+        assertEq(oracle.price(0).confidence, 1e18);
+    }
+
+    function test_parameters_are_bounded() public {
+        PriceOracle.Parameters memory p = _parameters();
+        vm.expectRevert();
+        oracle.setParameters(p);
+        vm.startPrank(governance);
+        p.jumpMax = 10_000;
+        vm.expectRevert(PriceOracle.InvalidParameters.selector);
+        oracle.setParameters(p);
+        p.jumpMax = p.jumpBase - 1;
+        vm.expectRevert(PriceOracle.InvalidParameters.selector);
+        oracle.setParameters(p);
+        p = PriceOracle.Parameters(1, 2, 3, 4, 5, 6);
+        oracle.setParameters(p);
+        assertEq(abi.encode(oracle.parameters()), abi.encode(p));
+        (uint32 epoch, uint64 firstSeq) = oracle.openedEpoch();
+        assertEq(epoch, 1);
+        assertEq(firstSeq, 1);
+        oracle.setUseAge(2, 7);
+        vm.warp(block.timestamp + 8);
+        assertFalse(oracle.price(2).fresh);
+        assertTrue(oracle.price(1).fresh);
+    }
+
+    /* MODEL */
+
+    struct Model {
+        uint256 price;
+        uint256 confidence;
+        uint256 seq;
+        uint256 parked;
+        uint256 parkedSeq;
+        uint256 parkedBlock;
+    }
+
+    Model[] private _model;
+
+    /// @dev The contract compares three lanes at once, on a fast path and a slow one; this does neither.
+    /// forge-config: default.fuzz.runs = 64
+    function testFuzz_equals_a_plain_model(uint256 seed, uint8 feedCount) public {
+        _deploy(4, bound(feedCount, 1, 7));
+        delete _model;
+        for (uint256 i; i < feeds.length; ++i) {
+            _model.push();
+        }
+        for (uint256 round; round < 12; ++round) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            vm.warp(block.timestamp + (seed % 3 == 0 ? 30 * SLOT : SLOT));
+            if (seed % 5 != 0) vm.roll(block.number + 1);
+            _round(seed);
+        }
+    }
+
+    function _round(uint256 seed) private {
+        int64[] memory prices = new int64[](feeds.length);
+        uint16[] memory confidences = new uint16[](feeds.length);
+        for (uint256 i; i < feeds.length; ++i) {
+            uint256 random = uint256(keccak256(abi.encode(seed, i)));
+            prices[i] = _draw(random, _model[i].price);
+            confidences[i] = random % 11 == 0 ? 0xffff : uint16(random % 500);
+        }
+        assertTrue(oracle.update(_report(_now(), prices, confidences)));
+        for (uint256 i; i < feeds.length; ++i) {
+            _step(_model[i], prices[i], confidences[i]);
+            IPriceOracle.Price memory price = oracle.price(i);
+            assertEq(price.price, _model[i].price * 1e10, "price");
+            assertEq(price.parked, _model[i].parked * 1e10, "parked");
+            if (price.price != 0) assertEq(price.observedAt, _model[i].seq * SLOT, "time");
+        }
+    }
+
+    /// @dev Mostly around the old value and the guard's edges, sometimes anything.
+    function _draw(uint256 random, uint256 old) private pure returns (int64) {
+        if (old == 0 || random % 13 == 0) return int64(uint64(random >> 64));
+        uint256 moved = random % 3 == 0
+            ? (old * (8_000 + ((random >> 8) % 4_001))) / 10_000
+            : (old * ((random >> 8) % 2 == 0 ? 9_499 + ((random >> 9) % 3) : 10_499 + ((random >> 9) % 3)))
+                / 10_000;
+        return int64(uint64(moved > uint64(type(int64).max) ? uint64(type(int64).max) : moved));
+    }
+
+    function _step(Model storage m, int64 signed, uint16 confidence) private {
+        if (signed <= 0 || confidence == 0xffff) return;
+        uint256 next = uint64(signed);
+        uint256 limit = 500 + (100 * (_now() - m.seq) * SLOT) / 60;
+        if (limit > 2_000) limit = 2_000;
+        uint256 difference = next > m.price ? next - m.price : m.price - next;
+        bool takes = m.price == 0 || difference * 10_000 <= m.price * limit;
+        if (!takes && m.parked != 0 && (m.parked > m.price) == (next > m.price)) {
+            takes = block.number != m.parkedBlock && (_now() - m.parkedSeq) * SLOT >= 30;
+        } else if (!takes) {
+            (m.parkedSeq, m.parkedBlock) = (_now(), block.number);
+        }
+        if (takes) (m.price, m.seq, m.parked) = (next, _now(), 0);
+        else m.parked = next;
+    }
+
+    /* HELPERS */
+
+    function _next(uint256 time, int64 price) private {
+        vm.warp(block.timestamp + time);
+        vm.roll(block.number + 1);
+        assertTrue(oracle.update(_flat(_now(), price)));
+    }
+
+    function _expect(uint256 feed, uint256 price, uint256 parked) private view {
+        uint256[] memory ids = new uint256[](1);
+        ids[0] = feed;
+        IPriceOracle.Price memory stored = oracle.prices(ids)[0];
+        assertEq(stored.price, price, "price");
+        assertEq(stored.parked, parked, "parked");
+    }
+}

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {IPriceOracle} from "../../src/interfaces/IPriceOracle.sol";
+import {PriceOracle} from "../../src/oracle/PriceOracle.sol";
+import {OracleTest} from "./OracleTest.sol";
+
+contract PriceOracleTest is OracleTest {
+    uint256 private constant N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
+    int64 private constant P = 2_000e8;
+
+    function setUp() public {
+        _deploy(7, 10);
+    }
+
+    /* GAS */
+
+    /// @dev The whole transaction: values stored before, all within the guard. DESIGN §3 allows 80,000.
+    /// forge-config: default.isolate = true
+    function test_gas_update_10_feeds_5_of_7() public {
+        oracle.update(_varied(_now(), 0));
+        vm.warp(block.timestamp + SLOT);
+        bytes memory report = _varied(_now(), 1_234_567);
+        oracle.update(report);
+        assertLe(vm.snapshotGasLastCall("PriceOracle", "update_10_feeds_5_of_7"), 80_000);
+    }
+
+    function _varied(uint64 seq, int64 move) private view returns (bytes memory) {
+        (int64[] memory prices, uint16[] memory confidences) = _values(P);
+        for (uint256 i; i < prices.length; ++i) {
+            prices[i] += int64(int256(i * 7_654_321_987)) + move;
+        }
+        return _report(seq, prices, confidences);
+    }
+
+    /* ACCEPTANCE */
+
+    function test_update_stores_every_feed() public {
+        (int64[] memory prices, uint16[] memory confidences) = _values(P);
+        for (uint256 i; i < prices.length; ++i) {
+            prices[i] = int64(int256(i + 1));
+            confidences[i] = uint16(i);
+        }
+        bytes memory report = _report(_now(), prices, confidences);
+        vm.expectEmit(address(oracle));
+        emit IPriceOracle.ReportStored(1, _now(), _words(prices, confidences));
+        assertTrue(oracle.update(report));
+
+        for (uint256 i; i < prices.length; ++i) {
+            IPriceOracle.Price memory price = oracle.price(i);
+            assertEq(price.price, (i + 1) * 1e10);
+            assertEq(price.confidence, i * 1e14);
+            assertEq(price.observedAt, block.timestamp);
+            assertEq(price.parked, 0);
+            assertTrue(price.fresh);
+        }
+        (uint32 epoch, uint64 seq) = oracle.latest();
+        assertEq(epoch, 1);
+        assertEq(seq, _now());
+        assertEq(oracle.feedCount(), 10);
+        vm.expectRevert(abi.encodeWithSelector(PriceOracle.UnknownFeed.selector, 10));
+        oracle.price(10);
+    }
+
+    function test_not_newer_is_false_before_any_check() public {
+        oracle.update(_flat(_now(), P));
+        assertFalse(oracle.update(_flat(_now(), P)));
+        assertFalse(oracle.update(_flat(_now() - 1, P)));
+        // Not even its shape or its epoch is looked at: a bundle must not pay for it.
+        assertFalse(oracle.update(abi.encodePacked(uint32(99), _now(), uint8(0))));
+    }
+
+    function test_time_bounds() public {
+        uint64 next = _now() + 1;
+        bytes memory report = _flat(next, P);
+        vm.expectRevert(abi.encodeWithSelector(PriceOracle.FutureReport.selector, next));
+        oracle.update(report);
+        vm.warp(uint256(next) * SLOT + 61);
+        vm.expectRevert(abi.encodeWithSelector(PriceOracle.ReportTooOld.selector, next));
+        oracle.update(report);
+        vm.warp(uint256(next) * SLOT + 60);
+        assertTrue(oracle.update(report));
+    }
+
+    function testFuzz_any_quorum_in_any_place(uint32 seed) public {
+        uint32 bitmap;
+        for (uint256 set; set < 5; seed = uint32(uint256(keccak256(abi.encode(seed))))) {
+            uint32 bit = uint32(1) << (seed % 7);
+            if (bitmap & bit == 0) (bitmap, set) = (bitmap | bit, set + 1);
+        }
+        assertTrue(oracle.update(_signedBy(bitmap)));
+    }
+
+    /* SIGNATURES */
+
+    function test_invalid_quorums() public {
+        _refused(_signedBy(0x0f), PriceOracle.MalformedReport.selector); // 4 of 5
+        _refused(_signedBy(0x3f), PriceOracle.MalformedReport.selector); // 6: more than needed
+        _refused(_signedBy(0), PriceOracle.MalformedReport.selector);
+        // Bitmap and signatures disagree.
+        _refused(_parts(0x0f, _sign(_goodDigest(), 0x1f)), PriceOracle.MalformedReport.selector);
+        _refused(_parts(0x3f, _sign(_goodDigest(), 0x1f)), _invalidSignature(5));
+        _refused(_parts(0x9f, _sign(_goodDigest(), 0x1f)), PriceOracle.MalformedReport.selector);
+        // Bit 7 of 7 signers.
+        _refused(_parts(0x8f, _sign(_goodDigest(), 0x1f)), PriceOracle.MalformedReport.selector);
+    }
+
+    function test_invalid_signatures() public {
+        bytes32 digest = _goodDigest();
+        bytes memory first4 = _sign(digest, 0x0f);
+
+        bytes memory forged = _compact(uint256(keccak256("stranger")), digest);
+        _refusedSigner(bytes.concat(first4, forged), 4);
+        bytes memory duplicate = _compact(keys[3], digest);
+        _refusedSigner(bytes.concat(first4, duplicate), 4);
+        _refusedSigner(bytes.concat(_sign(digest, 0x02), _sign(digest, 0x01), _sign(digest, 0x1c)), 0);
+        _refusedSigner(bytes.concat(first4, new bytes(64)), 4);
+        // The right signer of another report.
+        _refusedSigner(bytes.concat(first4, _compact(keys[4], keccak256("other"))), 4);
+        // Same signer, not the one that the bitmap names.
+        _refused(_parts(0x2f, _sign(digest, 0x1f)), _invalidSignature(5));
+    }
+
+    /// @dev s' = n − s with the other parity recovers the same address. In the compact form a high s loses its top bit to
+    /// the parity, so only those between n/2 and 2^255 can be written at all: both kinds are refused.
+    function test_high_s() public {
+        bytes32 digest = _goodDigest();
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(keys[4], digest);
+        uint256 high = N - uint256(s);
+        bytes memory flipped = abi.encodePacked(r, bytes32(high | (uint256(28 - v) << 255)));
+        _refusedSigner(bytes.concat(_sign(digest, 0x0f), flipped), 4);
+    }
+
+    /// @dev A signature whose s lies just above n/2, which only a key chosen after the digest can have: key = (s·k − z)/r with
+    /// k = 1, so r is the generator's x.
+    function test_high_s_that_fits_the_compact_form() public {
+        uint256 s = N / 2 + 1;
+        uint256 r = 0x79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798;
+        bytes32 digest = _goodDigest();
+        // The high s stands for the low one of the same key with the other parity: take the address from the precompile.
+        address signer = ecrecover(digest, 27, bytes32(r), bytes32(s));
+        assertTrue(signer != address(0), "the curve accepts it");
+        address[] memory signers = _signers();
+        signers[4] = signer;
+        oracle = new PriceOracle(NETWORK, governance, SLOT, _parameters());
+        vm.prank(governance);
+        oracle.openEpoch(PriceOracle.Epoch(1, 1, type(uint48).max, signers, feeds));
+        _refusedSigner(bytes.concat(_sign(digest, 0x0f), abi.encodePacked(r, s)), 4);
+        // The same signer's low form is accepted.
+        bytes memory low = abi.encodePacked(r, (N - s) | (1 << 255));
+        assertTrue(oracle.update(_parts(0x1f, bytes.concat(_sign(digest, 0x0f), low))));
+    }
+
+    function test_signed_for_something_else() public {
+        (int64[] memory prices, uint16[] memory confidences) = _values(P);
+        bytes32[] memory words = _words(prices, confidences);
+        bytes32 digest = _digest(2, _now(), _feedsHash(), words);
+        _refused(_parts(0x1f, _sign(digest, 0x1f)), _invalidSignature(0)); // another epoch
+        digest = _digest(1, _now() - 1, _feedsHash(), words);
+        _refused(_parts(0x1f, _sign(digest, 0x1f)), _invalidSignature(0)); // another slot
+        digest = _digest(1, _now(), keccak256("feeds"), words);
+        _refused(_parts(0x1f, _sign(digest, 0x1f)), _invalidSignature(0)); // other feeds
+        bytes memory report = _flat(_now(), P);
+        PriceOracle elsewhere = new PriceOracle(keccak256("other"), governance, SLOT, _parameters());
+        oracle = elsewhere;
+        _open(1, 1, type(uint48).max);
+        _refused(report, _invalidSignature(0)); // another network
+    }
+
+    function test_malformed() public {
+        bytes memory report = _flat(_now(), P);
+        _refused("", PriceOracle.MalformedReport.selector);
+        _refused(new bytes(12), PriceOracle.MalformedReport.selector);
+        _refused(bytes.concat(report, hex"00"), PriceOracle.MalformedReport.selector);
+        for (uint256 length = 13; length < report.length; length += 41) {
+            bytes memory cut = bytes.concat(report);
+            assembly ("memory-safe") {
+                mstore(cut, length)
+            }
+            _refused(cut, PriceOracle.MalformedReport.selector);
+        }
+        bytes memory miscounted = bytes.concat(report);
+        miscounted[12] = 0x05;
+        _refused(miscounted, PriceOracle.MalformedReport.selector);
+        bytes32[] memory words = _goodWords();
+        words[2] |= bytes32(uint256(1));
+        _refused(
+            _assemble(1, _now(), words, 0x1f, _sign(_digest(1, _now(), _feedsHash(), words), 0x1f)),
+            PriceOracle.MalformedReport.selector
+        );
+    }
+
+    function testFuzz_no_byte_may_change(uint256 position, uint8 flip) public {
+        bytes memory report = _flat(_now(), P);
+        position = bound(position, 0, report.length - 1);
+        report[position] ^= bytes1(flip == 0 ? 1 : flip);
+        (bool ok, bytes memory result) = address(oracle).call(abi.encodeCall(oracle.update, (report)));
+        assertTrue(!ok || !abi.decode(result, (bool)), "altered report stored");
+    }
+
+    /* EPOCHS */
+
+    function test_unknown_epoch() public {
+        bytes32[] memory words = _goodWords();
+        bytes memory signatures = _sign(_digest(2, _now(), _feedsHash(), words), 0x1f);
+        _refused(
+            _assemble(2, _now(), words, 0x1f, signatures),
+            abi.encodeWithSelector(PriceOracle.UnknownEpoch.selector, 2)
+        );
+        signatures = _sign(_digest(0, _now(), _feedsHash(), words), 0x1f);
+        _refused(
+            _assemble(0, _now(), words, 0x1f, signatures),
+            abi.encodeWithSelector(PriceOracle.UnknownEpoch.selector, 0)
+        );
+    }
+
+    function test_rotation_gives_each_slot_one_set_of_signers() public {
+        uint64 seq = _now();
+        bytes memory oldBefore = _flat(seq + 4, P);
+        bytes memory oldAfter = _flat(seq + 5, P);
+        for (uint256 i; i < keys.length; ++i) {
+            keys[i] = uint256(keccak256(abi.encode("next", i)));
+        }
+        _open(2, seq + 5, seq + 20);
+        bytes memory newBefore = _flat(seq + 4, P);
+        bytes memory newAfter = _flat(seq + 5, P);
+        bytes memory newPastEnd = _flat(seq + 21, P);
+
+        vm.warp(block.timestamp + 5 * SLOT);
+        _refused(oldAfter, abi.encodeWithSelector(PriceOracle.SlotOutsideEpoch.selector, 1, seq + 5));
+        _refused(newBefore, abi.encodeWithSelector(PriceOracle.SlotOutsideEpoch.selector, 2, seq + 4));
+        assertTrue(oracle.update(oldBefore));
+        assertTrue(oracle.update(newAfter));
+        (uint32 epoch,) = oracle.latest();
+        assertEq(epoch, 2);
+        vm.warp(block.timestamp + 20 * SLOT);
+        _refused(newPastEnd, abi.encodeWithSelector(PriceOracle.SlotOutsideEpoch.selector, 2, seq + 21));
+
+        _open(3, seq + 22, seq + 30);
+        _refused(
+            _assemble(1, seq + 21, _goodWords(), 0x1f, new bytes(320)),
+            abi.encodeWithSelector(PriceOracle.UnknownEpoch.selector, 1)
+        );
+    }
+
+    function test_openEpoch_bounds() public {
+        vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, address(this)));
+        oracle.openEpoch(PriceOracle.Epoch(2, 2, 3, _signers(), feeds));
+        PriceOracle.Epoch memory good = PriceOracle.Epoch(2, 2, 3, _signers(), feeds);
+
+        vm.startPrank(governance);
+        uint32[3] memory epochs = [uint32(0), 1, 3];
+        for (uint256 i; i < 3; ++i) {
+            good.epoch = epochs[i];
+            vm.expectRevert(PriceOracle.InvalidEpoch.selector);
+            oracle.openEpoch(good);
+        }
+        good.epoch = 2;
+        (good.firstSeq, good.lastSeq) = (1, 3); // not after its predecessor's first
+        vm.expectRevert(PriceOracle.InvalidEpoch.selector);
+        oracle.openEpoch(good);
+        (good.firstSeq, good.lastSeq) = (3, 2);
+        vm.expectRevert(PriceOracle.InvalidEpoch.selector);
+        oracle.openEpoch(good);
+        (good.firstSeq, good.lastSeq) = (2, 3);
+
+        address[] memory signers = good.signers;
+        uint256[5] memory counts = [uint256(0), 1, 5, 6, 34];
+        for (uint256 i; i < 5; ++i) {
+            good.signers = new address[](counts[i]);
+            for (uint256 j; j < counts[i]; ++j) {
+                good.signers[j] = address(uint160(j + 1));
+            }
+            vm.expectRevert(PriceOracle.InvalidSigners.selector);
+            oracle.openEpoch(good);
+        }
+        good.signers = signers;
+        address last = signers[6];
+        signers[6] = signers[2];
+        vm.expectRevert(PriceOracle.InvalidSigners.selector);
+        oracle.openEpoch(good);
+        signers[6] = address(0);
+        vm.expectRevert(PriceOracle.InvalidSigners.selector);
+        oracle.openEpoch(good);
+        signers[6] = last;
+        oracle.openEpoch(good);
+    }
+
+    function test_feeds_never_change_their_meaning() public {
+        feeds.push(PriceOracle.Feed("NEW/USD", -6, 60));
+        _open(2, 2, 3);
+        assertEq(oracle.feedCount(), 11);
+        feeds[3].exponent = -7;
+        _refusedFeeds();
+        feeds[3].exponent = -8;
+        feeds[3].name = "OTHER";
+        _refusedFeeds();
+        feeds[3].name = oracle.feedName(3);
+        feeds.pop();
+        _refusedFeeds();
+        feeds.push(PriceOracle.Feed("NEW/USD", -6, 60));
+        feeds.push(PriceOracle.Feed("BIG/USD", 1, 60));
+        _refusedFeeds();
+    }
+
+    function _refusedFeeds() private {
+        vm.prank(governance);
+        vm.expectRevert(PriceOracle.InvalidFeeds.selector);
+        oracle.openEpoch(PriceOracle.Epoch(3, 3, 4, _signers(), feeds));
+    }
+
+    /* VECTORS */
+
+    /// @dev The file is written by packages/shared/src/report.test.ts.
+    function test_vectors_of_typescript() public {
+        string memory json = vm.readFile("test/fixtures/reports.json");
+        bytes32 network = vm.parseJsonBytes32(json, ".networkId");
+        for (uint256 i; i < 3; ++i) {
+            string memory path = string.concat(".reports[", vm.toString(i), "]");
+            _checkVector(json, path, new PriceOracle(network, governance, SLOT, _parameters()));
+        }
+    }
+
+    function _checkVector(string memory json, string memory path, PriceOracle fresh) private {
+        uint64 seq = uint64(vm.parseJsonUint(json, string.concat(path, ".seq")));
+        uint32 epoch = uint32(vm.parseJsonUint(json, string.concat(path, ".epoch")));
+        bytes memory encoded = vm.parseJsonBytes(json, string.concat(path, ".encoded"));
+        delete feeds;
+        for (uint256 i; vm.keyExistsJson(json, _feedAt(path, i, "")); ++i) {
+            bytes32 name = vm.parseJsonBytes32(json, _feedAt(path, i, ".name"));
+            feeds.push(
+                PriceOracle.Feed(name, int8(vm.parseJsonInt(json, _feedAt(path, i, ".exponent"))), 120)
+            );
+        }
+        address[] memory signers = new address[](31);
+        uint256 n;
+        for (; vm.keyExistsJson(json, _nodeAt(path, n)); ++n) {
+            signers[n] = vm.parseJsonAddress(json, string.concat(_nodeAt(path, n), ".signer"));
+        }
+        assembly ("memory-safe") {
+            mstore(signers, n)
+        }
+        vm.prank(governance);
+        fresh.openEpoch(PriceOracle.Epoch(epoch, 1, type(uint48).max, signers, feeds));
+        assertEq(_feedsHash(), vm.parseJsonBytes32(json, string.concat(path, ".feedsHash")));
+
+        vm.warp(uint256(seq) * SLOT);
+        assertTrue(fresh.update(encoded));
+        for (uint256 i; i < feeds.length; ++i) {
+            int256 price = vm.parseJsonInt(json, _feedAt(path, i, ".price"));
+            uint256 confidence = vm.parseJsonUint(json, _feedAt(path, i, ".confidence"));
+            IPriceOracle.Price memory stored = fresh.price(i);
+            if (price <= 0 || confidence == 0xffff) {
+                assertEq(stored.price, 0);
+                assertFalse(stored.fresh);
+            } else {
+                assertEq(stored.price, uint256(price) * 10 ** uint256(int256(18 + feeds[i].exponent)));
+                assertEq(stored.confidence, confidence * 1e14);
+            }
+        }
+    }
+
+    function _feedAt(string memory path, uint256 i, string memory field)
+        private
+        pure
+        returns (string memory)
+    {
+        return string.concat(path, ".feeds[", vm.toString(i), "]", field);
+    }
+
+    function _nodeAt(string memory path, uint256 i) private pure returns (string memory) {
+        return string.concat(path, ".nodes[", vm.toString(i), "]");
+    }
+
+    /* HELPERS */
+
+    function _goodWords() private view returns (bytes32[] memory) {
+        (int64[] memory prices, uint16[] memory confidences) = _values(P);
+        return _words(prices, confidences);
+    }
+
+    function _goodDigest() private view returns (bytes32) {
+        return _digest(1, _now(), _feedsHash(), _goodWords());
+    }
+
+    function _signedBy(uint32 bitmap) private view returns (bytes memory) {
+        return _parts(bitmap, _sign(_goodDigest(), bitmap));
+    }
+
+    function _parts(uint32 bitmap, bytes memory signatures) private view returns (bytes memory) {
+        return _assemble(1, _now(), _goodWords(), bitmap, signatures);
+    }
+
+    function _invalidSignature(uint256 signer) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(PriceOracle.InvalidSignature.selector, signer);
+    }
+
+    function _refusedSigner(bytes memory signatures, uint256 signer) private {
+        _refused(_parts(0x1f, signatures), _invalidSignature(signer));
+    }
+
+    function _refused(bytes memory report, bytes4 selector) private {
+        _refused(report, abi.encodeWithSelector(selector));
+    }
+
+    function _refused(bytes memory report, bytes memory reason) private {
+        vm.expectRevert(reason);
+        oracle.update(report);
+    }
+}
