@@ -16,21 +16,21 @@ contract JumpGuardTest is OracleTest {
     }
 
     function test_within_the_guard_is_stored() public {
-        _next(2, (P * 105) / 100);
-        _expect(0, (WAD_P * 105) / 100, 0);
-        _next(2, (((P * 105) / 100) * 95) / 100);
-        _expect(0, (WAD_P * 9975) / 10_000, 0);
+        _next(2, (P * 10_503) / 10_000);
+        _expect(0, (WAD_P * 10_503) / 10_000, 0);
+        _next(60, P); // −4.79%
+        _expect(0, WAD_P, 0);
     }
 
     function test_beyond_the_guard_is_parked() public {
         uint256 before = block.timestamp;
         vm.warp(block.timestamp + 2);
-        bytes memory report = _flat(_now(), (P * 105) / 100 + 1);
+        bytes memory report = _flat(_now(), (P * 10_503) / 10_000 + 1); // 5% and 2 s worth of 1% a minute
         vm.expectEmit(address(oracle));
         emit IPriceOracle.FeedsParked(_now(), 0x0f);
         oracle.update(report);
         for (uint256 i; i < 4; ++i) {
-            _expect(i, WAD_P, (WAD_P * 105) / 100 + 1e10);
+            _expect(i, WAD_P, (WAD_P * 10_503) / 10_000 + 1e10);
             assertEq(oracle.price(i).observedAt, before, "keeps its own time");
         }
         (, uint64 seq) = oracle.latest();
