@@ -1,29 +1,63 @@
 // Builds everything: contracts, their typed ABIs, then every TypeScript package.
-import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { writeAbis } from './abi.mjs'
+import { run } from './children.mjs'
 import { forge } from './forge.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const require = createRequire(join(root, 'package.json'))
 
-/** Builds; returns an exit status. Says what it does on stderr, so that stdout stays the caller's. */
-export function build({ quiet = false } = {}) {
-  const say = (line) => quiet || process.stderr.write(`${line}\n`)
-  const started = Date.now()
-  say('build: contracts')
-  const contracts = forge(['build', '--skip', 'test', '--skip', 'script', '--quiet'], {
-    stdio: ['ignore', 2, 2],
-  })
-  if (contracts !== 0) return contracts
-  writeAbis()
-  say('build: packages')
-  const tsc = join(dirname(require.resolve('typescript/package.json')), 'bin/tsc')
-  const { status } = spawnSync(process.execPath, [tsc, '-b', root], { stdio: ['ignore', 2, 2] })
-  if (status === 0) say(`build: done in ${((Date.now() - started) / 1000).toFixed(1)} s`)
-  return status ?? 1
+/** A step that takes less is not worth a line. */
+const WORTH_SAYING_MS = 1_000
+
+/** The path of tsc. Ends the process with one line where Node is too old or nothing is installed. */
+export function requireTools() {
+  const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const wanted = engines.node.replace('>=', '')
+  if (wanted.localeCompare(process.versions.node, undefined, { numeric: true }) > 0)
+    fail(`Node ${process.versions.node} is too old: Clearspan needs ${wanted} or newer`)
+  try {
+    return join(dirname(require.resolve('typescript/package.json')), 'bin/tsc')
+  } catch {
+    return fail('the dependencies are not installed: run `npx -y pnpm@12 install`')
+  }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) process.exit(build())
+/** Builds; resolves with an exit status. Speaks on stderr, so that stdout stays the caller's, and only when it takes time. */
+export async function build() {
+  const tsc = requireTools()
+  const started = Date.now()
+  let spoke = false
+  const step = async (name, work) => {
+    const timer = setTimeout(() => {
+      process.stderr.write(`build: ${name}\n`)
+      spoke = true
+    }, WORTH_SAYING_MS)
+    const { status } = await work
+    clearTimeout(timer)
+    if (status !== 0) process.stderr.write(`build: ${name}: failed\n`)
+    return status
+  }
+  const stdio = ['ignore', 2, 2]
+  const contracts = await step(
+    'contracts',
+    forge(['build', '--skip', 'test', '--skip', 'script', '--quiet'], { stdio }),
+  )
+  if (contracts !== 0) return contracts
+  writeAbis()
+  const packages = await step('packages', run(process.execPath, [tsc, '-b', root], { stdio }))
+  if (packages === 0 && spoke) {
+    process.stderr.write(`build: done in ${((Date.now() - started) / 1000).toFixed(1)} s\n`)
+  }
+  return packages
+}
+
+function fail(line) {
+  process.stderr.write(`error: ${line}\n`)
+  process.exit(1)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await build()

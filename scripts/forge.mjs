@@ -1,13 +1,13 @@
 // Runs forge from its npm platform package, in packages/contracts. The package's own launcher is one process more.
-import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { run } from './children.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
 /** Path of the forge binary for this platform. */
-export function forgeBinary() {
+function forgeBinary() {
   const require = createRequire(join(root, 'package.json'))
   const launcher = createRequire(require.resolve('@foundry-rs/forge/package.json'))
   const name = `@foundry-rs/forge-${process.platform}-${process.arch === 'x64' ? 'amd64' : process.arch}`
@@ -24,16 +24,16 @@ export function forgeBinary() {
   }
 }
 
-/** Runs forge and returns its exit status. */
+/** Runs forge to its end, as `run` does. */
 export function forge(args, options = {}) {
-  const result = spawnSync(forgeBinary(), args, {
-    cwd: join(root, 'packages/contracts'),
-    stdio: 'inherit',
+  return run(forgeBinary(), args, {
     ...options,
+    cwd: join(root, 'packages/contracts'),
     env: { ...process.env, FOUNDRY_DISABLE_NIGHTLY_WARNING: '1', ...options.env },
   })
-  if (result.error) throw result.error
-  return result.status ?? 1
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) process.exit(forge(process.argv.slice(2)))
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { status } = await forge(process.argv.slice(2))
+  process.exitCode = status
+}

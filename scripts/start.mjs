@@ -1,21 +1,12 @@
-// `pnpm start`: build, then run the local network in this process's place.
-import { spawn } from 'node:child_process'
+// `pnpm start`: builds what has changed, then becomes `clearspan start`, so that its signals and exit status are ours.
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from './build.mjs'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const status = build()
-if (status !== 0) process.exit(status)
+const main = join(dirname(fileURLToPath(import.meta.url)), '../packages/cli/dist/main.js')
 
-const child = spawn(
-  process.execPath,
-  [join(root, 'packages/cli/dist/main.js'), 'start', ...process.argv.slice(2)],
-  {
-    stdio: 'inherit',
-  },
-)
-// The terminal sends Ctrl-C to the whole group; a signal sent to this process alone is passed on.
-process.on('SIGINT', () => {})
-process.on('SIGTERM', () => child.kill('SIGTERM'))
-child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 1)))
+const status = await build()
+if (status !== 0) process.exit(status)
+const args = process.argv.slice(2)
+process.argv = [process.execPath, main, 'start', ...(args[0] === '--' ? args.slice(1) : args)]
+await import(pathToFileURL(main).href)
