@@ -29,9 +29,18 @@ contract RiskConfig is IRiskConfig, Ownable {
     /// @inheritdoc IRiskConfig
     mapping(uint32 eid => mapping(address token => uint256)) public assetIdOf;
 
+    /// @dev Instrument in the order that takes two slots, not three.
+    struct StoredInstrument {
+        address module;
+        uint16 feed;
+        uint16 priceBand;
+        uint128 maxOpenInterest;
+        uint128 backstopCap;
+    }
+
     mapping(uint256 assetId => Asset) internal _assets;
     mapping(uint256 feed => Underlying) internal _underlyings;
-    mapping(uint256 instrumentId => Instrument) internal _instruments;
+    mapping(uint256 instrumentId => StoredInstrument) internal _instruments;
     Global internal _global;
 
     /// @dev `field` names the first parameter that is out of bounds.
@@ -91,10 +100,11 @@ contract RiskConfig is IRiskConfig, Ownable {
             _bound(_underlyings[i.feed].shockMm != 0, "feed");
             instrumentCount = instrumentId;
         } else {
-            Instrument storage old = _instruments[instrumentId];
+            StoredInstrument storage old = _instruments[instrumentId];
             if (i.module != old.module || i.feed != old.feed) revert IdentityChanged();
         }
-        _instruments[instrumentId] = i;
+        _instruments[instrumentId] =
+            StoredInstrument(i.module, i.feed, i.priceBand, i.maxOpenInterest, i.backstopCap);
         ++version;
         emit InstrumentSet(instrumentId, i);
     }
@@ -124,7 +134,8 @@ contract RiskConfig is IRiskConfig, Ownable {
 
     /// @inheritdoc IRiskConfig
     function instrument(uint256 instrumentId) external view returns (Instrument memory) {
-        return _instruments[instrumentId];
+        StoredInstrument memory i = _instruments[instrumentId];
+        return Instrument(i.module, i.feed, i.maxOpenInterest, i.backstopCap, i.priceBand);
     }
 
     /// @inheritdoc IRiskConfig

@@ -7,10 +7,14 @@ library WadMath {
     int256 internal constant WAD = 1e18;
 
     /// @notice a × b ÷ 1e18, towards −∞.
-    function mulFloor(int256 a, int256 b) internal pure returns (int256 z) {
-        int256 product = a * b;
-        z = product / WAD;
-        if (product % WAD < 0) --z;
+    function mulFloor(int256 a, int256 b) internal pure returns (int256) {
+        return divFloor(a * b);
+    }
+
+    /// @notice x ÷ 1e18, towards −∞.
+    function divFloor(int256 x) internal pure returns (int256) {
+        // ~x is −x − 1: dividing it by truncation and turning back rounds a negative number down.
+        return x < 0 ? ~(~x / WAD) : x / WAD;
     }
 
     /// @notice a × b ÷ 1e18, towards +∞.

@@ -184,16 +184,24 @@ contract MarginEngine is IMarginEngine {
             IRiskConfig.Underlying memory u = riskConfig.underlying(e.feed);
             damping[n] = u.tailDamping;
             e.spots = Scenarios.spots(prices[n], u);
-            e.pnl = new int256[](Scenarios.COUNT);
         }
         for (uint256 n; n < p.instrumentIds.length; ++n) {
             Exposure memory e = book.exposures[book.underlyingOf[n]];
             int256[] memory values =
                 IInstrument(book.modules[n]).pnl(p.instrumentIds[n], p.sizes[n], p.quotes[n], e.spots);
-            for (uint256 k; k < Scenarios.COUNT; ++k) {
-                e.pnl[k] += values[k];
-            }
+            e.pnl = e.pnl.length == 0 ? values : _sum(e.pnl, values);
         }
+        for (uint256 n; n < damping.length; ++n) {
+            Exposure memory e = book.exposures[n];
+            if (e.pnl.length == 0) e.pnl = new int256[](Scenarios.COUNT);
+        }
+    }
+
+    function _sum(int256[] memory a, int256[] memory b) internal pure returns (int256[] memory) {
+        for (uint256 k; k < Scenarios.COUNT; ++k) {
+            a[k] += b[k];
+        }
+        return a;
     }
 
     /* LOSSES */

@@ -11,6 +11,7 @@ import {WadMath} from "../libraries/WadMath.sol";
 /// @title Perp
 /// @notice Linear perpetuals. PnL = size × spot + quote. Longs pay shorts the premium of trades over the oracle, as an hourly-smoothed rate.
 contract Perp is IInstrument {
+    using FixedPointMathLib for int256;
     using SafeCastLib for int256;
     using WadMath for int256;
 
@@ -47,6 +48,7 @@ contract Perp is IInstrument {
     event FundingRateSet(uint256 indexed instrumentId, int256 premium, int256 rate);
 
     error OnlyClearinghouse();
+    error TooLarge();
 
     constructor(address clearinghouse_, IPriceOracle oracle_, IRiskConfig riskConfig_) {
         clearinghouse = clearinghouse_;
@@ -61,10 +63,18 @@ contract Perp is IInstrument {
         pure
         returns (int256[] memory values)
     {
-        values = new int256[](spots.length);
-        for (uint256 n; n < spots.length; ++n) {
-            values[n] = size.mulFloor(SafeCastLib.toInt256(spots[n])) + quote;
+        uint256 count = spots.length;
+        values = new int256[](count);
+        // One check for all, instead of one a product: within 128 bits neither product nor sum can wrap.
+        uint256 bits = size.abs() | quote.abs();
+        unchecked {
+            for (uint256 n; n < count; ++n) {
+                uint256 spot = spots[n];
+                bits |= spot;
+                values[n] = (size * int256(spot)).divFloor() + quote;
+            }
         }
+        if (bits >> 127 != 0) revert TooLarge();
     }
 
     /// @inheritdoc IInstrument

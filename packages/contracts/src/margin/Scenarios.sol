@@ -61,16 +61,28 @@ library Scenarios {
         pure
         returns (int256 value, uint256 loss)
     {
-        value = pnl[start] + int256(claims.mulWad(s[start]));
+        value = _value(s, pnl, claims, start);
         int256 worst = value;
-        for (uint256 n = start + 1; n < start + TAIL; ++n) {
-            worst = FixedPointMathLib.min(worst, pnl[n] + int256(claims.mulWad(s[n])));
-        }
         int256 tail = value;
-        for (uint256 n = start + TAIL; n < start + BLOCK; ++n) {
-            tail = FixedPointMathLib.min(tail, pnl[n] + int256(claims.mulWad(s[n])));
+        unchecked {
+            for (uint256 n = start + 1; n < start + BLOCK; ++n) {
+                int256 v = _value(s, pnl, claims, n);
+                if (n < start + TAIL) {
+                    if (v < worst) worst = v;
+                } else if (v < tail) {
+                    tail = v;
+                }
+            }
         }
         loss = uint256(value - worst).max(uint256(value - tail).mulDivUp(damping, BPS));
+    }
+
+    function _value(uint256[] memory s, int256[] memory pnl, uint256 claims, uint256 n)
+        private
+        pure
+        returns (int256)
+    {
+        return claims == 0 ? pnl[n] : pnl[n] + int256(claims.mulWad(s[n]));
     }
 
     function _storedLow(IPriceOracle.Price memory price) private pure returns (uint256) {
@@ -96,6 +108,9 @@ library Scenarios {
         pure
         returns (uint256 down, uint256 up)
     {
-        return (base * unit.zeroFloorSub(shock) / unit, base * (unit + shock) / unit);
+        unchecked {
+            // Bases are prices (below 2^128), shocks have 17 bits.
+            return (base * unit.zeroFloorSub(shock) / unit, base * (unit + shock) / unit);
+        }
     }
 }
