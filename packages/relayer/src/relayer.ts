@@ -81,9 +81,10 @@ export function createRelayer(options: RelayerOptions): Relayer {
   const parts: LanePart[] = []
   const pending = new Map<string, () => number>()
   const onReport: (() => void)[] = []
+  const networkClock = network.clock === null ? clock : acceleratedClock(network.clock)
   const prices = createPriceSubscription({
     network,
-    networkClock: network.clock === null ? clock : acceleratedClock(network.clock),
+    networkClock,
     clock,
     random,
     logger,
@@ -101,6 +102,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     backend,
     prices,
     stages,
+    networkClock,
     clock,
     logger,
     metrics,

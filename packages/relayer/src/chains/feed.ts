@@ -81,7 +81,8 @@ export function createChainFeed({
     onHead: (fn) => void headListeners.push(fn),
     head: () => newest,
     reread(from) {
-      if (behind === undefined || from < behind) behind = from
+      const start = from < startBlock ? startBlock : from
+      if (behind === undefined || start < behind) behind = start
     },
     run: (signal) =>
       watchBlocks(client, {

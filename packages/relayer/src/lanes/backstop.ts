@@ -11,10 +11,10 @@ import { requestOf } from '../chains/request.js'
 import { trySequence } from '../chains/simulate.js'
 import { assertSent, type LaneContext, type LanePart, openLane } from './context.js'
 
-/** Smaller sums stay where they are until they are worth a transaction (WAD). */
-const LEAST_MOVE = parseEther('1')
+/** Smaller sums stay with the Backstop until they are worth a transaction (WAD). */
+const LEAST_SWEEP = parseEther('1')
 
-/** Sends the Backstop's collateral to where it is sold, opens the sales, moves what they brought to the fund, and has the fund cover its deficit. */
+/** Sends the Backstop's collateral to where it is sold, opens the sales, and moves what they brought to the fund. */
 export async function createBackstopLane(context: LaneContext): Promise<LanePart> {
   const { network, hub, chains } = context
   const { client, senders, feed } = hub
@@ -39,16 +39,12 @@ export async function createBackstopLane(context: LaneContext): Promise<LanePart
     )
     const released = await trySequence(client, calls)
     const sweep = { ...book, functionName: 'sweep' } as const
-    const cover = { ...book, functionName: 'cover' } as const
-    const moved = await Promise.all([sweep, cover].map((call) => trySequence(client, [call])))
+    const [swept] = await trySequence(client, [sweep])
     const requests = calls
       .filter((_, i) => typeof released[i] === 'bigint' && released[i] > 0n)
       .map((call) => requestOf(call, 'release collateral'))
-    for (const [i, call] of [sweep, cover].entries()) {
-      const amount = moved[i]?.[0]
-      if (typeof amount === 'bigint' && amount >= LEAST_MOVE)
-        requests.push(requestOf(call, call.functionName))
-    }
+    // The Backstop's deficit is left to stand: cash that the fund pays in early is not there for the next account.
+    if (typeof swept === 'bigint' && swept >= LEAST_SWEEP) requests.push(requestOf(sweep, 'sweep'))
     assertSent(await senders.bulk.sendMany(requests))
   }
 

@@ -28,6 +28,8 @@ export interface LaneContext {
   backend: QueueBackend
   prices: PriceSubscription
   stages: Stages
+  /** The network's time, by which its blocks are stamped. */
+  networkClock: Clock
   /** Real time. */
   clock: Clock
   logger: Logger
@@ -43,7 +45,7 @@ export interface LanePart {
 
 /** Longest wait of a retry, in real ms: a doorbell that waits for its retry doesn't start when it is rung. */
 export const URGENT_BACKOFF = { firstMs: 100, maxMs: 1_000 }
-export const BULK_BACKOFF = { firstMs: 250, maxMs: 5_000 }
+const BULK_BACKOFF = { firstMs: 250, maxMs: 5_000 }
 
 export interface OpenedLane {
   lane: Lane<Doorbell>

@@ -6,6 +6,7 @@ import { dvnAbi, endpointAbi, receiveUlnAbi, workerMulticallAbi } from '../layer
 import {
   buildDelivery,
   type Delivery,
+  executableInOrder,
   type Step,
   signVerification,
   stepGas,
@@ -60,14 +61,14 @@ export function createDeliveryRound(
   async function outstanding(entries: readonly Pending[]): Promise<Step[]> {
     const head = destination.feed.head()?.number ?? 0n
     const states = await packetStates(destination, entries)
-    const open = entries.filter((_, i) => states[i] === 'open')
+    const open = entries.filter((_, i) => states[i]?.state === 'open')
     const [verification, confirmations] = await Promise.all([
       verificationStates(destination, open),
       requiredConfirmations(destination, entries),
     ])
     return entries.flatMap((entry, i) => {
       const { packet, options, execute: paid } = entry
-      const state = states[i]
+      const { state, inbound } = states[i] ?? { state: 'open', inbound: 0n }
       if (state === 'delivered') {
         outbox.settle(packet.guid, head)
         return []
@@ -79,6 +80,7 @@ export function createDeliveryRound(
       const step = {
         entry,
         confirmations: required > BigInt(source) ? required : BigInt(source),
+        inbound,
         execute,
         verify: false,
         commit: false,
@@ -92,6 +94,24 @@ export function createDeliveryRound(
       postpone(entry, `${state} ${verified ?? ''}`)
       return []
     })
+  }
+
+  let rereadAt = -Infinity
+
+  /** A nonce that its path waits for and that no log has shown: the source is read again, since a node may have kept it back. */
+  function findGaps(steps: readonly Step[]): void {
+    const now = clock.now()
+    if (now - rereadAt < config.sweepMs) return
+    for (const { entry, inbound } of steps) {
+      const { packet } = entry
+      if (packet.nonce <= inbound + 1n || outbox.has(pathOf(packet), inbound + 1n)) continue
+      log.warn(
+        { path: pathOf(packet), nonce: String(inbound + 1n) },
+        'a packet is missing, reading its source again',
+      )
+      sources.get(packet.srcEid)?.feed.reread(0n)
+      rereadAt = now
+    }
   }
 
   /** As many steps as one transaction takes, those to verify only when their source confirms them now. */
@@ -181,7 +201,7 @@ export function createDeliveryRound(
     )
     for (const [i, { entry }] of steps.entries()) {
       const { guid } = entry.packet
-      if (states[i] !== 'delivered') {
+      if (states[i]?.state !== 'delivered') {
         postpone(entry, 'not delivered')
         continue
       }
@@ -191,11 +211,13 @@ export function createDeliveryRound(
   }
 
   return async (entries: readonly Pending[], signal: AbortSignal): Promise<void> => {
-    const steps = await choose(await outstanding(entries.slice(0, LOOKUP)))
+    const lacking = await outstanding(entries.slice(0, LOOKUP))
+    findGaps(lacking)
+    const steps = executableInOrder(await choose(lacking))
     if (steps.length === 0 || signal.aborted) return
     const verifications = await sign(steps)
     const addresses = { dvn, receiveUln, executor }
-    const possible = await simulate(steps, buildDelivery(steps, verifications, addresses))
+    const possible = executableInOrder(await simulate(steps, buildDelivery(steps, verifications, addresses)))
     if (possible.length === 0) return
     const chosen = new Set(possible.map(({ entry }) => entry.packet.guid))
     const signed = new Map([...verifications].filter(([guid]) => chosen.has(guid)))

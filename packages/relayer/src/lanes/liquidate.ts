@@ -18,7 +18,7 @@ export async function createLiquidateLane(
   context: LaneContext,
   book: KeeperBook,
 ): Promise<LanePart & { ring(): void }> {
-  const { network, hub, prices, stages, config, logger } = context
+  const { network, networkClock, hub, prices, stages, config, logger } = context
   const { client, senders, chain } = hub
   const { marginEngine, liquidationAuction } = network.hub.contracts
   const oracle = { address: chain.contracts.priceOracle, abi: priceOracleAbi } as const
@@ -59,11 +59,12 @@ export async function createLiquidateLane(
   async function start(): Promise<void> {
     const accounts = book.accounts().filter((account) => !book.auctions.has(account))
     const newest = prices.newest()
-    const head = hub.feed.head()
-    if (accounts.length === 0 || head === undefined) return
-    // A slot that began after the last block is in the future there, but not in the block that will hold the transaction.
-    const reportTime = BigInt(Math.ceil((newest?.report.observedAt ?? 0) / 1000))
-    const time = head.timestamp + 1n > reportTime ? head.timestamp + 1n : reportTime
+    if (accounts.length === 0) return
+    const { timestamp } = await client.getBlock()
+    // A slot that began after the last block is in the future there, but not in the block that will hold the transaction; and a price
+    // stored while we ask must not be younger than the moment of the simulation.
+    const moments = [newest?.report.observedAt ?? 0, networkClock.now(), Number(timestamp) * 1000]
+    const time = BigInt(Math.ceil(Math.max(...moments) / 1000))
     const requests = batches(accounts, ACCOUNTS_PER_CALL * CALLS_PER_REQUEST)
     const risks = await Promise.all(requests.map((group) => risksOf(group, newest?.report.encoded, time)))
     const ranked = rankByDeficit(risks.flat()).slice(0, config.batch.accounts)

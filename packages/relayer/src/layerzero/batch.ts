@@ -12,6 +12,7 @@ import {
 } from 'viem'
 import { dvnAbi, executorAbi, receiveUlnAbi } from './abi.js'
 import type { Pending } from './outbox.js'
+import { pathOf } from './packet.js'
 
 /** Gas for one verification inside DVN.execute, with room for a larger quorum, and for the call around them. */
 const VERIFY_GAS = 110_000n
@@ -27,6 +28,8 @@ const GAS_PER_CALLDATA_BYTE = 40n
 export interface Step {
   entry: Pending
   confirmations: bigint
+  /** Nonce of its path up to which all packets are committed on the destination. */
+  inbound: bigint
   verify: boolean
   commit: boolean
   execute: boolean
@@ -132,6 +135,22 @@ export function buildDelivery(
     gas: (inner * 64n) / 63n + TRANSACTION_GAS + bytes * GAS_PER_CALLDATA_BYTE,
     value: calls.reduce((sum, { value }) => sum + value, 0n),
   }
+}
+
+/**
+ * Leaves out each lzReceive that must fail: the endpoint executes a nonce only once all below are committed, there or earlier in this batch.
+ * What may still be verified and committed stays. `steps` in order of nonce within each path.
+ */
+export function executableInOrder(steps: readonly Step[]): Step[] {
+  const committed = new Map<string, bigint>()
+  return steps.flatMap((step) => {
+    const { nonce } = step.entry.packet
+    const path = pathOf(step.entry.packet)
+    const top = committed.get(path) ?? step.inbound
+    if (step.commit && nonce === top + 1n) committed.set(path, nonce)
+    if (nonce <= (committed.get(path) ?? top)) return [step]
+    return step.verify || step.commit ? [{ ...step, execute: false }] : []
+  })
 }
 
 /** Gas that a packet may take in a batch. */

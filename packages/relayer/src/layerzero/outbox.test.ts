@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { type Hex, numberToHex, pad, zeroHash } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { describe, expect, it } from 'vitest'
-import { buildDelivery, quorumSigners, type Step, signVerification } from './batch.js'
+import { buildDelivery, executableInOrder, quorumSigners, type Step, signVerification } from './batch.js'
 import { createOutbox } from './outbox.js'
 import { packetGuid, pathOf } from './packet.js'
 import type { SentPacket } from './sent.js'
@@ -113,7 +113,7 @@ describe('packet state', () => {
     [5n, hash, 9n, 'committed'],
     [5n, `0x${'cd'.repeat(32)}`, 4n, 'open'],
     [5n, `0x${'ff'.repeat(32)}`, 4n, 'withdrawn'],
-  ] as const)('nonce %s with %s at lazy nonce %s is %s', (nonce, stored, lazy, state) => {
+  ] as const)('nonce %s with %s at inbound nonce %s is %s', (nonce, stored, lazy, state) => {
     expect(packetState(nonce, hash, stored, lazy)).toBe(state)
   })
 })
@@ -133,14 +133,47 @@ describe('delivery', () => {
     expect(() => quorumSigners(keys, 4)).toThrow(/asks for 4/)
   })
 
+  it('executes a nonce only when all below it are committed, there or in this batch', () => {
+    const outbox = createOutbox()
+    outbox.add(
+      [4n, 5n, 7n, 8n].map((nonce) => sent(nonce, 1n)),
+      0,
+    )
+    const step = (entry: Step['entry'], change: Partial<Step>): Step => ({
+      entry,
+      confirmations: 1n,
+      inbound: 4n,
+      verify: true,
+      commit: true,
+      execute: true,
+      ...change,
+    })
+    const [four, five, seven, eight] = outbox.due(0, all)
+    const steps = [
+      step(four!, { verify: false, commit: false }),
+      step(five!, {}),
+      step(seven!, {}),
+      step(eight!, { verify: false, commit: false }),
+    ]
+    const executed = executableInOrder(steps).map(({ entry, execute }) => [entry.packet.nonce, execute])
+    expect(executed).toEqual([
+      [4n, true],
+      [5n, true],
+      [7n, false],
+    ])
+    // What other DVNs must verify too is verified still.
+    const verifyOnly = step(seven!, { commit: false, execute: false })
+    expect(executableInOrder([verifyOnly])).toEqual([verifyOnly])
+  })
+
   it('verifies all, then commits and executes each, and says which call commits which step', async () => {
     const outbox = createOutbox()
     outbox.add([sent(1n, 1n), sent(2n, 1n), sent(3n, 1n)], 0)
     const [first, second, third] = outbox.due(0, all)
     const steps: Step[] = [
-      { entry: first!, confirmations: 1n, verify: true, commit: true, execute: true },
-      { entry: second!, confirmations: 1n, verify: false, commit: false, execute: true },
-      { entry: third!, confirmations: 1n, verify: true, commit: true, execute: false },
+      { entry: first!, confirmations: 1n, inbound: 0n, verify: true, commit: true, execute: true },
+      { entry: second!, confirmations: 1n, inbound: 0n, verify: false, commit: false, execute: true },
+      { entry: third!, confirmations: 1n, inbound: 0n, verify: true, commit: true, execute: false },
     ]
     const contract = { vid: 1, quorum: 2, signers: keys, receiveUln: addresses.receiveUln }
     const verifications = new Map(

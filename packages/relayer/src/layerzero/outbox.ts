@@ -89,6 +89,8 @@ export function createOutbox() {
     due(now: number, isDeep: (entry: Pending) => boolean): Pending[] {
       return inOrder([...pending.values()].filter((entry) => entry.notBefore <= now && isDeep(entry)))
     },
+    has: (path: string, nonce: bigint) =>
+      [...pending.values()].some(({ packet }) => packet.nonce === nonce && pathOf(packet) === path),
     highest: (path: string) => highest.get(path),
     paths: () => [...highest.keys()],
     size: () => pending.size,

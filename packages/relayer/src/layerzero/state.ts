@@ -15,11 +15,11 @@ const NIL_HASH: Hex = `0x${'f'.repeat(64)}`
 
 export type PacketState = 'delivered' | 'committed' | 'withdrawn' | 'open'
 
-/** What the destination's endpoint says of packets. */
+/** What the destination's endpoint says of packets; `inbound`: the highest nonce of the path up to which all are committed. */
 export async function packetStates(
   { client, chain }: Pick<ChainContext, 'client' | 'chain'>,
   entries: readonly Pending[],
-): Promise<PacketState[]> {
+): Promise<{ state: PacketState; inbound: bigint }[]> {
   const address = chain.layerzero.endpoint
   const results = await readAll(
     client,
@@ -27,18 +27,19 @@ export async function packetStates(
       const [to, common] = [wordToAddress(receiver), { address, abi: endpointAbi }]
       return [
         { ...common, functionName: 'inboundPayloadHash', args: [to, srcEid, sender, nonce] } as const,
-        { ...common, functionName: 'lazyInboundNonce', args: [to, srcEid, sender] } as const,
+        { ...common, functionName: 'inboundNonce', args: [to, srcEid, sender] } as const,
       ]
     }),
   )
-  return entries.map(({ packet, payloadHash }, i) =>
-    packetState(packet.nonce, payloadHash, String(results[2 * i]), BigInt(results[2 * i + 1] ?? 0)),
-  )
+  return entries.map(({ packet, payloadHash }, i) => {
+    const inbound = BigInt(results[2 * i + 1] ?? 0)
+    return { state: packetState(packet.nonce, payloadHash, String(results[2 * i]), inbound), inbound }
+  })
 }
 
-/** A nonce up to the lazy one without a hash has been executed (or cleared, or burned); above it, it has not been committed. */
-export function packetState(nonce: bigint, payloadHash: Hex, stored: string, lazyNonce: bigint): PacketState {
-  if (stored === zeroHash || size(stored as Hex) === 0) return nonce <= lazyNonce ? 'delivered' : 'open'
+/** A nonce up to the inbound one without a hash has been executed (or cleared, or burned); above it, it has not been committed. */
+export function packetState(nonce: bigint, payloadHash: Hex, stored: string, inbound: bigint): PacketState {
+  if (stored === zeroHash || size(stored as Hex) === 0) return nonce <= inbound ? 'delivered' : 'open'
   if (stored === NIL_HASH) return 'withdrawn'
   // Another payload under this nonce: the source's reorg has replaced what was committed, and verifying anew mends it.
   return stored === payloadHash ? 'committed' : 'open'

@@ -46,7 +46,7 @@ export interface SignedReport {
 }
 
 /** Signatures that make a report valid: 2f + 1 of n = 3f + 1. */
-export function reportQuorum({ nodes }: OracleNetwork): number {
+function reportQuorum({ nodes }: OracleNetwork): number {
   return 2 * Math.floor((nodes.length - 1) / 3) + 1
 }
 
