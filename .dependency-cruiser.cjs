@@ -27,14 +27,7 @@ module.exports = {
     {
       name: 'public-face-only',
       severity: 'error',
-      comment: 'Another package is imported by its name, which is its index.ts, never by a path into it.',
-      from: { path: '^packages/([^/]+)/' },
-      to: { path: '^packages/[^/]+/', pathNot: ['^packages/$1/', '^packages/[^/]+/(src|ts)/index[.]ts$'] },
-    },
-    {
-      name: 'no-relative-to-package',
-      severity: 'error',
-      comment: "Not even its index.ts by a path: package.json wouldn't know of it.",
+      comment: 'Another package is imported by its name, never by a path into it; its `exports` hold the rest.',
       from: { path: '^packages/([^/]+)/' },
       to: { path: '^packages/[^/]+/', pathNot: '^packages/$1/', dependencyTypes: ['local'] },
     },

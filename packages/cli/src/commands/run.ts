@@ -25,7 +25,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 const keySpecSchema = z.union([z.strictObject({ env: z.string() }), z.strictObject({ file: z.string() })])
 
 /** One process: the roles that it plays, and where its keys lie. Paths are relative to the file. */
-export const processConfigSchema = z.strictObject({
+const processConfigSchema = z.strictObject({
   name: z.string().min(1),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   oracle: z.strictObject({ node: oracleNodeConfigSchema, key: keySpecSchema }).optional(),
@@ -45,8 +45,6 @@ export const processConfigSchema = z.strictObject({
     })
     .optional(),
 })
-
-export type ProcessConfig = z.input<typeof processConfigSchema>
 
 export function addRun(program: Command, env: Environment): void {
   program
