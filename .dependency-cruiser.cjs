@@ -27,7 +27,8 @@ module.exports = {
     {
       name: 'public-face-only',
       severity: 'error',
-      comment: 'Another package is imported by its name, never by a path into it; its `exports` hold the rest.',
+      comment:
+        'Another package is imported by its name, never by a path into it; its `exports` hold the rest.',
       from: { path: '^packages/([^/]+)/' },
       to: { path: '^packages/[^/]+/', pathNot: '^packages/$1/', dependencyTypes: ['local'] },
     },

@@ -20,7 +20,6 @@ import { fundTimeline, liquidationEvents, type StoredReport, soldLots, storedRep
 import { type GasLine, gasByKind } from './gas.js'
 import { type LedgerState, type NamedAccount, readLedger } from './ledger.js'
 
-export { formatReport } from './format.js'
 export type { Check, GasLine, NamedAccount }
 
 const WAD = 10n ** 18n
