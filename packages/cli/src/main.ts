@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { createRequire } from 'node:module'
-import { UserError } from '@clearspan/shared'
+import { PermanentError, UserError } from '@clearspan/shared'
 import { Command, CommanderError } from 'commander'
 import { addRun } from './commands/run.js'
 import { addStart } from './commands/start.js'
@@ -26,6 +26,9 @@ try {
   } else if (error instanceof UserError) {
     process.stderr.write(`error: ${error.message}\n`)
     process.exitCode = BAD_INPUT
+  } else if (error instanceof PermanentError) {
+    process.stderr.write(`error: ${error.message}\n`)
+    process.exitCode = 1
   } else {
     process.stderr.write(
       `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,

@@ -8,7 +8,7 @@ import {
   playStory,
   startLocalNetwork,
 } from '@clearspan/devnet'
-import { createLogger, createShutdown, onSignals, UserError } from '@clearspan/shared'
+import { createLogger, createShutdown, onSignals, PermanentError, UserError } from '@clearspan/shared'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { destination, type LevelWithSilent } from '../logFile.js'
 
@@ -90,14 +90,17 @@ async function start(options: StartOptions, env: Environment): Promise<void> {
       signal: interrupted.signal,
     })
     shutdown.add('network', () => network.stop())
-    const report = await playStory({ network, logger, onProgress: say, signal: interrupted.signal })
+    const report = await Promise.race([
+      playStory({ network, logger, onProgress: say, signal: interrupted.signal }),
+      network.failed.then((name) => Promise.reject(childEnded(name, dir))),
+    ])
     say(formatReport(report))
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`)
     status = report.checks.every(({ holds }) => holds) ? 0 : CHECKS_FAILED
     if (!options.exit) {
       say(describeNetwork(network))
       const ended = await Promise.race([network.failed, aborted(interrupted.signal)])
-      if (ended !== undefined) throw new Error(`${ended} ended by itself; see ${join(dir, 'logs')}`)
+      if (ended !== undefined) throw childEnded(ended, dir)
     }
   } catch (error) {
     if (!interrupted.signal.aborted) throw error
@@ -107,6 +110,10 @@ async function start(options: StartOptions, env: Environment): Promise<void> {
     stopListening()
   }
   process.exitCode = status
+}
+
+function childEnded(name: string, dir: string): Error {
+  return new PermanentError(`${name} ended by itself; see ${join(dir, 'logs', `${name}.log`)}`)
 }
 
 function aborted(signal: AbortSignal): Promise<undefined> {

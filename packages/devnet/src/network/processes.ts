@@ -8,6 +8,9 @@ import type { ManagedProcess, RunDirectory } from '../processes/index.js'
 import type { LocalRoles } from './roles.js'
 import type { Timing } from './timing.js'
 
+/** Real ms; the embedded queue's database takes three seconds to boot on a quiet machine. */
+const READY_TIMEOUT_MS = 90_000
+
 /** How to start this very program again: `clearspan run FILE` follows the arguments. */
 export interface Program {
   command: string
@@ -103,6 +106,7 @@ function startRole(
     args: [...program.args, 'run', file],
     env: { PATH, HOME, NODE_OPTIONS: '--max-old-space-size=1024', ...keys },
     ready: (line) => line.startsWith('{"ready":'),
+    readyTimeoutMs: READY_TIMEOUT_MS,
   })
 }
 

@@ -46,7 +46,7 @@ export function formatReport(report: ClosingReport): string {
         `  ${amount} ${token} on ${chain} for ${proceeds} (${againstOracleBps} bps against the oracle)`,
     ),
     '',
-    `losses: bad debt ${losses.badDebt}, paid by the fund ${losses.paidByFund}, by the other side ${losses.socialised}; fund ${losses.fundBefore} before, ${losses.fundAfter} after`,
+    `losses: bad debt ${losses.badDebt}, paid by the fund ${losses.paidByFund}, by the other side ${losses.socialised}; fund ${losses.fundBefore} before, ${losses.fundAfter} after beside a backstop book worth ${losses.backstop}`,
     '',
     'message latency',
     table(

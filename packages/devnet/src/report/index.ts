@@ -87,7 +87,15 @@ export interface ClosingReport {
   accounts: AccountReport[]
   liquidations: LiquidationReport[]
   lots: LotReport[]
-  losses: { badDebt: string; paidByFund: string; socialised: string; fundBefore: string; fundAfter: string }
+  /** `backstop` is the equity of the fund's own book, at the oracle's prices; what it lost since it took accounts over is the fund's too. */
+  losses: {
+    badDebt: string
+    paidByFund: string
+    socialised: string
+    fundBefore: string
+    fundAfter: string
+    backstop: string
+  }
   latencies: LatencyLine[]
   gas: GasLine[]
   checks: Check[]
@@ -130,10 +138,10 @@ async function compile(
     accounts: record.named,
     releases: await releaseRefs(network),
   })
-  const after = await healths(
-    network,
-    record.named.map(({ account }) => account),
-  )
+  const after = await healths(network, [
+    ...record.named.map(({ account }) => account),
+    ledger.backstopAccount,
+  ])
   const prices = new Map(
     await Promise.all(
       network.markets.tokens.map(
@@ -177,6 +185,7 @@ async function compile(
       socialised: money(total(losses.map(({ socialised }) => socialised))),
       fundBefore: money(record.fundBefore),
       fundAfter: money(fundAfter),
+      backstop: money(after.get(ledger.backstopAccount)!.equity),
     },
     latencies,
     gas: await gasByKind(network),

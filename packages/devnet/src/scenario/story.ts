@@ -23,9 +23,9 @@ import { until } from './until.js'
 import type { Call } from './wallet.js'
 
 const WAD = 10n ** 18n
-const FIRST_PRICE_TIMEOUT_MS = 30_000
-const CREDIT_TIMEOUT_MS = 60_000
-const SETTLE_TIMEOUT_MS = 90_000
+const FIRST_PRICE_TIMEOUT_MS = 60_000
+const CREDIT_TIMEOUT_MS = 120_000
+const SETTLE_TIMEOUT_MS = 180_000
 /** The bidder waits for 5% off an account's equity, or 0.2% of its notional when the fund pays, and for lots at 1% below the oracle. */
 const BIDDER = {
   maxShare: (WAD * 95n) / 100n,
