@@ -1,6 +1,5 @@
 // `pnpm bench SUITE [--json]`: builds, then runs bench/SUITE.ts against the built packages.
-// A suite's default export is `async (say) => [{ name, value, unit, baseline }]`: `say` prints progress, `baseline` is
-// what the value is held against, in the same unit, or null. The ratio, value / baseline, is worked out here.
+// What a suite is says bench/README.md.
 import { readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
