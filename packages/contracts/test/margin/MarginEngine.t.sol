@@ -157,14 +157,20 @@ contract MarginEngineTest is HubFixture {
     function testFuzz_mmIsNeverBelowIm(uint256 seed) public {
         vm.pauseGasMetering();
         uint256 r = seed;
+        // Half of the runs leave IM and MM no difference but rounding, so that nothing hides a wrong order.
+        bool equal = seed % 2 == 0;
         for (uint256 feed; feed < 4; ++feed) {
             r = uint256(keccak256(abi.encode(r)));
             uint256 price = 1 + (r >> 16) % 100_000e18;
             oracle.set(
-                feed, price, (r >> 96) % 0.3e18, r % 3 == 0 ? 1 + (r >> 120) % (2 * price) : 0, r % 5 != 0
+                feed,
+                price,
+                equal ? 0 : (r >> 96) % 0.3e18,
+                !equal && r % 3 == 0 ? 1 + (r >> 120) % (2 * price) : 0,
+                r % 5 != 0
             );
             uint16 im = uint16(1 + (r >> 170) % 10_000);
-            uint16 mm = uint16(1 + (r >> 190) % im);
+            uint16 mm = equal ? im : uint16(1 + (r >> 190) % im);
             config.setUnderlying(
                 feed, IRiskConfig.Underlying(im, mm, uint16((r >> 200) % 60_000), uint16((r >> 220) % 10_001))
             );
@@ -173,27 +179,34 @@ contract MarginEngineTest is HubFixture {
         uint16 rhoIm = uint16(r % 10_001);
         config.setGlobal(
             IRiskConfig.Global(
-                rhoIm, uint16((r >> 16) % (uint256(rhoIm) + 1)), uint128((r >> 32) % 1e24), 0, 12, 1 hours
+                rhoIm,
+                equal ? rhoIm : uint16((r >> 16) % (uint256(rhoIm) + 1)),
+                equal ? type(uint128).max >> 1 : uint128((r >> 32) % 1e24),
+                0,
+                12,
+                1 hours
             )
         );
         IClearinghouse.Portfolio memory p = _portfolio(3, 3);
         p.cash = int256((r >> 128) % 1e24);
-        p.impaired[3] = (r >> 200) % (uint256(p.cash) + 1);
+        if (!equal) p.impaired[3] = (r >> 200) % (uint256(p.cash) + 1);
+        else oracle.set(FEED_USDC, 1e18);
         for (uint256 n; n < 3; ++n) {
             r = uint256(keccak256(abi.encode(r)));
             IRiskConfig.Asset memory a = config.asset(WETH + n);
             a.creditMm = uint16(r % 10_001);
-            a.creditIm = uint16((r >> 16) % (uint256(a.creditMm) + 1));
+            a.creditIm = equal ? a.creditMm : uint16((r >> 16) % (uint256(a.creditMm) + 1));
             config.setAsset(WETH + n, a);
             p.assetIds[n] = WETH + n;
             p.claims[n] = (r >> 32) % 1e24;
-            p.impaired[n] = r % 4 == 0 ? (r >> 120) % (p.claims[n] + 1) : 0;
+            p.impaired[n] = !equal && r % 4 == 0 ? (r >> 120) % (p.claims[n] + 1) : 0;
             p.instrumentIds[n] = 1 + n;
             p.sizes[n] = int256((r >> 140) % 2e22) - 1e22;
             p.quotes[n] = int256((r >> 170) % 2e26) - 1e26;
         }
         IMarginEngine.Health memory h = engine.health(p);
         assertGe(h.mm, h.im);
+        if (equal) assertLe(h.mm - h.im, 100, "only what is held back for roundings");
     }
 
     function test_accountsHealthIsAccountHealth() public {
