@@ -28,8 +28,8 @@ abstract contract Gateway is OApp {
     error OnlyLocalPeer(address caller);
 
     /// @notice Rows that one message may carry: its lzReceive fits in a quarter of a 30M block.
-    uint256 public constant MAX_ROWS = 48;
-    uint256 public constant MAX_TOKENS = 16;
+    uint256 public constant MAX_ROWS = 40;
+    uint256 public constant MAX_TOKENS = 8;
 
     /// @notice This chain's endpoint id. A peer under it is called directly.
     uint32 public immutable localEid;
@@ -103,7 +103,9 @@ abstract contract Gateway is OApp {
 
     /// @notice A message of the peer on this chain. Its address is its authentication.
     function receiveLocal(bytes32 guid, bytes calldata message) external {
-        if (peers[localEid] != bytes32(uint256(uint160(msg.sender)))) revert OnlyLocalPeer(msg.sender);
+        if (_getPeerOrRevert(localEid) != bytes32(uint256(uint160(msg.sender)))) {
+            revert OnlyLocalPeer(msg.sender);
+        }
         _receive(localEid, guid, message);
     }
 

@@ -20,6 +20,7 @@ contract SpokeGateway is ISpokeGateway, Gateway {
     uint64 public lastHubTime;
 
     /// @param vault_ May be deployed later, at this address.
+    /// @dev The schedule pays for a token's first counters, when all its slots on the hub are fresh.
     constructor(
         address endpoint_,
         address owner_,
@@ -27,7 +28,7 @@ contract SpokeGateway is ISpokeGateway, Gateway {
         uint32 hubEid_,
         uint32 hubEpoch_,
         uint64 skew_
-    ) Gateway(endpoint_, owner_, skew_, GasSchedule(60_000, 60_000, 130_000)) {
+    ) Gateway(endpoint_, owner_, skew_, GasSchedule(80_000, 180_000, 140_000)) {
         vault = vault_;
         hubEid = hubEid_;
         hubEpoch = hubEpoch_;

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Clearinghouse} from "../../src/hub/Clearinghouse.sol";
+import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
+import {RiskConfig} from "../../src/hub/RiskConfig.sol";
+import {IMarginEngine} from "../../src/interfaces/IMarginEngine.sol";
+import {IPriceOracle} from "../../src/interfaces/IPriceOracle.sol";
+import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
+import {IHubGateway, ISpokeGateway} from "../../src/interfaces/IGateways.sol";
+import {Accounts} from "../../src/libraries/Accounts.sol";
+import {HubGateway} from "../../src/messaging/HubGateway.sol";
+import {SpokeGateway} from "../../src/messaging/SpokeGateway.sol";
+import {TestToken} from "../../src/mocks/TestToken.sol";
+import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
+import {LayerZeroTest} from "../utils/LayerZeroTest.sol";
+
+/// @notice The real clearinghouse and two vaults, one on the hub's chain and one behind LayerZero's real contracts. Both chains'
+/// tokens are the settlement token, so what arrives becomes cash and may be withdrawn without a margin engine.
+abstract contract GatewayFixture is LayerZeroTest {
+    uint32 internal constant HUB = 30_901;
+    uint32 internal constant SPOKE = 30_902;
+    uint64 internal constant SKEW = 300;
+    uint256 internal constant HUB_ASSET = 1;
+    uint256 internal constant SPOKE_ASSET = 2;
+
+    address internal immutable governance = makeAddr("governance");
+
+    Clearinghouse internal clearinghouse;
+    RiskConfig internal riskConfig;
+    HubGateway internal hub;
+    SpokeGateway internal localGateway;
+    CollateralVault internal localVault;
+    SpokeGateway internal gateway;
+    CollateralVault internal vault;
+    TestToken internal hubToken;
+    TestToken internal token;
+
+    function _deployAll() internal {
+        vm.warp(1_700_000_000);
+        uint32[] memory eids = new uint32[](2);
+        (eids[0], eids[1]) = (HUB, SPOKE);
+        _deployLayerZero(eids);
+        hubToken = new TestToken("Settlement on the hub", "USDC", 6);
+        token = new TestToken("Settlement on the spoke", "USDC", 6);
+        _deployHub();
+        (localGateway, localVault) = _deploySpoke(HUB, hubToken);
+        (gateway, vault) = _deploySpoke(SPOKE, token);
+        vm.startPrank(governance);
+        hub.setPeer(HUB, _word(address(localGateway)));
+        hub.setPeer(SPOKE, _word(address(gateway)));
+        vm.stopPrank();
+    }
+
+    function _deployHub() private {
+        riskConfig = new RiskConfig(address(this), 0);
+        riskConfig.setAsset(HUB_ASSET, _asset(HUB, hubToken));
+        riskConfig.setAsset(SPOKE_ASSET, _asset(SPOKE, token));
+        address ledger = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        hub = new HubGateway(
+            address(_stack(HUB).endpoint), governance, Clearinghouse(ledger), riskConfig, 1, SKEW
+        );
+        clearinghouse = new Clearinghouse(
+            governance,
+            LedgerBase.Modules({
+                gateway: address(hub),
+                auction: makeAddr("auction"),
+                backstop: makeAddr("backstop"),
+                fund: makeAddr("fund"),
+                marginEngine: IMarginEngine(makeAddr("margin engine")),
+                oracle: IPriceOracle(makeAddr("oracle")),
+                riskConfig: riskConfig
+            })
+        );
+        assertEq(address(clearinghouse), ledger);
+    }
+
+    function _asset(uint32 eid, TestToken t) private view returns (IRiskConfig.Asset memory) {
+        return IRiskConfig.Asset({
+            eid: eid,
+            token: address(t),
+            decimals: t.decimals(),
+            feed: 0,
+            settlement: true,
+            creditIm: 10_000,
+            creditMm: 10_000,
+            matureCap: 1e15,
+            matureRate: 1e15
+        });
+    }
+
+    function _deploySpoke(uint32 eid, TestToken t) private returns (SpokeGateway g, CollateralVault v) {
+        v = CollateralVault(vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1));
+        g = new SpokeGateway(address(_stack(eid).endpoint), governance, v, HUB, 1, SKEW);
+        assertEq(address(new CollateralVault(governance, address(g), 1)), address(v));
+        vm.startPrank(governance);
+        v.setListed(address(t), true);
+        g.setPeer(HUB, _word(address(hub)));
+        vm.stopPrank();
+    }
+
+    /* ACTIONS */
+
+    function _deposit(CollateralVault v, TestToken t, bytes32 account, uint256 amount) internal {
+        t.mint(address(this), amount);
+        t.approve(address(v), amount);
+        v.deposit(account, address(t), amount);
+    }
+
+    function _counterKeys(bytes32 account, TestToken t)
+        internal
+        pure
+        returns (ISpokeGateway.CounterKey[] memory keys)
+    {
+        keys = new ISpokeGateway.CounterKey[](1);
+        keys[0] = ISpokeGateway.CounterKey(account, address(t));
+    }
+
+    function _releaseKeys(bytes32 account, address recipient, uint256 assetId)
+        internal
+        pure
+        returns (IHubGateway.ReleaseKey[] memory keys)
+    {
+        keys = new IHubGateway.ReleaseKey[](1);
+        keys[0] = IHubGateway.ReleaseKey(account, recipient, assetId);
+    }
+
+    /// @dev Sends with the quoted fee and returns the packet.
+    function _sendCounters(ISpokeGateway.CounterKey[] memory keys) internal returns (Packet memory) {
+        uint256 fee = gateway.quoteCounters(keys);
+        vm.deal(address(this), fee);
+        vm.recordLogs();
+        gateway.sendCounters{value: fee}(keys);
+        return _sentPackets()[0];
+    }
+
+    function _sendReleases(IHubGateway.ReleaseKey[] memory keys) internal returns (Packet memory) {
+        uint256 fee = hub.quoteReleases(SPOKE, keys);
+        vm.deal(address(this), fee);
+        vm.recordLogs();
+        hub.sendReleases{value: fee}(SPOKE, keys);
+        return _sentPackets()[0];
+    }
+
+    function _withdraw(bytes32 account, uint256 assetId, address recipient, uint128 amount) internal {
+        vm.prank(Accounts.owner(account));
+        clearinghouse.withdraw(account, assetId, recipient, amount);
+    }
+
+    function _received(bytes32 account) internal view returns (uint128 value) {
+        (value,) = clearinghouse.counters(SPOKE, 1, account, address(token));
+    }
+
+    function _word(address a) internal pure returns (bytes32) {
+        return bytes32(uint256(uint160(a)));
+    }
+}
