@@ -167,7 +167,7 @@ contract MarginEngineTest is HubFixture {
                 price,
                 equal ? 0 : (r >> 96) % 0.3e18,
                 !equal && r % 3 == 0 ? 1 + (r >> 120) % (2 * price) : 0,
-                r % 5 != 0
+                equal || r % 5 != 0
             );
             uint16 im = uint16(1 + (r >> 170) % 10_000);
             uint16 mm = equal ? im : uint16(1 + (r >> 190) % im);
