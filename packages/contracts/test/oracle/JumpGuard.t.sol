@@ -134,6 +134,17 @@ contract JumpGuardTest is OracleTest {
         assertEq(oracle.price(0).price, WAD_P);
     }
 
+    /// @dev As unsigned numbers, the least int64 is the neighbour of the greatest.
+    function test_a_negative_price_is_never_near_a_positive_one() public {
+        _deploy(4, 4);
+        oracle.update(_flat(_now(), type(int64).max));
+        _next(2, type(int64).min);
+        _expect(0, uint256(uint64(type(int64).max)) * 1e10, 0);
+        assertEq(oracle.price(0).observedAt, block.timestamp - 2);
+        _next(2, type(int64).max - 5);
+        _expect(0, uint256(uint64(type(int64).max - 5)) * 1e10, 0);
+    }
+
     function test_confidence_widens_with_age_up_to_the_whole_price() public {
         assertEq(oracle.price(0).confidence, 5e14);
         vm.warp(block.timestamp + 30 minutes);
