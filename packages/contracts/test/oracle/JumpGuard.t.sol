@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IPriceOracle} from "../../src/interfaces/IPriceOracle.sol";
-import {PriceOracle} from "../../src/oracle/PriceOracle.sol";
+import {SignerEpochs} from "../../src/oracle/SignerEpochs.sol";
 import {OracleTest} from "./OracleTest.sol";
 
 /// @dev base 5%, 1% a minute, at most 20%; a run must span 30 s. Slots of 2 s. Feeds' use-age is 120 s.
@@ -154,17 +154,17 @@ contract JumpGuardTest is OracleTest {
     }
 
     function test_parameters_are_bounded() public {
-        PriceOracle.Parameters memory p = _parameters();
+        SignerEpochs.Parameters memory p = _parameters();
         vm.expectRevert();
         oracle.setParameters(p);
         vm.startPrank(governance);
         p.jumpMax = 10_000;
-        vm.expectRevert(PriceOracle.InvalidParameters.selector);
+        vm.expectRevert(SignerEpochs.InvalidParameters.selector);
         oracle.setParameters(p);
         p.jumpMax = p.jumpBase - 1;
-        vm.expectRevert(PriceOracle.InvalidParameters.selector);
+        vm.expectRevert(SignerEpochs.InvalidParameters.selector);
         oracle.setParameters(p);
-        p = PriceOracle.Parameters(1, 2, 3, 4, 5, 6);
+        p = SignerEpochs.Parameters(1, 2, 3, 4, 5, 6);
         oracle.setParameters(p);
         assertEq(abi.encode(oracle.parameters()), abi.encode(p));
         (uint32 epoch, uint64 firstSeq) = oracle.openedEpoch();

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Test} from "forge-std/Test.sol";
 import {PriceOracle} from "../../src/oracle/PriceOracle.sol";
+import {SignerEpochs} from "../../src/oracle/SignerEpochs.sol";
 
 /// @notice Nodes with keys, an oracle, and the report codec, written apart from the contract's own.
 abstract contract OracleTest is Test {
@@ -12,10 +13,10 @@ abstract contract OracleTest is Test {
 
     PriceOracle internal oracle;
     uint256[] internal keys;
-    PriceOracle.Feed[] internal feeds;
+    SignerEpochs.Feed[] internal feeds;
 
-    function _parameters() internal pure returns (PriceOracle.Parameters memory) {
-        return PriceOracle.Parameters({
+    function _parameters() internal pure returns (SignerEpochs.Parameters memory) {
+        return SignerEpochs.Parameters({
             acceptAge: 60, jumpBase: 500, jumpPerMinute: 100, jumpMax: 2_000, jumpSpan: 30, ageing: 100
         });
     }
@@ -30,14 +31,14 @@ abstract contract OracleTest is Test {
             keys.push(uint256(keccak256(abi.encode("node", i))));
         }
         for (uint256 i; i < feedCount; ++i) {
-            feeds.push(PriceOracle.Feed(bytes32(abi.encodePacked("FEED", uint8(65 + i))), -8, 120));
+            feeds.push(SignerEpochs.Feed(bytes32(abi.encodePacked("FEED", uint8(65 + i))), -8, 120));
         }
         _open(1, 1, type(uint48).max);
     }
 
     function _open(uint32 epoch, uint64 firstSeq, uint64 lastSeq) internal {
         vm.prank(governance);
-        oracle.openEpoch(PriceOracle.Epoch(epoch, firstSeq, lastSeq, _signers(), feeds));
+        oracle.openEpoch(SignerEpochs.Epoch(epoch, firstSeq, lastSeq, _signers(), feeds));
     }
 
     function _signers() internal view returns (address[] memory signers) {

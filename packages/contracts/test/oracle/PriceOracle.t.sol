@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IPriceOracle} from "../../src/interfaces/IPriceOracle.sol";
 import {PriceOracle} from "../../src/oracle/PriceOracle.sol";
+import {SignerEpochs} from "../../src/oracle/SignerEpochs.sol";
 import {OracleTest} from "./OracleTest.sol";
 
 contract PriceOracleTest is OracleTest {
@@ -59,7 +60,7 @@ contract PriceOracleTest is OracleTest {
         assertEq(epoch, 1);
         assertEq(seq, _now());
         assertEq(oracle.feedCount(), 10);
-        vm.expectRevert(abi.encodeWithSelector(PriceOracle.UnknownFeed.selector, 10));
+        vm.expectRevert(abi.encodeWithSelector(SignerEpochs.UnknownFeed.selector, 10));
         oracle.price(10);
     }
 
@@ -145,7 +146,7 @@ contract PriceOracleTest is OracleTest {
         signers[4] = signer;
         oracle = new PriceOracle(NETWORK, governance, SLOT, _parameters());
         vm.prank(governance);
-        oracle.openEpoch(PriceOracle.Epoch(1, 1, type(uint48).max, signers, feeds));
+        oracle.openEpoch(SignerEpochs.Epoch(1, 1, type(uint48).max, signers, feeds));
         _refusedSigner(bytes.concat(_sign(digest, 0x0f), abi.encodePacked(r, s)), 4);
         // The same signer's low form is accepted.
         bytes memory low = abi.encodePacked(r, (N - s) | (1 << 255));
@@ -206,12 +207,12 @@ contract PriceOracleTest is OracleTest {
         bytes memory signatures = _sign(_digest(2, _now(), _feedsHash(), words), 0x1f);
         _refused(
             _assemble(2, _now(), words, 0x1f, signatures),
-            abi.encodeWithSelector(PriceOracle.UnknownEpoch.selector, 2)
+            abi.encodeWithSelector(SignerEpochs.UnknownEpoch.selector, 2)
         );
         signatures = _sign(_digest(0, _now(), _feedsHash(), words), 0x1f);
         _refused(
             _assemble(0, _now(), words, 0x1f, signatures),
-            abi.encodeWithSelector(PriceOracle.UnknownEpoch.selector, 0)
+            abi.encodeWithSelector(SignerEpochs.UnknownEpoch.selector, 0)
         );
     }
 
@@ -228,40 +229,40 @@ contract PriceOracleTest is OracleTest {
         bytes memory newPastEnd = _flat(seq + 21, P);
 
         vm.warp(block.timestamp + 5 * SLOT);
-        _refused(oldAfter, abi.encodeWithSelector(PriceOracle.SlotOutsideEpoch.selector, 1, seq + 5));
-        _refused(newBefore, abi.encodeWithSelector(PriceOracle.SlotOutsideEpoch.selector, 2, seq + 4));
+        _refused(oldAfter, abi.encodeWithSelector(SignerEpochs.SlotOutsideEpoch.selector, 1, seq + 5));
+        _refused(newBefore, abi.encodeWithSelector(SignerEpochs.SlotOutsideEpoch.selector, 2, seq + 4));
         assertTrue(oracle.update(oldBefore));
         assertTrue(oracle.update(newAfter));
         (uint32 epoch,) = oracle.latest();
         assertEq(epoch, 2);
         vm.warp(block.timestamp + 20 * SLOT);
-        _refused(newPastEnd, abi.encodeWithSelector(PriceOracle.SlotOutsideEpoch.selector, 2, seq + 21));
+        _refused(newPastEnd, abi.encodeWithSelector(SignerEpochs.SlotOutsideEpoch.selector, 2, seq + 21));
 
         _open(3, seq + 22, seq + 30);
         _refused(
             _assemble(1, seq + 21, _goodWords(), 0x1f, new bytes(320)),
-            abi.encodeWithSelector(PriceOracle.UnknownEpoch.selector, 1)
+            abi.encodeWithSelector(SignerEpochs.UnknownEpoch.selector, 1)
         );
     }
 
     function test_openEpoch_bounds() public {
         vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, address(this)));
-        oracle.openEpoch(PriceOracle.Epoch(2, 2, 3, _signers(), feeds));
-        PriceOracle.Epoch memory good = PriceOracle.Epoch(2, 2, 3, _signers(), feeds);
+        oracle.openEpoch(SignerEpochs.Epoch(2, 2, 3, _signers(), feeds));
+        SignerEpochs.Epoch memory good = SignerEpochs.Epoch(2, 2, 3, _signers(), feeds);
 
         vm.startPrank(governance);
         uint32[3] memory epochs = [uint32(0), 1, 3];
         for (uint256 i; i < 3; ++i) {
             good.epoch = epochs[i];
-            vm.expectRevert(PriceOracle.InvalidEpoch.selector);
+            vm.expectRevert(SignerEpochs.InvalidEpoch.selector);
             oracle.openEpoch(good);
         }
         good.epoch = 2;
         (good.firstSeq, good.lastSeq) = (1, 3); // not after its predecessor's first
-        vm.expectRevert(PriceOracle.InvalidEpoch.selector);
+        vm.expectRevert(SignerEpochs.InvalidEpoch.selector);
         oracle.openEpoch(good);
         (good.firstSeq, good.lastSeq) = (3, 2);
-        vm.expectRevert(PriceOracle.InvalidEpoch.selector);
+        vm.expectRevert(SignerEpochs.InvalidEpoch.selector);
         oracle.openEpoch(good);
         (good.firstSeq, good.lastSeq) = (2, 3);
 
@@ -272,23 +273,23 @@ contract PriceOracleTest is OracleTest {
             for (uint256 j; j < counts[i]; ++j) {
                 good.signers[j] = address(uint160(j + 1));
             }
-            vm.expectRevert(PriceOracle.InvalidSigners.selector);
+            vm.expectRevert(SignerEpochs.InvalidSigners.selector);
             oracle.openEpoch(good);
         }
         good.signers = signers;
         address last = signers[6];
         signers[6] = signers[2];
-        vm.expectRevert(PriceOracle.InvalidSigners.selector);
+        vm.expectRevert(SignerEpochs.InvalidSigners.selector);
         oracle.openEpoch(good);
         signers[6] = address(0);
-        vm.expectRevert(PriceOracle.InvalidSigners.selector);
+        vm.expectRevert(SignerEpochs.InvalidSigners.selector);
         oracle.openEpoch(good);
         signers[6] = last;
         oracle.openEpoch(good);
     }
 
     function test_feeds_never_change_their_meaning() public {
-        feeds.push(PriceOracle.Feed("NEW/USD", -6, 60));
+        feeds.push(SignerEpochs.Feed("NEW/USD", -6, 60));
         _open(2, 2, 3);
         assertEq(oracle.feedCount(), 11);
         feeds[3].exponent = -7;
@@ -299,15 +300,15 @@ contract PriceOracleTest is OracleTest {
         feeds[3].name = oracle.feedName(3);
         feeds.pop();
         _refusedFeeds();
-        feeds.push(PriceOracle.Feed("NEW/USD", -6, 60));
-        feeds.push(PriceOracle.Feed("BIG/USD", 1, 60));
+        feeds.push(SignerEpochs.Feed("NEW/USD", -6, 60));
+        feeds.push(SignerEpochs.Feed("BIG/USD", 1, 60));
         _refusedFeeds();
     }
 
     function _refusedFeeds() private {
         vm.prank(governance);
-        vm.expectRevert(PriceOracle.InvalidFeeds.selector);
-        oracle.openEpoch(PriceOracle.Epoch(3, 3, 4, _signers(), feeds));
+        vm.expectRevert(SignerEpochs.InvalidFeeds.selector);
+        oracle.openEpoch(SignerEpochs.Epoch(3, 3, 4, _signers(), feeds));
     }
 
     /* VECTORS */
@@ -330,7 +331,7 @@ contract PriceOracleTest is OracleTest {
         for (uint256 i; vm.keyExistsJson(json, _feedAt(path, i, "")); ++i) {
             bytes32 name = vm.parseJsonBytes32(json, _feedAt(path, i, ".name"));
             feeds.push(
-                PriceOracle.Feed(name, int8(vm.parseJsonInt(json, _feedAt(path, i, ".exponent"))), 120)
+                SignerEpochs.Feed(name, int8(vm.parseJsonInt(json, _feedAt(path, i, ".exponent"))), 120)
             );
         }
         address[] memory signers = new address[](31);
@@ -342,7 +343,7 @@ contract PriceOracleTest is OracleTest {
             mstore(signers, n)
         }
         vm.prank(governance);
-        fresh.openEpoch(PriceOracle.Epoch(epoch, 1, type(uint48).max, signers, feeds));
+        fresh.openEpoch(SignerEpochs.Epoch(epoch, 1, type(uint48).max, signers, feeds));
         assertEq(_feedsHash(), vm.parseJsonBytes32(json, string.concat(path, ".feedsHash")));
 
         vm.warp(uint256(seq) * SLOT);
