@@ -1,5 +1,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import {
   createLogger,
   createMetrics,
@@ -170,4 +172,39 @@ it('takes each new report once, from whichever honest node has it first, across 
   abort.abort()
   await running
   expect(await metrics.text()).toMatch(/report_events_total\{node="1",outcome="invalid"\} [1-9]/)
+})
+
+it('ends when told to, also when a collection has taken what fetch remembers of its signal', async () => {
+  setFlagsFromString('--expose_gc')
+  const collect = runInNewContext('gc') as () => void
+  let connected = () => {}
+  const connection = new Promise<void>((resolve) => {
+    connected = resolve
+  })
+  const first = await served(currentSeq)
+  const url = await startNode((stream) => {
+    stream.write(eventOf(first))
+  })
+  const subscription = createPriceSubscription({
+    network: {
+      oracle: { ...oracleAt([]), nodes: [{ ...oracle.nodes[0]!, url }, ...oracle.nodes.slice(1)] },
+      networkId,
+    },
+    networkClock: systemClock,
+    clock: systemClock,
+    random: seededRandom(1),
+    logger: createLogger({ name: 'test', level: 'silent' }),
+    metrics: createMetrics(),
+    onReport: () => connected(),
+  })
+  const abort = new AbortController()
+  const running = subscription.run(abort.signal)
+  await connection
+  for (let i = 0; i < 10; i++) {
+    await new Promise(setImmediate)
+    collect()
+  }
+  abort.abort()
+  await running
+  expect(subscription.newest()?.report.seq).toBe(currentSeq)
 })

@@ -91,7 +91,8 @@ async function readStream(
   onData: (data: string) => Promise<void>,
 ): Promise<void> {
   const opening = new AbortController()
-  const abort = () => opening.abort()
+  let end = () => opening.abort()
+  const abort = () => end()
   signal.addEventListener('abort', abort, { once: true })
   const timer = setTimeout(abort, CONNECT_TIMEOUT_MS)
   try {
@@ -99,24 +100,35 @@ async function readStream(
     const response = await fetch(url, { signal: opening.signal, headers, redirect: 'error' })
     clearTimeout(timer)
     if (!response.ok || response.body === null) throw new RetryableError(`${url} answered ${response.status}`)
-    const waiting: string[] = []
-    const parser = createParser({
-      onEvent: ({ data }) => void waiting.push(data),
-      onError: (error) => {
-        if (error.type === 'max-buffer-size-exceeded')
-          throw new RetryableError(`${url} sent too long an event`)
-      },
-      maxBufferSize: MAX_EVENT_CHARS,
-    })
-    for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
-      parser.feed(text)
-      // Only the newest of those that came together matters.
-      const last = waiting.splice(0).at(-1)
-      if (last !== undefined) await onData(last)
-    }
+    const reader = response.body.getReader()
+    // Node 20 holds a fetch's abort by a weak reference, which a collection may take: an open stream is ended by its reader.
+    end = () => void reader.cancel().catch(() => {})
+    if (!signal.aborted) await readEvents(reader, url, onData)
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', abort)
-    opening.abort()
+    end()
+  }
+}
+
+async function readEvents(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  url: string,
+  onData: (data: string) => Promise<void>,
+): Promise<void> {
+  const waiting: string[] = []
+  const parser = createParser({
+    onEvent: ({ data }) => void waiting.push(data),
+    onError: (error) => {
+      if (error.type === 'max-buffer-size-exceeded') throw new RetryableError(`${url} sent too long an event`)
+    },
+    maxBufferSize: MAX_EVENT_CHARS,
+  })
+  const decoder = new TextDecoder()
+  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+    parser.feed(decoder.decode(chunk.value, { stream: true }))
+    // Only the newest of those that came together matters.
+    const last = waiting.splice(0).at(-1)
+    if (last !== undefined) await onData(last)
   }
 }
