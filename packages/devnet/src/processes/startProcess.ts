@@ -42,7 +42,7 @@ export interface ManagedProcess {
   readyLine: string
   /** Resolves when the child is gone, however it went. */
   exited: Promise<ProcessExit>
-  /** SIGTERM, then SIGKILL after the bound; resolves when the child is gone. Harmless when repeated. */
+  /** SIGTERM, then SIGKILL after the bound; resolves when the child is gone and its log written. Harmless when repeated. */
   stop(): Promise<ProcessExit>
 }
 
@@ -85,7 +85,12 @@ export async function startProcess(options: ProcessOptions): Promise<ManagedProc
   ])
   waiting.abort()
   if (typeof outcome === 'object' && 'line' in outcome) {
-    return { name, pid: child.pid, readyLine: outcome.line, exited, stop }
+    const stopAndFlush = async () => {
+      const exit = await stop()
+      await lines.end()
+      return exit
+    }
+    return { name, pid: child.pid, readyLine: outcome.line, exited, stop: stopAndFlush }
   }
   await stop()
   await lines.end()
@@ -125,10 +130,7 @@ function captureLines(child: ChildProcess, logFile: string) {
   const last: string[] = []
   const readers = new Set<(line: string) => void>()
   const closed = new Promise<void>((resolve) => {
-    child.once('close', () => {
-      log.end()
-      resolve()
-    })
+    child.once('close', () => log.end(() => resolve()))
   })
   for (const stream of [child.stdout, child.stderr]) {
     if (!stream) continue
@@ -140,7 +142,7 @@ function captureLines(child: ChildProcess, logFile: string) {
   }
   return {
     last: () => last,
-    /** Resolves when all output has been read; a grandchild that holds the pipe may not delay us. */
+    /** Resolves when all output is in the log file; a grandchild that holds the pipe may not delay us. */
     end: () => Promise.race([closed, delay(1_000, undefined, { ref: false })]),
     first: (matches: (line: string) => boolean) =>
       new Promise<{ line: string }>((resolve) => {
