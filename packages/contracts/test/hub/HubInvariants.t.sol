@@ -45,9 +45,6 @@ contract HubInvariantsTest is HubFixture {
         targetContract(address(handler));
     }
 
-    /// forge-config: default.invariant.runs = 12
-    /// forge-config: default.invariant.depth = 80
-    /// forge-config: default.invariant.fail-on-revert = true
     function invariant_ledger() public view {
         _cashEqualsBacking();
         _positionsAreZeroSum();

@@ -109,10 +109,6 @@ contract CounterInvariantsTest is GatewayFixture {
     }
 
     /* INVARIANTS */
-
-    /// forge-config: default.invariant.runs = 16
-    /// forge-config: default.invariant.depth = 120
-    /// forge-config: default.invariant.fail-on-revert = true
     function invariant_state_is_the_newest_of_what_arrived() public view {
         uint256 cash;
         for (uint256 a; a < ACCOUNTS; ++a) {

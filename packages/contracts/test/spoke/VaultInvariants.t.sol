@@ -76,9 +76,6 @@ contract VaultInvariantsTest is Test {
         targetContract(address(handler));
     }
 
-    /// forge-config: default.invariant.runs = 32
-    /// forge-config: default.invariant.depth = 64
-    /// forge-config: default.invariant.fail-on-revert = true
     function invariant_nothing_is_paid_beyond_what_was_released() public view {
         uint256 paid;
         for (uint256 r; r < 3; ++r) {

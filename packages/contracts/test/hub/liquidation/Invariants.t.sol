@@ -186,11 +186,6 @@ contract LiquidationInvariants is LiquidationBase {
     }
 
     /* INVARIANTS */
-
-    /// forge-config: default.invariant.runs = 32
-    /// forge-config: default.invariant.depth = 60
-    /// forge-config: default.invariant.fail-on-revert = true
-    /// forge-config: default.invariant.shrink-run-limit = 200
     function invariant_ledgerAndFund() public view {
         _assertLedger(all);
         assertGe(clearinghouse.cash(fundAccount), 0, "the fund is negative");
