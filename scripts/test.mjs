@@ -67,6 +67,7 @@ async function contractTests() {
   const env = full ? { FOUNDRY_PROFILE: 'full' } : {}
   const { status, stdout } = await forge(['test', '--json'], { env, stdio: ['ignore', 'pipe', 2] })
   const counts = { status, passed: 0, failed: 0, skipped: 0 }
+  const failed = []
   let suites
   try {
     suites = JSON.parse(stdout)
@@ -82,10 +83,13 @@ async function contractTests() {
     counts.skipped += of('Skipped').length
     say(`${of('Failure').length > 0 ? ' ✗' : ' ✓'} ${suite} (${results.length} tests)`)
     for (const [test, { reason }] of of('Skipped')) say(`   skipped: ${test}: ${reason ?? 'no reason given'}`)
-    for (const [test, { reason }] of of('Failure')) say(`   failed: ${test}: ${reason ?? ''}`)
+    for (const [test, { reason }] of of('Failure')) {
+      say(`   failed: ${test}: ${reason ?? ''}`)
+      failed.push(test.slice(0, test.indexOf('(')))
+    }
   }
   // Once more for the reader: the traces of what failed.
-  if (counts.failed > 0) await forge(['test', '--rerun', '-vvv'], { env })
+  if (failed.length > 0) await forge(['test', '--match-test', `^(${failed.join('|')})\\(`, '-vvv'], { env })
   return counts
 }
 
