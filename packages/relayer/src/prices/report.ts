@@ -1,4 +1,5 @@
 import {
+  encodeReport,
   type Network,
   type OracleNetwork,
   PermanentError,
@@ -24,6 +25,8 @@ const WORD_BYTES = 32
 const SIGNATURE_BYTES = 64
 /** 48 feeds in 16 words and 32 signatures. */
 const MAX_ENCODED_CHARS = 2 + 2 * (HEAD_BYTES + 16 * WORD_BYTES + 4 + 32 * SIGNATURE_BYTES)
+/** Half the order of secp256k1: a larger s is the other form of a signature, which the chain refuses. */
+const MAX_S = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0n
 
 /** A finished report as an oracle node serves it; what else it says is of no use here. */
 export const servedReportSchema = z.object({
@@ -80,7 +83,7 @@ export function decodeReport(
 }
 
 /**
- * Checks a served report as the chain will: epoch, slot, quorum and signatures. So a lying node can't make us spend gas, nor displace an
+ * Checks a served report as the chain will: epoch, slot, every byte, quorum and signatures. So a lying node can't make us spend gas, nor displace an
  * honest node's report. `networkNow` in unix ms of network time.
  * @throws PermanentError saying what is wrong with it.
  */
@@ -97,16 +100,24 @@ export async function verifyReport(
   // Clocks of two machines differ; a slot that has not begun can have no report.
   if (observedAt > networkNow + oracle.slotMs)
     throw new PermanentError(`report ${report.seq} is of the future`)
-  if (signers.length < reportQuorum(oracle))
-    throw new PermanentError(`report ${report.seq} has ${signers.length} signatures`)
+  const quorum = reportQuorum(oracle)
+  if (signers.length !== quorum)
+    throw new PermanentError(`report ${report.seq} has ${signers.length} signatures, not ${quorum}`)
+  // The digest is of the prices, the chain's of the bytes they came in: only bytes that follow from the prices are what was signed.
+  const list = signers.map((signer, i) => ({ signer, signature: signatures[i] ?? '0x' }))
+  if (encodeReport(report, list) !== encoded)
+    throw new PermanentError(`report ${report.seq} is not canonical`)
   const hash = reportDigest(report, oracle.feeds, networkId)
   for (const [i, signer] of signers.entries()) {
-    const signature = serializeSignature(
-      compactSignatureToSignature(parseCompactSignature(signatures[i] ?? numberToHex(0, { size: 64 }))),
+    const signature = compactSignatureToSignature(
+      parseCompactSignature(signatures[i] ?? numberToHex(0, { size: 64 })),
     )
-    const address = await recoverAddress({ hash, signature }).catch(() => undefined)
+    const address = await recoverAddress({ hash, signature: serializeSignature(signature) }).catch(
+      () => undefined,
+    )
     const expected = oracle.nodes[signer]?.signer
-    if (address === undefined || expected === undefined || !isAddressEqual(address, expected))
+    const isLow = BigInt(signature.s) <= MAX_S
+    if (!isLow || address === undefined || expected === undefined || !isAddressEqual(address, expected))
       throw new PermanentError(`report ${report.seq} has a wrong signature of node ${signer}`)
   }
   return { epoch: report.epoch, seq: report.seq, observedAt, encoded }

@@ -64,6 +64,15 @@ it('decodes what nodes encode, and accepts a quorum of any three', async () => {
   expect(await check(report)).toMatchObject({ seq: currentSeq, encoded: report.encoded })
 })
 
+/** An honest report but for one byte. */
+async function changed(at: number, byte: string) {
+  const report = await served(currentSeq)
+  const start = 2 + 2 * at
+  const encoded = `${report.encoded.slice(0, start)}${byte}${report.encoded.slice(start + 2)}` as Hex
+  expect(encoded).not.toBe(report.encoded)
+  return { ...report, encoded }
+}
+
 it.each([
   ['too few signatures', () => served(currentSeq, [0, 1]), /2 signatures/],
   [
@@ -87,6 +96,10 @@ it.each([
     /bitmap/,
   ],
   ['nothing', async () => ({ seq: '1', observedAt: 1, encoded: '0x00' as Hex }), /words/],
+  ['a signature more than the quorum', () => served(currentSeq, [0, 1, 2, 3]), /4 signatures/],
+  // Of two words the second holds one feed: bytes 45 to 77 of the report, of which 55 to 75 stand for none.
+  ['a price of no feed', () => changed(56, '01'), /not canonical/],
+  ['bits below the prices of a word', () => changed(44, '01'), /not canonical/],
 ])('refuses a report with %s', async (_, make, message) => {
   await expect(make().then(check)).rejects.toThrow(message)
 })
