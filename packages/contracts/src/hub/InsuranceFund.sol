@@ -50,6 +50,9 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
 
     error NotAContract(address token);
     error InvalidParameters();
+    /// No deposits: a share is worth less than a thousandth of what the first one cost, or the backstop's deficit (WAD `value` below
+    /// zero) would swallow them. Until the backstop earns it back, someone gives the fund cash, or all `shares` have left.
+    error FundWiped(int256 value, uint256 shares);
     /// The maturing bucket has no room for the whole deposit (WAD settlement units).
     error DepositNotMatured(uint256 expected, int256 credited);
     /// The vault did not pay at once: its outflow limit, or a recipient that refuses the token.
@@ -61,6 +64,10 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
     uint256 private constant RAY = 1e27;
     /// Virtual shares per virtual asset unit: makes inflating the first deposits cost far more than it takes.
     uint8 private constant DECIMALS_OFFSET = 6;
+    /// RAY of asset units per share unit, a thousandth of the first price. No share is sold below it: so there are never more than
+    /// 1000 × 10^DECIMALS_OFFSET share units per asset unit ever deposited, however often the fund is wiped out. Without it
+    /// every loss multiplies them, until they no longer fit.
+    uint256 private constant FLOOR_RATE = RAY / 10 ** DECIMALS_OFFSET / 1000;
 
     IClearinghouse public immutable clearinghouse;
     IMarginEngine public immutable marginEngine;
@@ -110,9 +117,14 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
     /// @inheritdoc ERC4626
     /// @notice Token decimals, rounded down. The backstop's gains count only once they are swept in, its deficit at once.
     function totalAssets() public view override returns (uint256) {
-        int256 deficit = FixedPointMathLib.min(marginEngine.accountHealth(backstopAccount).equity, int256(0));
-        int256 value = clearinghouse.cash(account) + deficit;
+        int256 value = _value();
         return value > 0 ? uint256(value) / _scale : 0;
+    }
+
+    /// WAD; below zero while the backstop's deficit exceeds the fund's cash.
+    function _value() private view returns (int256) {
+        int256 deficit = FixedPointMathLib.min(marginEngine.accountHealth(backstopAccount).equity, int256(0));
+        return clearinghouse.cash(account) + deficit;
     }
 
     /// @notice Asset id of the token in RiskConfig.
@@ -134,28 +146,39 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
         return marginEngine.accountHealth(backstopAccount).fresh;
     }
 
+    function _isWiped() private view returns (bool) {
+        return _value() < 0 || _rate() < FLOOR_RATE;
+    }
+
     /* DEPOSIT */
 
     /// @inheritdoc ERC4626
+    /// @notice 0 while the backstop cannot be valued or the fund is wiped out.
     function maxDeposit(address) public view override returns (uint256) {
-        return _isValued() ? type(uint256).max : 0;
+        return _isValued() && !_isWiped() ? type(uint256).max : 0;
     }
 
     /// @inheritdoc ERC4626
-    function maxMint(address) public view override returns (uint256) {
-        return _isValued() ? type(uint256).max : 0;
+    /// @notice 0 while the backstop cannot be valued or the fund is wiped out.
+    function maxMint(address owner) public view override returns (uint256) {
+        return maxDeposit(owner);
     }
 
     /// @inheritdoc ERC4626
     function deposit(uint256 assets, address receiver) public override nonReentrant returns (uint256) {
-        _collect();
+        _prepare();
         return super.deposit(assets, receiver);
     }
 
     /// @inheritdoc ERC4626
     function mint(uint256 shares, address receiver) public override nonReentrant returns (uint256) {
-        _collect();
+        _prepare();
         return super.mint(shares, receiver);
+    }
+
+    function _prepare() private {
+        _collect();
+        if (_isWiped()) revert FundWiped(_value(), totalSupply());
     }
 
     /// Books what others gave to the fund's account before the price of new shares is read.

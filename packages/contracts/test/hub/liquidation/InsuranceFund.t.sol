@@ -90,6 +90,88 @@ contract InsuranceFundTest is LiquidationBase {
         assertEq(usdc.balanceOf(carol), 2_000_000e6 - paid + got);
     }
 
+    /* A FUND THAT IS WIPED OUT */
+
+    /// Takes all that the fund has, as a loss would.
+    function _wipe() private {
+        uint256 all = uint256(clearinghouse.cash(fundAccount));
+        vm.prank(address(auction));
+        clearinghouse.moveCash(fundAccount, Accounts.main(makeAddr("winner")), all);
+    }
+
+    function _expectRefused(int256 value) private {
+        usdc.mint(carol, 1000e6);
+        vm.startPrank(carol);
+        usdc.approve(address(fund), 1000e6);
+        assertEq(fund.maxDeposit(carol), 0);
+        assertEq(fund.maxMint(carol), 0);
+        vm.expectRevert(abi.encodeWithSelector(InsuranceFund.FundWiped.selector, value, fund.totalSupply()));
+        fund.deposit(1000e6, carol);
+        vm.expectRevert(abi.encodeWithSelector(InsuranceFund.FundWiped.selector, value, fund.totalSupply()));
+        fund.mint(1000e12, carol);
+        vm.stopPrank();
+    }
+
+    function test_wiped_takesNoDepositsUntilItsPriceIsBackAboveTheFloor() public {
+        _wipe();
+        _expectRefused(0);
+        // A thousandth of what the shares cost.
+        _depositFor(fundAccount, usdc, 10e6);
+        assertEq(fund.maxDeposit(carol), type(uint256).max);
+        _fundWith(1000e6);
+        assertApproxEqAbs(fund.convertToAssets(fund.balanceOf(lp) - shares), 1000e6, 1);
+    }
+
+    function test_wiped_staysShutJustBelowTheFloor() public {
+        _wipe();
+        _depositFor(fundAccount, usdc, 10e6 - 1);
+        _expectRefused(int256(10e18 - 1e12));
+    }
+
+    function test_wiped_opensWhenAllHaveLeft() public {
+        vm.warp(_request(shares));
+        _wipe();
+        assertEq(_redeem(shares), 0);
+        _fundWith(1000e6);
+        assertEq(fund.convertToAssets(fund.balanceOf(lp)), 1000e6);
+    }
+
+    /// However often it is wiped out: shares grow with what is deposited, not with the number of losses.
+    function test_wiped_manyTimes_sharesStayInProportionToDeposits() public {
+        uint256 deposited = 10_000e6;
+        for (uint256 i; i < 20; ++i) {
+            _wipe();
+            // What opens it again, as a gift.
+            _depositFor(fundAccount, usdc, fund.totalSupply() / 1e9 + 1);
+            _fundWith(1000e6);
+            deposited += 1000e6;
+            assertLe(fund.totalSupply(), deposited * 1e9);
+        }
+        uint256 all = fund.balanceOf(lp);
+        vm.warp(_request(all));
+        _price(2000e18);
+        uint256 assets = fund.totalAssets();
+        assertApproxEqAbs(_redeem(all), assets, 1);
+        assertEq(fund.totalSupply(), 0);
+    }
+
+    /// What is deposited would go to the backstop's deficit, even where no shares are left to price it.
+    function test_wiped_byTheBackstopsDeficit() public {
+        bytes32 account = _insolvent();
+        vm.warp(block.timestamp + WINDOW);
+        _price(1500e18);
+        backstop.takeOver(account);
+        vm.warp(_request(shares));
+        _price(1500e18);
+        _redeem(shares);
+        assertEq(fund.totalSupply(), 0);
+        assertGt(fund.maxDeposit(lp), 0);
+        _price(1000e18);
+        int256 value = clearinghouse.cash(fundAccount) + _health(backstopAccount).equity;
+        assertLt(value, 0);
+        _expectRefused(value);
+    }
+
     /* EXIT */
 
     function test_redeem_paysFromTheVaultAfterTheCoolDown() public {
