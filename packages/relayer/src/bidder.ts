@@ -1,17 +1,11 @@
-import {
-  clearinghouseAbi,
-  liquidationAuctionAbi,
-  liquidationExecutorAbi,
-  marginEngineAbi,
-  priceOracleAbi,
-} from '@clearspan/contracts'
+import { liquidationAuctionAbi, liquidationExecutorAbi, priceOracleAbi } from '@clearspan/contracts'
 import type { Chain, ChainClient, Clock, Logger, Network, Sender, Token } from '@clearspan/shared'
 import { erc20Abi, type Hex, maxUint256, parseEther, parseEventLogs, parseUnits } from 'viem'
+import { bidOnAuctions } from './bidding.js'
 import { createChainFeed } from './chains/feed.js'
 import { readAll } from './chains/read.js'
 import { requestOf } from './chains/request.js'
 import { trySequence } from './chains/simulate.js'
-import { assertSent } from './lanes/context.js'
 
 const WAD = parseEther('1')
 const BPS = 10_000n
@@ -53,6 +47,15 @@ export function createBidder(options: BidderOptions): Bidder {
   if (hub === undefined) throw new RangeError('a bidder needs a client and a sender of the hub')
   const { liquidationAuction } = network.hub.contracts
   const auctions = new Set<Hex>()
+  /** The next accounts in turn: many that can't be had keep no other from its turn. */
+  const nextAuctions = () => {
+    const turn = [...auctions].slice(0, AUCTIONS)
+    for (const account of turn) {
+      auctions.delete(account)
+      auctions.add(account)
+    }
+    return turn
+  }
   const feed = createChainFeed({
     client: hub.client,
     startBlock: options.startBlock,
@@ -76,7 +79,7 @@ export function createBidder(options: BidderOptions): Bidder {
   feed.onHead(() => {
     // One round at a time: the block after it finds what this one leaves.
     round ??= Promise.all([
-      attempt('auctions', bidOnAuctions(options, hub, [...auctions].slice(0, AUCTIONS))),
+      attempt('auctions', bidOnAuctions(options, hub, nextAuctions())),
       ...chains.map((on) => attempt(`lots on ${on.chain.name}`, buyLots(options, on))),
     ]).then(() => {
       round = undefined
@@ -90,61 +93,8 @@ export function createBidder(options: BidderOptions): Bidder {
   }
 }
 
-type BidderChain = BidderOptions['chains'][number]
-
-async function bidOnAuctions(
-  { network, account: bidder, maxShare, minReward, maxFraction, logger }: BidderOptions,
-  { client, sender }: BidderChain,
-  accounts: readonly Hex[],
-): Promise<void> {
-  if (accounts.length === 0) return
-  const { liquidationAuction, marginEngine, clearinghouse } = network.hub.contracts
-  const auction = { address: liquidationAuction, abi: liquidationAuctionAbi } as const
-  const quotes = await trySequence(
-    client,
-    accounts.map((account) => ({ ...auction, functionName: 'quote', args: [account] }) as const),
-  )
-  const healths = await trySequence(
-    client,
-    accounts.map((account) => {
-      const call = { address: marginEngine, abi: marginEngineAbi, functionName: 'accountHealth' } as const
-      return { ...call, args: [account] } as const
-    }),
-  )
-  const [cash] = await readAll(client, [
-    { address: clearinghouse, abi: clearinghouseAbi, functionName: 'cash', args: [bidder] },
-  ] as const)
-  for (const [i, account] of accounts.entries()) {
-    const quote = quotes[i] as readonly [bigint, bigint, bigint] | undefined
-    const health = healths[i] as { equity: bigint; notional: bigint } | undefined
-    if (quote === undefined || health === undefined) continue
-    const fraction = bidFraction(quote, health, { maxShare, minReward, maxFraction })
-    if (fraction === 0n) continue
-    // What it is willing to pay, not the quote: the mark of the next block is a little different.
-    const maxPayment = health.equity > 0n ? (health.equity * maxShare * fraction) / (WAD * WAD) : 0n
-    if (maxPayment > cash) continue
-    const bid = { ...auction, functionName: 'bid', args: [account, bidder, fraction, maxPayment] } as const
-    assertSent([await settle(sender.send(requestOf(bid, 'bid')))])
-    logger.info({ account, fraction: String(fraction), maxPayment: String(maxPayment) }, 'bid')
-  }
-}
-
-/**
- * WAD fraction to bid for, 0 when the price isn't right yet. `quote`: WAD share of equity asked, WAD that the fund pays for all of an insolvent
- * account, largest WAD fraction.
- */
-export function bidFraction(
-  [share, fromFund, largest]: readonly [bigint, bigint, bigint],
-  { equity, notional }: { equity: bigint; notional: bigint },
-  limits: Pick<BidderOptions, 'maxShare' | 'minReward' | 'maxFraction'>,
-): bigint {
-  const solvent = equity > 0n
-  const isCheap = solvent
-    ? share <= limits.maxShare
-    : fromFund >= -equity + (notional * limits.minReward) / WAD
-  if (!isCheap) return 0n
-  return largest < limits.maxFraction ? largest : limits.maxFraction
-}
+/** One chain the bidder acts on. */
+export type BidderChain = BidderOptions['chains'][number]
 
 /** Buys what it can pay of each lot whose price is below the oracle's less the margin. */
 async function buyLots(
@@ -181,11 +131,15 @@ async function buyLots(
     const whole = limit <= funds
     const affordable = whole ? amount : (amount * funds) / limit
     if (affordable === 0n) continue
-    await approve(client, sender, settlement, liquidationExecutor, limit)
     const args = [token.address, affordable, limitOf(affordable)] as const
-    const { hash } = await sender.send(requestOf({ ...sale, functionName: 'buy', args }, 'buy lot'))
-    logger.info({ token: token.symbol, amount: String(affordable), hash }, 'lot bought')
-    return
+    try {
+      await approve(client, sender, settlement, liquidationExecutor, limit)
+      const { hash } = await sender.send(requestOf({ ...sale, functionName: 'buy', args }, 'buy lot'))
+      logger.info({ token: token.symbol, amount: String(affordable), hash }, 'lot bought')
+      return
+    } catch (err) {
+      logger.info({ err, token: token.symbol }, 'lot not bought')
+    }
   }
 }
 
@@ -213,9 +167,4 @@ async function approve(
   const allowed = await client.readContract({ ...erc20, functionName: 'allowance', args })
   if (allowed >= amount) return
   await sender.send(requestOf({ ...erc20, functionName: 'approve', args: [spender, maxUint256] }, 'approve'))
-}
-
-async function settle<T>(promise: Promise<T>): Promise<PromiseSettledResult<T>> {
-  const [result] = await Promise.allSettled([promise])
-  return result
 }
