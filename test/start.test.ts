@@ -34,7 +34,7 @@ test(
     const report = JSON.parse(await readFile(join(dir.path, 'report.json'), 'utf8')) as ClosingReport
     expect(report.checks.filter(({ holds }) => !holds)).toEqual([])
     expect(code).toBe(0)
-    expect(report.checks.map(({ invariant }) => invariant)).toEqual([1, 1, 2, 5, 7, 8, 9])
+    expect(report.checks.map(({ invariant }) => invariant)).toEqual([1, 1, 2, 5, 7, 8, 9, 13])
     const liquidated = report.accounts.filter((account) => account.liquidated).map(({ name }) => name)
     expect(liquidated).toContain('alice')
     expect(liquidated).not.toContain('erin')

@@ -40,7 +40,8 @@ const processConfigSchema = z.strictObject({
         price: keySpecSchema,
         bulk: keySpecSchema,
         urgent: keySpecSchema,
-        dvnSigners: z.array(keySpecSchema).min(1),
+        /** The DVN's multisig; none for a keeper alone. */
+        dvnSigners: z.array(keySpecSchema).default([]),
       }),
     })
     .optional(),
@@ -51,12 +52,20 @@ export function addRun(program: Command, env: Environment): void {
     .command('run')
     .description('play the roles of a configuration file: oracle node, relayer, keeper')
     .argument('<config>', 'JSON file: name, oracle and/or relayer')
-    .action((file: string) => run(resolve(file), env))
+    .option(
+      '--supervised',
+      'end when standard input ends, as it does when the parent process is killed',
+      false,
+    )
+    .action((file: string, { supervised }: { supervised: boolean }) => run(resolve(file), supervised, env))
 }
 
-async function run(file: string, env: Environment): Promise<void> {
+async function run(file: string, supervised: boolean, env: Environment): Promise<void> {
   const config = await readJson(file, processConfigSchema)
   if (!config.oracle && !config.relayer) throw new UserError(file, 'has no role: add `oracle` or `relayer`')
+  const directory = dirname(file)
+  const beside = (spec: z.infer<typeof keySpecSchema>) =>
+    'file' in spec ? { file: resolve(directory, spec.file) } : spec
   const logger = createLogger({ name: config.name, level: config.logLevel })
   const shutdown = createShutdown({ logger })
   const ended = new Promise<void>((done) => {
@@ -65,8 +74,7 @@ async function run(file: string, env: Environment): Promise<void> {
       done()
     }
     onSignals(process, (_signal, times) => (times > 1 ? process.exit(130) : void end()))
-    // A supervisor that is killed leaves us only this sign.
-    if (!process.stdin.isTTY) process.stdin.resume().once('end', () => void end())
+    if (supervised) process.stdin.resume().once('end', () => void end())
   })
   try {
     const urls = [await startOracle(), await startRelayer()].filter((url) => url !== undefined)
@@ -81,11 +89,11 @@ async function run(file: string, env: Environment): Promise<void> {
   async function startOracle(): Promise<string | undefined> {
     if (!config.oracle) return undefined
     const node = createOracleNode({
-      config: config.oracle.node,
+      config: { ...config.oracle.node, dataDir: resolve(directory, config.oracle.node.dataDir) },
       networkClock: networkClock(config.oracle.node.clock),
       realClock: systemClock,
       logger,
-      key: await loadKey(config.oracle.key, env),
+      key: await loadKey(beside(config.oracle.key), env),
     })
     shutdown.add('oracle', () => node.stop())
     return (await node.start()).url
@@ -94,12 +102,12 @@ async function run(file: string, env: Environment): Promise<void> {
   async function startRelayer(): Promise<string | undefined> {
     if (!config.relayer) return undefined
     const { keys } = config.relayer
-    const network = await readJson(resolve(dirname(file), config.relayer.network), networkSchema)
+    const network = await readJson(resolve(directory, config.relayer.network), networkSchema)
     const account = async (spec: z.infer<typeof keySpecSchema>) =>
-      privateKeyToAccount(await loadKey(spec, env))
+      privateKeyToAccount(await loadKey(beside(spec), env))
     const backend = await createQueueBackend({
       redisUrl: env.REDIS_URL || undefined,
-      dataDir: config.relayer.queueDir && resolve(dirname(file), config.relayer.queueDir),
+      dataDir: config.relayer.queueDir && resolve(directory, config.relayer.queueDir),
       namespace: `clearspan-${network.networkId.slice(2, 10)}`,
       logger,
     })

@@ -11,7 +11,7 @@ import type { Timing } from './timing.js'
 /** Real ms; the embedded queue's database takes three seconds to boot on a quiet machine. */
 const READY_TIMEOUT_MS = 90_000
 
-/** How to start this very program again: `clearspan run FILE` follows the arguments. */
+/** How to start this very program again: `run --supervised FILE` follows the arguments. */
 export interface Program {
   command: string
   args: readonly string[]
@@ -103,7 +103,7 @@ function startRole(
   return run.start({
     name,
     command: program.command,
-    args: [...program.args, 'run', file],
+    args: [...program.args, 'run', '--supervised', file],
     env: { PATH, HOME, NODE_OPTIONS: '--max-old-space-size=1024', ...keys },
     ready: (line) => line.startsWith('{"ready":'),
     readyTimeoutMs: READY_TIMEOUT_MS,

@@ -57,7 +57,8 @@ export function planTiming(options: { windowMs: number; speed?: number | undefin
     useAge: Math.max(120, 12 * blockSeconds),
     jumpConfirm: Math.max(60, 2 * blockSeconds),
     sourceAge: Math.max(60, 3 * slotSeconds),
-    skew: Math.max(60, 2 * blockSeconds),
+    // The clearinghouse itself ignores what is further ahead than 15 minutes.
+    skew: Math.min(900, Math.max(60, 2 * blockSeconds)),
     auctionFast: Math.max(900, 4 * blockSeconds),
     auctionSlow: 12 * 3_600,
     takeOverAfter: Math.max(3_600, 8 * blockSeconds),

@@ -221,3 +221,14 @@ export function checkReports(
     `${first.size} reports, ${compared} comparisons`,
   )
 }
+
+/** Invariant 13, as far as a finished story shows it: no message was forgotten. */
+export function checkMessages(left: readonly string[], state: LedgerState): Check {
+  const deposits = state.accounts.flatMap(({ rows }) => rows).length
+  return check(
+    13,
+    'every deposit was credited and every release paid',
+    left,
+    `${deposits} rows of deposits, ${state.releases.length} releases`,
+  )
+}

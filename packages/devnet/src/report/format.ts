@@ -45,6 +45,7 @@ export function formatReport(report: ClosingReport): string {
       ({ chain, token, amount, proceeds, againstOracleBps }) =>
         `  ${amount} ${token} on ${chain} for ${proceeds} (${againstOracleBps} bps against the oracle)`,
     ),
+    ...report.unsold.map((line) => `  unsold: ${line}`),
     '',
     `losses: bad debt ${losses.badDebt}, paid by the fund ${losses.paidByFund}, by the other side ${losses.socialised}; fund ${losses.fundBefore} before, ${losses.fundAfter} after beside a backstop book worth ${losses.backstop}`,
     '',

@@ -3,7 +3,7 @@ import { formatUnits, type Hex } from 'viem'
 import { z } from 'zod'
 import type { LocalNetwork } from '../network/localNetwork.js'
 import { hubClient, oraclePrice } from '../scenario/prices.js'
-import { type AccountHealth, healths, releaseRefs } from '../scenario/state.js'
+import { type AccountHealth, healths, type Outstanding, releaseRefs } from '../scenario/state.js'
 import {
   type AuctionRecord,
   type Check,
@@ -12,6 +12,7 @@ import {
   checkCustody,
   checkLiquidations,
   checkLosses,
+  checkMessages,
   checkPositions,
   checkReports,
   type LossRecord,
@@ -40,7 +41,8 @@ export interface AccountReport {
   cash: string
   /** Claims by chain. */
   collateral: { chain: string; token: string; amount: string }[]
-  positions: { instrument: string; size: string; pnl: string }[]
+  /** `quote` is what was paid (−) or received (+) for the size, funding and settled profit included. */
+  positions: { instrument: string; size: string; quote: string }[]
 }
 
 export interface LiquidationReport {
@@ -55,7 +57,7 @@ export interface LiquidationReport {
     fraction: string
     payment: string
     fromFund: string
-    /** What was taken, at the oracle's prices, less what it cost: negative when solvent positions were sold below their worth. */
+    /** Payment over the equity that was taken; 0 when there was none. */
     priceShare: string
   }[]
 }
@@ -98,6 +100,8 @@ export interface ClosingReport {
   }
   latencies: LatencyLine[]
   gas: GasLine[]
+  /** Auctions and lots that found no buyer by the end. */
+  unsold: string[]
   checks: Check[]
 }
 
@@ -109,6 +113,7 @@ export interface StoryRecord {
   /** The fund's cash before the crash, WAD. */
   fundBefore: bigint
   named: readonly NamedAccount[]
+  left: Outstanding
 }
 
 /** Stops the chains for a moment, so that all of them are read at one time, and makes the report from what they say. */
@@ -189,6 +194,7 @@ async function compile(
     },
     latencies,
     gas: await gasByKind(network),
+    unsold: record.left.sales,
     checks: [
       checkCash(ledger),
       checkPositions(ledger),
@@ -197,6 +203,7 @@ async function compile(
       checkLiquidations(auctions),
       checkLosses(ledger, losses),
       checkReports(reports),
+      checkMessages(record.left.messages, ledger),
     ],
   }
 }
@@ -228,7 +235,7 @@ function accountReport(
     positions: state.positions.map(({ instrumentId, size, quote }) => ({
       instrument: manifest.hub.instruments.find(({ id }) => id === instrumentId)!.symbol,
       size: formatUnits(size, 18),
-      pnl: money(quote),
+      quote: money(quote),
     })),
   }
 }

@@ -75,17 +75,30 @@ export async function releaseRefs(network: LocalNetwork): Promise<ReleaseRef[]> 
   return [...new Map(refs.map((ref) => [`${ref.account} ${ref.recipient} ${ref.assetId}`, ref])).values()]
 }
 
-/** What is still under way, in words; empty when nothing is. Deposits, releases, auctions, lots. */
-export async function outstanding(network: LocalNetwork, accounts: readonly Hex[]): Promise<string[]> {
+/** What is still under way, in words. */
+export interface Outstanding {
+  /** Deposits that are not credited, releases that are not paid. */
+  messages: string[]
+  /** Open auctions and lots, which need a buyer. */
+  sales: string[]
+}
+
+export async function outstanding(network: LocalNetwork, accounts: readonly Hex[]): Promise<Outstanding> {
   const { hub } = network.manifest
   const all = [...accounts, accountId(hub.contracts.backstop), accountId(hub.contracts.insuranceFund)]
-  const lists = await Promise.all([
-    ...network.manifest.chains.flatMap((_, chain) => all.map((account) => deposits(network, chain, account))),
-    ...(await releaseRefs(network)).map((ref) => release(network, ref)),
-    ...accounts.map((account) => auction(network, account)),
-    ...network.manifest.chains.map((_, chain) => lots(network, chain)),
+  const [messages, sales] = await Promise.all([
+    Promise.all([
+      ...network.manifest.chains.flatMap((_, chain) =>
+        all.map((account) => deposits(network, chain, account)),
+      ),
+      ...(await releaseRefs(network)).map((ref) => release(network, ref)),
+    ]),
+    Promise.all([
+      ...accounts.map((account) => auction(network, account)),
+      ...network.manifest.chains.map((_, chain) => lots(network, chain)),
+    ]),
   ])
-  return lists.flat()
+  return { messages: messages.flat(), sales: sales.flat() }
 }
 
 async function deposits(network: LocalNetwork, chain: number, account: Hex): Promise<string[]> {

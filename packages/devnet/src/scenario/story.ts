@@ -1,9 +1,8 @@
 import { iClearinghouseAbi, insuranceFundAbi, iPriceOracleAbi } from '@clearspan/contracts'
 import { createBidder } from '@clearspan/relayer'
-import { type Logger, systemClock } from '@clearspan/shared'
+import { type Logger, systemClock, type Token } from '@clearspan/shared'
 import { formatUnits, parseUnits } from 'viem'
 import type { LocalNetwork } from '../network/localNetwork.js'
-import { baseOf } from '../network/markets.js'
 import { type ClosingReport, compileReport } from '../report/index.js'
 import type { NamedAccount } from '../report/ledger.js'
 import {
@@ -18,14 +17,16 @@ import {
 } from './cast.js'
 import { CAPITAL, type PlannedTrader, planTraders } from './plan.js'
 import { hubClient, oraclePrice, unitsWorth } from './prices.js'
-import { fundCash, healths, hubIndex, outstanding, tokenOn, usd } from './state.js'
+import { fundCash, healths, hubIndex, type Outstanding, outstanding, tokenOn, usd } from './state.js'
 import { until } from './until.js'
 import type { Call } from './wallet.js'
 
 const WAD = 10n ** 18n
 const FIRST_PRICE_TIMEOUT_MS = 60_000
 const CREDIT_TIMEOUT_MS = 120_000
-const SETTLE_TIMEOUT_MS = 180_000
+/** Beyond what auctions and lots take by themselves. */
+const SETTLE_TIMEOUT_MS = 60_000
+const SETTLE_POLL_MS = 500
 /** The bidder waits for 5% off an account's equity, or 0.2% of its notional when the fund pays, and for lots at 1% below the oracle. */
 const BIDDER = {
   maxShare: (WAD * 95n) / 100n,
@@ -86,8 +87,8 @@ export async function playStory(stage: Stage): Promise<ClosingReport> {
     try {
       const replay = network.startReplay()
       await crash(stage, characters, replay)
-      await aftermath(stage, characters, named)
-      return await compileReport({ network, record: { replay, before, fundBefore, named } })
+      const left = await aftermath(stage, characters, named)
+      return await compileReport({ network, record: { replay, before, fundBefore, named, left } })
     } finally {
       bidding.abort()
       await bids
@@ -342,40 +343,65 @@ async function withdrawAll(options: {
     const first = plan.deposits[0]
     if (plan.withdrawal?.when !== when || first === undefined) continue
     const token = tokenOn(network, first.chain, first.token)
-    const price = token.settlement ? WAD : await oraclePrice(network, baseOf(token.feed))
-    const amount = unitsWorth(first.usd * plan.withdrawal.share, price, token.decimals)
-    const call = withdrawCall(network, actor, token.assetId, amount)
-    await actor.hub.send([call])
+    const { im } = (await healths(network, [actor.account])).get(actor.account)!
+    const { share } = plan.withdrawal
+    const amount = await withdrawable(network, actor, token, { worth: first.usd, share })
+    // Without a position nothing may keep anybody in; with one, the margin decides.
+    if (plan.trades.length > 0 && im < parseUnits(String(first.usd * share), 18)) {
+      onProgress(`withdrawal: none for ${plan.name}, whose free margin is ${usd(im)}`)
+      continue
+    }
+    await actor.hub.send([withdrawCall(network, actor, token.assetId, amount)])
     onProgress(
       `withdrawal: ${plan.name} takes ${formatUnits(amount, token.decimals)} ${token.symbol} to ${network.manifest.chains[first.chain]!.name}`,
     )
   }
 }
 
-/** Waits until nothing is under way: auctions, lots, messages, payouts. */
+/** Share of a deposit: of the cash that it was worth, as far as there still is as much, or of the claim that is left. Token decimals. */
+async function withdrawable(
+  network: LocalNetwork,
+  actor: Actor,
+  token: Token,
+  { worth, share }: { worth: number; share: number },
+): Promise<bigint> {
+  const hub = hubClient(network)
+  const read = { address: network.manifest.hub.contracts.clearinghouse, abi: iClearinghouseAbi } as const
+  if (token.settlement) {
+    const cash = await hub.readContract({ ...read, functionName: 'cash', args: [actor.account] })
+    const held = cash / 10n ** BigInt(18 - token.decimals)
+    const wanted = unitsWorth(worth * share, WAD, token.decimals)
+    return wanted < held ? wanted : held
+  }
+  const { claim } = await hub.readContract({
+    ...read,
+    functionName: 'row',
+    args: [actor.account, BigInt(token.assetId)],
+  })
+  return (claim * BigInt(Math.round(share * 100))) / 100n
+}
+
+/** Waits until nothing is under way, and answers what still is when the time is over: auctions, lots, messages, payouts. */
 async function aftermath(
   stage: Stage,
   characters: readonly Character[],
   named: readonly NamedAccount[],
-): Promise<void> {
+): Promise<Outstanding> {
   const { network, onProgress, signal } = stage
   await withdrawAll({ network, onProgress, characters, when: 'end' })
   const began = systemClock.now()
-  let missing: string[] = []
-  await until({
-    what: 'finishing what is under way',
-    timeoutMs: SETTLE_TIMEOUT_MS,
-    signal,
-    missing: () => missing.join(', '),
-    found: async () => {
-      missing = await outstanding(
-        network,
-        named.map(({ account }) => account),
-      )
-      return missing.length === 0 || undefined
-    },
-  })
-  onProgress(`settled: nothing is under way any more (${since(began)})`)
+  const { takeOverAfter, lotSeconds, speed } = network.timing
+  const deadline = began + SETTLE_TIMEOUT_MS + ((takeOverAfter + lotSeconds) / speed) * 1_000
+  for (;;) {
+    const left = await outstanding(
+      network,
+      named.map(({ account }) => account),
+    )
+    const count = left.messages.length + left.sales.length
+    if (count === 0) onProgress(`settled: nothing is under way any more (${since(began)})`)
+    if (count === 0 || systemClock.now() > deadline) return left
+    await systemClock.sleep(SETTLE_POLL_MS, signal)
+  }
 }
 
 function since(began: number): string {
