@@ -40,6 +40,8 @@ export const relayerConfigSchema = z.strictObject({
   maxPriorityFeeGwei: z.number().positive().default(10),
   /** A transaction unmined for so long, in real ms, is replaced at higher fees. */
   stuckAfterMs: real.default(30_000),
+  /** /health answers 503 when a chain had no new head for `headMs` (real ms), or the newest report is more than `reportSlots` slots old. */
+  health: z.strictObject({ headMs: real.default(60_000), reportSlots: real.default(10) }).prefault({}),
   /** Answers /health, /metrics and /status there; absent: no server. Port 0: any free one. */
   http: z.strictObject({ host: z.string().min(1), port: z.number().int().min(0).max(65_535) }).optional(),
 })

@@ -1,11 +1,12 @@
 import { type Metrics, UserError } from '@clearspan/shared'
 import Fastify, { type FastifyInstance } from 'fastify'
+import type { Health } from './health.js'
 
 export interface HttpOptions {
   metrics: Metrics
   /** Everything that an operator may see; bigint-free. */
   status(): Promise<object>
-  health(): { healthy: boolean; body: object }
+  health(): Health
 }
 
 /** The relayer's HTTP interface: /health for probes, /metrics for Prometheus, /status for people and reports. */

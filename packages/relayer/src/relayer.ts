@@ -12,6 +12,7 @@ import {
 } from '@clearspan/shared'
 import { createChainContexts, type RelayerKeys } from './chains/context.js'
 import { type RelayerConfigInput, relayerConfigSchema } from './config.js'
+import { type Health, judgeHealth } from './health.js'
 import { createHttp, listen } from './http.js'
 import { createAuctionLane } from './lanes/auction.js'
 import { createBackstopLane } from './lanes/backstop.js'
@@ -171,14 +172,15 @@ export function createRelayer(options: RelayerOptions): Relayer {
     return { url }
   }
 
-  function health(): { healthy: boolean; body: object } {
-    const unread = chains.filter(({ feed }) => feed.head() === undefined).map(({ chain }) => chain.name)
-    const reportSeq = prices.newest()?.report.seq
-    const healthy = unread.length === 0 && reportSeq !== undefined
-    return {
-      healthy,
-      body: { status: healthy ? 'ok' : 'not ready', unread, reportSeq: reportSeq?.toString() ?? null },
+  function health(): Health {
+    const view = {
+      chains: chains.map(({ chain, feed }) => ({ name: chain.name, readAt: feed.readAt() })),
+      newest: prices.newest()?.report,
+      now: clock.now(),
+      networkNow: networkClock.now(),
+      slotMs: network.oracle.slotMs,
     }
+    return judgeHealth(view, config.health)
   }
 
   async function status(): Promise<RelayerStatus> {

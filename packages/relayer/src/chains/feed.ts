@@ -37,6 +37,8 @@ export interface ChainFeed {
   onHead(fn: (head: MinedBlock) => void): void
   /** Newest head whose logs were handed out. */
   head(): MinedBlock | undefined
+  /** When that was, in unix ms of the clock. */
+  readAt(): number | undefined
   /** Reads a past range again, when something shows that a node has kept logs back. */
   reread(from: bigint): void
   /** Follows the chain from its first block of interest until the signal aborts. */
@@ -53,6 +55,7 @@ export function createChainFeed({
   const listeners: LogListener[] = []
   const headListeners: ((head: MinedBlock) => void)[] = []
   let newest: MinedBlock | undefined
+  let readAt: number | undefined
   /** Where to begin, when that is before what the watcher says. */
   let behind: bigint | undefined = startBlock
 
@@ -73,6 +76,7 @@ export function createChainFeed({
     }
     if (behind === asked) behind = undefined
     newest = head
+    readAt = clock.now()
     for (const announce of headListeners) announce(head)
   }
 
@@ -80,6 +84,7 @@ export function createChainFeed({
     listen: (listener) => void listeners.push(listener),
     onHead: (fn) => void headListeners.push(fn),
     head: () => newest,
+    readAt: () => readAt,
     reread(from) {
       const start = from < startBlock ? startBlock : from
       if (behind === undefined || start < behind) behind = start

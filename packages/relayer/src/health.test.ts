@@ -1,0 +1,46 @@
+import { createMetrics } from '@clearspan/shared'
+import { expect, it } from 'vitest'
+import { type HealthView, judgeHealth } from './health.js'
+import { createHttp } from './http.js'
+
+const limits = { headMs: 60_000, reportSlots: 10 }
+const view: HealthView = {
+  chains: [
+    { name: 'hub', readAt: 1_000_000 },
+    { name: 'spoke', readAt: 1_000_000 },
+  ],
+  newest: { seq: 100n, observedAt: 400_000 },
+  now: 1_060_000,
+  networkNow: 443_999,
+  slotMs: 4_000,
+}
+const [hub, spoke] = view.chains as [HealthView['chains'][number], HealthView['chains'][number]]
+
+it.each<[string, Partial<HealthView>, string[]]>([
+  ['heads and a report at their bounds', {}, []],
+  [
+    'a chain silent beyond the bound',
+    { chains: [hub, { ...spoke, readAt: 999_400 }] },
+    ['spoke: no new block read for 61 s'],
+  ],
+  ['a chain never read', { chains: [{ ...hub, readAt: undefined }, spoke] }, ['hub: no block read yet']],
+  ['a report beyond the bound', { networkNow: 444_000 }, ['prices: the newest report is 11 slots old']],
+  ['no report', { newest: undefined }, ['prices: no report received yet']],
+  [
+    'nothing for long',
+    { now: 2_000_000, networkNow: 4_000_000 },
+    [
+      'hub: no new block read for 1000 s',
+      'spoke: no new block read for 1000 s',
+      'prices: the newest report is 900 slots old',
+    ],
+  ],
+])('judges %s', async (_, change, problems) => {
+  const health = judgeHealth({ ...view, ...change }, limits)
+  expect(health.body.problems).toEqual(problems)
+  const server = createHttp({ metrics: createMetrics(), status: async () => ({}), health: () => health })
+  const answer = await server.inject('/health')
+  await server.close()
+  expect(answer.statusCode).toBe(problems.length === 0 ? 200 : 503)
+  expect(answer.json()).toMatchObject({ status: problems.length === 0 ? 'ok' : 'unhealthy', problems })
+})
