@@ -4,7 +4,12 @@ export default defineConfig({
   resolve: { conditions: ['@clearspan/source'] },
   ssr: { resolve: { conditions: ['@clearspan/source'] } },
   test: {
-    include: ['packages/*/{src,ts}/**/*.test.ts', 'test/**/*.test.ts'],
+    include: [
+      'packages/*/{src,ts}/**/*.test.ts',
+      'test/*.test.ts',
+      // Soaks that `test:full` adds.
+      ...(process.env.CLEARSPAN_TEST_FULL === '1' ? ['test/full/*.test.ts'] : []),
+    ],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 2,

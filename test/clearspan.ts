@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { ClosingReport } from '@clearspan/devnet'
 
 const MAIN = fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url))
 
@@ -66,6 +67,26 @@ export function clearspan(dir: string, args: readonly string[], env: Record<stri
         )
       }),
   }
+}
+
+/** Plays a whole story with `start --exit` on free ports; throws with all output when it left no report. */
+export async function playedStory(
+  dir: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<{ code: number | null; report: ClosingReport; output: string }> {
+  const json = join(dir, 'report.json')
+  const run = clearspan(
+    dir,
+    ['start', '--exit', '--json', json, '--dir', join(dir, 'run'), '--ports', '0,0,0', ...args],
+    env,
+  )
+  const { code } = await run.exited
+  const output = `${run.stdout()}${run.stderr()}`
+  const text = await readFile(json, 'utf8').catch(() => {
+    throw new Error(`no report, status ${code}:\n${output}`)
+  })
+  return { code, report: JSON.parse(text) as ClosingReport, output }
 }
 
 /** Pids of the children that a run recorded. */

@@ -1,10 +1,16 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ClosingReport } from '@clearspan/devnet'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { clearspan, isAlive, recordedChildren, temporaryDirectory } from './clearspan.js'
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
+import { startRedis } from '../packages/shared/src/queue/redis.test-util.js'
+import { clearspan, isAlive, playedStory, recordedChildren, temporaryDirectory } from './clearspan.js'
 
 const RUN_TIMEOUT_MS = 180_000
+
+const redis = await startRedis()
+if (redis === undefined) {
+  if (process.env.CI === 'true') throw new Error('redis-server is missing: apt-get install redis-server')
+  console.warn('SKIP: the main job on Redis: redis-server is not installed')
+}
+afterAll(() => redis?.stop())
 
 let dir: Awaited<ReturnType<typeof temporaryDirectory>>
 beforeEach(async () => {
@@ -15,23 +21,7 @@ afterEach(() => dir.remove())
 test(
   'the main job: deposits on every chain, trades on the hub, a crash, liquidations, and a report whose checks hold',
   async () => {
-    const run = clearspan(dir.path, [
-      'start',
-      '--exit',
-      '--window',
-      '4h',
-      '--speed',
-      '480',
-      '--json',
-      'report.json',
-      '--dir',
-      'run',
-      '--ports',
-      '0,0,0',
-    ])
-    const { code } = await run.exited
-    expect(`${run.stdout()}${run.stderr()}`, 'output').toContain('REPORT')
-    const report = JSON.parse(await readFile(join(dir.path, 'report.json'), 'utf8')) as ClosingReport
+    const { code, report } = await playedStory(dir.path, ['--window', '4h', '--speed', '480'])
     expect(report.checks.filter(({ holds }) => !holds)).toEqual([])
     expect(code).toBe(0)
     expect(report.checks.map(({ invariant }) => invariant)).toEqual([1, 1, 2, 5, 7, 8, 9, 13])
@@ -40,6 +30,19 @@ test(
     expect(liquidated).not.toContain('erin')
     expect(report.latencies.length).toBeGreaterThan(0)
     expect(report.gas.length).toBeGreaterThan(0)
+  },
+  RUN_TIMEOUT_MS,
+)
+
+test.skipIf(redis === undefined)(
+  'the same on Redis',
+  async () => {
+    const { code, report, output } = await playedStory(dir.path, ['--window', '2h', '--speed', '480'], {
+      REDIS_URL: redis!.url,
+    })
+    expect(output).toContain('relayer and keeper on Redis')
+    expect(report.checks.filter(({ holds }) => !holds)).toEqual([])
+    expect(code).toBe(0)
   },
   RUN_TIMEOUT_MS,
 )

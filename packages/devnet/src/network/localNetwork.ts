@@ -64,7 +64,7 @@ export interface LocalNetworkOptions {
   program: Program
   env: Readonly<Record<string, string | undefined>>
   logger: Logger
-  /** Gives up the start. */
+  /** Gives up the start; once the network runs it has no effect. */
   signal?: AbortSignal
   /** Told of every step that is done, for a person to read. */
   onProgress: (line: string) => void
@@ -106,11 +106,18 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
   const stop = async () => {
     for (let next = disposals.pop(); next; next = disposals.pop()) await next()
   }
+  // Closing the directory ends what has been started and refuses what would be.
+  const giveUp = () => void run.close()
+  options.signal?.addEventListener('abort', giveUp, { once: true })
   try {
-    return await assemble({ ...options, tape, window, timing, run, disposals, stop })
+    const network = await assemble({ ...options, tape, window, timing, run, disposals, stop })
+    options.signal?.throwIfAborted()
+    return network
   } catch (error) {
     await stop()
     throw error
+  } finally {
+    options.signal?.removeEventListener('abort', giveUp)
   }
 }
 
