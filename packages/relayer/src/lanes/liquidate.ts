@@ -1,14 +1,11 @@
-import { liquidationAuctionAbi, marginEngineAbi, priceOracleAbi } from '@clearspan/contracts'
-import { encodeFunctionData, type Hex, parseEventLogs } from 'viem'
+import { liquidationAuctionAbi } from '@clearspan/contracts'
+import { encodeFunctionData, parseEventLogs } from 'viem'
 import { trySequence } from '../chains/simulate.js'
 import { type LaneContext, type LanePart, openLane, URGENT_BACKOFF } from './context.js'
 import { batches } from './counters.js'
 import type { KeeperBook } from './keeper-book.js'
-import { type AccountRisk, rankByDeficit } from './ranking.js'
-
-/** Accounts of one simulation: each reads prices and parameters of its whole portfolio. */
-const ACCOUNTS_PER_CALL = 20
-const CALLS_PER_REQUEST = 5
+import { rankByDeficit } from './ranking.js'
+import { ACCOUNTS_PER_REQUEST, risksOf } from './risks.js'
 
 /**
  * Starts liquidations: at each report it simulates every account's health as that report will leave it, in one state, and sends the report with
@@ -21,59 +18,27 @@ export async function createLiquidateLane(
   const { network, networkClock, hub, prices, stages, config, logger } = context
   const { client, senders, chain } = hub
   const { marginEngine, liquidationAuction } = network.hub.contracts
-  const oracle = { address: chain.contracts.priceOracle, abi: priceOracleAbi } as const
-  const engine = { address: marginEngine, abi: marginEngineAbi } as const
-
-  /** Health of some accounts after the report; one whose health can't be computed hides no other. */
-  async function risksOf(
-    accounts: readonly Hex[],
-    report: Hex | undefined,
-    time: bigint,
-  ): Promise<AccountRisk[]> {
-    const update =
-      report === undefined ? [] : [{ ...oracle, functionName: 'update', args: [report] } as const]
-    const groups = batches(accounts, ACCOUNTS_PER_CALL)
-    const calls = groups.map(
-      (group) => ({ ...engine, functionName: 'accountsHealth', args: [group] }) as const,
-    )
-    const results = (await trySequence(client, [...update, ...calls], time)).slice(update.length)
-    const risks = await Promise.all(
-      groups.map(async (group, i) => {
-        const result = results[i] as readonly { mm: bigint; fresh: boolean }[] | undefined
-        if (result !== undefined)
-          return group.flatMap((account, j) => {
-            const health = result[j]
-            return health ? [{ account, mm: health.mm, fresh: health.fresh }] : []
-          })
-        if (group.length > 1) {
-          const halves = batches(group, Math.ceil(group.length / 2))
-          return (await Promise.all(halves.map((half) => risksOf(half, report, time)))).flat()
-        }
-        logger.error({ account: group[0] }, "an account's health can't be computed")
-        return []
-      }),
-    )
-    return risks.flat()
-  }
+  const contracts = { priceOracle: chain.contracts.priceOracle, marginEngine }
 
   async function start(): Promise<void> {
     const accounts = book.accounts().filter((account) => !book.auctions.has(account))
     const newest = prices.newest()
     if (accounts.length === 0) return
-    const { timestamp } = await client.getBlock()
-    // A slot that began after the last block is in the future there, but not in the block that will hold the transaction; and a price
-    // stored while we ask must not be younger than the moment of the simulation.
+    const { timestamp, number: blockNumber } = await client.getBlock()
+    // A slot that began after the last block is in the future there, but not in the block that will hold the transaction. All is asked of
+    // that one block: in the next one there may be a price younger than the moment, whose age can't be computed.
     const moments = [newest?.report.observedAt ?? 0, networkClock.now(), Number(timestamp) * 1000]
-    const time = BigInt(Math.ceil(Math.max(...moments) / 1000))
-    const requests = batches(accounts, ACCOUNTS_PER_CALL * CALLS_PER_REQUEST)
-    const risks = await Promise.all(requests.map((group) => risksOf(group, newest?.report.encoded, time)))
+    const moment = { blockNumber, time: BigInt(Math.ceil(Math.max(...moments) / 1000)) }
+    const simulation = { client, contracts, logger, report: newest?.report.encoded, moment }
+    const requests = batches(accounts, ACCOUNTS_PER_REQUEST)
+    const risks = await Promise.all(requests.map((group) => risksOf(simulation, group)))
     const ranked = rankByDeficit(risks.flat()).slice(0, config.batch.accounts)
     if (ranked.length === 0) return
     const list = ranked.map(({ account }) => account)
     const args = [newest?.report.encoded ?? '0x', list] as const
     const auction = { address: liquidationAuction, abi: liquidationAuctionAbi } as const
     const call = { ...auction, functionName: 'updateAndStart', args } as const
-    const [started] = await trySequence(client, [call], time)
+    const [started] = await trySequence(client, [call], moment)
     if (typeof started !== 'bigint' || started === 0n) return
     const sent = await senders.urgent.send({
       to: liquidationAuction,
