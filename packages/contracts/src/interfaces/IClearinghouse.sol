@@ -95,7 +95,7 @@ interface IClearinghouse {
         uint128 depositedIn
     ) external;
 
-    /// @notice Only HubGateway: totals of one vault, as they stood at `time`.
+    /// @notice Only HubGateway: totals of one vault, as they stood at `time`. Newest time wins, ties by each field's larger value.
     function receiveTotals(
         uint32 eid,
         uint32 epoch,

@@ -183,6 +183,48 @@ contract CollateralTest is HubFixture {
         assertEq(hub.mature(aliceAccount, USDC_A), 5e6);
     }
 
+    function _totals(uint128 totalIn, uint128 totalOut, uint128 shortfall) private {
+        address usdc = token(USDC_A);
+        vm.prank(gateway);
+        hub.receiveTotals(A, 1, uint64(block.timestamp), usdc, totalIn, totalOut, shortfall);
+    }
+
+    function test_totalsOfTheSameTime_keepANewShortfall() public {
+        _totals(10, 0, 0);
+        _totals(10, 0, 3);
+        assertEq(hub.suspicions(A), 1);
+        _totals(12, 4, 0);
+        assertEq(hub.suspicions(A), 1);
+        (uint128 totalIn, uint128 totalOut, uint128 shortfall,) = hub.totals(A, 1, token(USDC_A));
+        assertEq(totalIn, 12);
+        assertEq(totalOut, 4);
+        assertEq(shortfall, 3);
+    }
+
+    function testFuzz_totalsOfTheSameTime_inAnyOrder(
+        uint128[3] memory a,
+        uint128[3] memory b,
+        uint128[3] memory c
+    ) public {
+        uint256 before = vm.snapshotState();
+        bytes32 first = _totalsAfter(a, b, c);
+        vm.revertToState(before);
+        assertEq(_totalsAfter(c, b, a), first);
+        vm.revertToState(before);
+        assertEq(_totalsAfter(b, a, c), first);
+    }
+
+    function _totalsAfter(uint128[3] memory a, uint128[3] memory b, uint128[3] memory c)
+        private
+        returns (bytes32)
+    {
+        _totals(a[0], a[1], a[2]);
+        _totals(b[0], b[1], b[2]);
+        _totals(c[0], c[1], c[2]);
+        (uint128 totalIn, uint128 totalOut, uint128 shortfall,) = hub.totals(A, 1, token(USDC_A));
+        return keccak256(abi.encode(totalIn, totalOut, shortfall, hub.suspicions(A)));
+    }
+
     function test_bookRegressionTakesCashThenFundThenBacking() public {
         fundCash(aliceAccount, 100);
         fundCash(bobAccount, 500);

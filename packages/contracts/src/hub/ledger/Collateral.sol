@@ -127,7 +127,14 @@ abstract contract Collateral is LedgerBase {
     ) external onlyGateway {
         if (!_acceptable(eid, epoch, time)) return;
         Totals storage t = totals[eid][epoch][token];
-        if (time < t.time || (time == t.time && totalIn <= t.totalIn)) return;
+        if (time < t.time) return;
+        if (time == t.time) {
+            // Each field's larger value: the same whatever the order, and a shortfall is never lost.
+            if (totalIn <= t.totalIn && totalOut <= t.totalOut && shortfall <= t.shortfall) return;
+            totalIn = uint128(FixedPointMathLib.max(totalIn, t.totalIn));
+            totalOut = uint128(FixedPointMathLib.max(totalOut, t.totalOut));
+            shortfall = uint128(FixedPointMathLib.max(shortfall, t.shortfall));
+        }
         if (t.shortfall == 0 && shortfall != 0) ++suspicions[eid];
         if (t.shortfall != 0 && shortfall == 0) --suspicions[eid];
         totals[eid][epoch][token] = Totals(totalIn, totalOut, shortfall, time);
