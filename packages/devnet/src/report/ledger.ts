@@ -90,14 +90,11 @@ export async function readLedger(options: {
     ...options.accounts.map(({ account, name }): [Hex, string] => [account, name]),
   ])
   const assetIds = assets.map(({ token }) => token.assetId)
-  const instrumentIds = network.hub.instruments.map(({ id }) => id)
   return {
     fundAccount,
     backstopAccount,
     accounts: await Promise.all(
-      [...known].map(([account, name]) =>
-        readAccount(hub, clearinghouse, account, name, assetIds, instrumentIds),
-      ),
+      [...known].map(([account, name]) => readAccount(hub, clearinghouse, account, name, assetIds)),
     ),
     tokens: await Promise.all(
       assets.map(async ({ chain, token }): Promise<TokenState> => {
@@ -174,33 +171,31 @@ async function readAccount(
   account: Hex,
   name: string,
   assetIds: readonly number[],
-  instrumentIds: readonly number[],
 ): Promise<AccountState> {
   const read = { address: clearinghouse, abi: iClearinghouseAbi } as const
-  const [cash, rows, positions] = await Promise.all([
-    hub.readContract({ ...read, functionName: 'cash', args: [account] }),
+  const [portfolio, rows] = await Promise.all([
+    // Unlike the stored positions it has funding and socialised losses up to now, and so adds up.
+    hub.readContract({ ...read, functionName: 'portfolio', args: [account] }),
     Promise.all(
       assetIds.map(async (assetId) => {
-        const row = await hub.readContract({ ...read, functionName: 'row', args: [account, BigInt(assetId)] })
-        return { assetId, credited: row.credited, immature: row.immature, claim: row.claim }
-      }),
-    ),
-    Promise.all(
-      instrumentIds.map(async (id) => {
-        const found = await hub.readContract({
+        const row = await hub.readContract({
           ...read,
-          functionName: 'position',
-          args: [account, BigInt(id)],
+          functionName: 'row',
+          args: [account, BigInt(assetId)],
         })
-        return { instrumentId: id, size: found.size, quote: found.quote }
+        return { assetId, credited: row.credited, immature: row.immature, claim: row.claim }
       }),
     ),
   ])
   return {
     account,
     name,
-    cash,
+    cash: portfolio.cash,
     rows: rows.filter(({ credited, immature, claim }) => credited > 0n || immature > 0n || claim > 0n),
-    positions: positions.filter(({ size, quote }) => size !== 0n || quote !== 0n),
+    positions: portfolio.instrumentIds.map((id, index) => ({
+      instrumentId: Number(id),
+      size: portfolio.sizes[index]!,
+      quote: portfolio.quotes[index]!,
+    })),
   }
 }
