@@ -217,7 +217,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
     function auction(bytes32 account) external view returns (Auction memory) {
         State memory state = _states[account];
         return
-            Auction({startedAt: state.startedAt, curedAt: state.endedAt, insolvent: state.insolventAt != 0});
+            Auction({startedAt: state.startedAt, endedAt: state.endedAt, insolvent: state.insolventAt != 0});
     }
 
     /// @notice Price curve as a share of equity (WAD), `elapsed` seconds after opening.
@@ -265,7 +265,8 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
             state.endedAt = uint64(block.timestamp);
             state.elapsed = uint64(block.timestamp) - state.startedAt;
             state.startedAt = 0;
-            emit AuctionEnded(account, v.account.equity > 0);
+            uint256 left = AuctionMath.accountSize(v.offered.notional, v.offered.equity, v.cash);
+            emit AuctionEnded(account, left == 0);
         } else if (changed) {
             emit AuctionSolvencyChanged(account, insolvent);
         }

@@ -6,14 +6,15 @@ interface ILiquidationAuction {
     struct Auction {
         /// Seconds; from which the price falls. 0: no auction.
         uint64 startedAt;
-        /// Seconds; when it was last ended because the account was cured. Reopened within an hour it resumes its price.
-        uint64 curedAt;
+        /// Seconds; when it last ended, cured or emptied; 0: never. Reopened within an hour it resumes its price.
+        uint64 endedAt;
         /// It opened, or turned, insolvent: the loss is knowable, and the fund's exits wait.
         bool insolvent;
     }
 
     event AuctionStarted(bytes32 indexed account, uint64 startedAt, int256 equity, int256 mm, bool insolvent);
-    event AuctionEnded(bytes32 indexed account, bool cured);
+    /// @param emptied Nothing but cash is left to offer: all was taken, or its owner closed it. Else it was cured.
+    event AuctionEnded(bytes32 indexed account, bool emptied);
     /// @param equity Just before, of all that is offered of the account, WAD.
     /// @param bufferAfter Margin above the buffer of what is left, WAD: at most dust above zero, unless all was taken.
     event Bid(

@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {Backstop} from "../../../src/hub/Backstop.sol";
-import {IBackstop} from "../../../src/interfaces/ILiquidation.sol";
+import {IBackstop, ILiquidationAuction} from "../../../src/interfaces/ILiquidation.sol";
 import {IHubGateway} from "../../../src/interfaces/IGateways.sol";
 import {IMarginEngine} from "../../../src/interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../../../src/interfaces/IRiskConfig.sol";
@@ -136,6 +136,8 @@ contract BackstopTest is LiquidationBase {
         int256 other = _health(short).equity;
         vm.expectEmit(address(backstop));
         emit IBackstop.TakenOver(account, WAD, 0, 2500e18, 0, -2500e18, 0);
+        vm.expectEmit(address(auction));
+        emit ILiquidationAuction.AuctionEnded(account, true);
         backstop.takeOver(account);
         assertEq(clearinghouse.cash(fundAccount), 47_500e18);
         assertEq(_health(short).equity, other, "untouched");

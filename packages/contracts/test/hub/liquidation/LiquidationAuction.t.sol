@@ -49,6 +49,7 @@ contract LiquidationAuctionTest is LiquidationBase {
         auction.updateAndStart("garbage", accounts);
     }
 
+    /// forge-config: default.isolate = true
     function test_updateAndStart_gas() public {
         bytes32[] memory accounts = new bytes32[](1);
         accounts[0] = account;
@@ -57,6 +58,7 @@ contract LiquidationAuctionTest is LiquidationBase {
         assertGt(auction.auction(account).startedAt, 0);
     }
 
+    /// forge-config: default.isolate = true
     function test_start_needsAFreshPriceAndABrokenMargin() public {
         assertEq(_start(account), 0);
         _price(1700e18);
@@ -78,6 +80,7 @@ contract LiquidationAuctionTest is LiquidationBase {
 
     /* SOLVENT BIDS */
 
+    /// forge-config: default.isolate = true
     function test_bid_restoresTheBufferAndNoMore() public {
         _price(1700e18);
         _start(account);
@@ -89,6 +92,8 @@ contract LiquidationAuctionTest is LiquidationBase {
         // E = 6,500, MM = 6,500 − 12% × 45 × 1,700 = −2,680, BM = −2,680 − 15% × 9,180 = −4,057.
         assertEq(maxFraction, uint256(4057e18) * 1e18 / (4057e18 + 6500e18 * 89 / 100));
 
+        vm.expectEmit(address(auction));
+        emit ILiquidationAuction.AuctionEnded(account, false);
         (uint256 taken, uint256 payment,) = _bid(carol, account, WAD);
         vm.snapshotGasLastCall("LiquidationAuction", "bid");
         assertEq(taken, maxFraction);
@@ -99,7 +104,7 @@ contract LiquidationAuctionTest is LiquidationBase {
         assertEq(_size(account) + _size(bidder), 45e18);
         assertApproxEqAbs(clearinghouse.cash(bidder), int256(100_000e18 + taken * 20_000 - payment), 1);
         assertEq(auction.auction(account).startedAt, 0, "ended");
-        assertEq(auction.auction(account).curedAt, block.timestamp);
+        assertEq(auction.auction(account).endedAt, block.timestamp);
         _assertLedger(_all());
     }
 
@@ -143,6 +148,8 @@ contract LiquidationAuctionTest is LiquidationBase {
         _start(account);
         (,, uint256 maxFraction) = auction.quote(account);
         assertEq(maxFraction, WAD);
+        vm.expectEmit(address(auction));
+        emit ILiquidationAuction.AuctionEnded(account, true);
         (uint256 taken, uint256 payment,) = _bid(carol, account, WAD);
         assertEq(taken, WAD);
         assertGt(payment, 0);
@@ -194,6 +201,8 @@ contract LiquidationAuctionTest is LiquidationBase {
         vm.expectRevert(abi.encodeWithSelector(LiquidationAuction.NotCured.selector, account));
         auction.end(account);
         _deposit(alice, usdc, 5000e6);
+        vm.expectEmit(address(auction));
+        emit ILiquidationAuction.AuctionEnded(account, false);
         auction.end(account);
         assertEq(auction.auction(account).startedAt, 0);
         vm.expectRevert(abi.encodeWithSelector(LiquidationAuction.NoAuction.selector, account));
