@@ -1,29 +1,21 @@
-import { iClearinghouseAbi, insuranceFundAbi, iPriceOracleAbi } from '@clearspan/contracts'
+import { iClearinghouseAbi, iPriceOracleAbi } from '@clearspan/contracts'
 import { createBidder } from '@clearspan/relayer'
-import { type Logger, systemClock, type Token } from '@clearspan/shared'
+import { systemClock, type Token } from '@clearspan/shared'
 import { formatUnits, parseUnits } from 'viem'
 import type { LocalNetwork } from '../network/localNetwork.js'
 import { type ClosingReport, compileReport } from '../report/index.js'
 import type { NamedAccount } from '../report/ledger.js'
-import {
-  type Actor,
-  approve,
-  createActor,
-  depositCalls,
-  enrolCalls,
-  matchCall,
-  mint,
-  withdrawCall,
-} from './cast.js'
-import { CAPITAL, type PlannedTrader, planTraders } from './plan.js'
+import { type Actor, createActor, matchCall, withdrawCall } from './cast.js'
+import { enterAll } from './entrance.js'
+import { planTraders } from './plan.js'
 import { hubClient, oraclePrice, unitsWorth } from './prices.js'
-import { fundCash, healths, hubIndex, type Outstanding, outstanding, tokenOn, usd } from './state.js'
+import { type Character, type Stage, since } from './stage.js'
+import { fundCash, healths, type Outstanding, outstanding, tokenOn, usd } from './state.js'
 import { until } from './until.js'
 import type { Call } from './wallet.js'
 
 const WAD = 10n ** 18n
 const FIRST_PRICE_TIMEOUT_MS = 60_000
-const CREDIT_TIMEOUT_MS = 120_000
 /** Beyond what auctions and lots take by themselves. */
 const SETTLE_TIMEOUT_MS = 60_000
 const SETTLE_POLL_MS = 500
@@ -36,18 +28,6 @@ const BIDDER = {
 }
 /** Real ms between two lines about the crash. */
 const LINE_MS = 5_000
-
-interface Character {
-  actor: Actor
-  plan: PlannedTrader
-}
-
-interface Stage {
-  network: LocalNetwork
-  logger: Logger
-  onProgress: (line: string) => void
-  signal?: AbortSignal | undefined
-}
 
 /** Plays the main job: deposits on every chain, trades on the hub, the crash, what follows it, and the report. */
 export async function playStory(stage: Stage): Promise<ClosingReport> {
@@ -123,128 +103,6 @@ async function firstPrices({ network, onProgress, signal }: Stage): Promise<void
       .map(async ({ base }) => `${base} ${usd(await oraclePrice(network, base))}`),
   )
   onProgress(`prices: first signed report on every chain after ${since(began)}: ${prices.join(', ')}`)
-}
-
-interface Entrance {
-  actor: Actor
-  /** Chain index, token index, token decimals. */
-  deposits: { chain: number; token: number; amount: bigint }[]
-}
-
-async function enterAll(
-  stage: Stage,
-  cast: { characters: Character[]; maker: Actor; bidder: Actor; underwriter: Actor },
-): Promise<void> {
-  const { network, onProgress } = stage
-  const { tokens } = network.markets
-  const prices = await Promise.all(
-    tokens.map(({ base, settlement }) => (settlement ? Promise.resolve(WAD) : oraclePrice(network, base))),
-  )
-  const amount = (token: number, worth: number) => unitsWorth(worth, prices[token]!, tokens[token]!.decimals)
-  const entrances: Entrance[] = [
-    ...cast.characters.map(({ actor, plan }) => ({
-      actor,
-      deposits: plan.deposits.map(({ chain, token, usd: worth }) => ({
-        chain,
-        token,
-        amount: amount(token, worth),
-      })),
-    })),
-    {
-      actor: cast.maker,
-      deposits: network.chains.map((_, chain) => ({
-        chain,
-        token: 0,
-        amount: amount(0, CAPITAL.makerPerChain),
-      })),
-    },
-    {
-      actor: cast.bidder,
-      deposits: [{ chain: hubIndex(network), token: 0, amount: amount(0, CAPITAL.bidderCash) }],
-    },
-  ]
-  const began = systemClock.now()
-  await Promise.all([
-    ...entrances.flatMap((entrance) => enter(network, entrance)),
-    ...cast.bidder.wallets.map((wallet, chain) =>
-      chain === hubIndex(network)
-        ? undefined
-        : wallet.send([mint(cast.bidder, tokenOn(network, chain, 0), amount(0, CAPITAL.bidderWallet))]),
-    ),
-    insure(network, cast.underwriter, amount(0, CAPITAL.fund)),
-  ])
-  onProgress(
-    `deposits: ${entrances.flatMap(({ deposits }) => deposits).length} made on ${network.chains.length} chains (${since(began)})`,
-  )
-  await credited(stage, entrances)
-  onProgress(`deposits: all credited on the hub after ${since(began)}`)
-}
-
-/** One transaction list a chain; on the hub's chain the enrolment comes first. */
-function enter(network: LocalNetwork, { actor, deposits }: Entrance): Promise<unknown>[] {
-  const rows = deposits
-    .filter(({ token }) => token > 0)
-    .map(({ chain, token }) => tokenOn(network, chain, token).assetId)
-  return actor.wallets.map((wallet, chain) => {
-    const calls: Call[] = chain === hubIndex(network) ? enrolCalls(network, actor, rows) : []
-    for (const deposit of deposits.filter((one) => one.chain === chain))
-      calls.push(
-        ...depositCalls(
-          actor,
-          network.manifest.chains[chain]!,
-          tokenOn(network, chain, deposit.token),
-          deposit.amount,
-        ),
-      )
-    return calls.length === 0 ? Promise.resolve() : wallet.send(calls)
-  })
-}
-
-async function insure(network: LocalNetwork, underwriter: Actor, amount: bigint): Promise<void> {
-  const token = tokenOn(network, hubIndex(network), 0)
-  const { insuranceFund } = network.manifest.hub.contracts
-  await underwriter.hub.send([
-    mint(underwriter, token, amount),
-    approve(token, insuranceFund, amount),
-    {
-      to: insuranceFund,
-      abi: insuranceFundAbi,
-      functionName: 'deposit',
-      args: [amount, underwriter.key.account.address],
-    },
-  ])
-}
-
-async function credited({ network, signal }: Stage, entrances: readonly Entrance[]): Promise<void> {
-  const hub = hubClient(network)
-  const { clearinghouse } = network.manifest.hub.contracts
-  let waiting: string[] = []
-  const deposits = entrances.flatMap(({ actor, deposits }) =>
-    deposits.map((deposit) => ({ actor, ...deposit })),
-  )
-  await until({
-    what: 'crediting the deposits',
-    timeoutMs: CREDIT_TIMEOUT_MS,
-    signal,
-    missing: () => waiting.join(', '),
-    found: async () => {
-      const rows = await Promise.all(
-        deposits.map(async ({ actor, chain, token, amount }) => {
-          const { assetId, symbol } = tokenOn(network, chain, token)
-          const row = await hub.readContract({
-            address: clearinghouse,
-            abi: iClearinghouseAbi,
-            functionName: 'row',
-            args: [actor.account, BigInt(assetId)],
-          })
-          const done = row.credited >= amount && row.immature === 0n
-          return done ? undefined : `${actor.name}'s ${symbol} on ${network.manifest.chains[chain]!.name}`
-        }),
-      )
-      waiting = rows.filter((row) => row !== undefined)
-      return waiting.length === 0 || undefined
-    },
-  })
 }
 
 async function openPositions(
@@ -402,10 +260,6 @@ async function aftermath(
     if (count === 0 || systemClock.now() > deadline) return left
     await systemClock.sleep(SETTLE_POLL_MS, signal)
   }
-}
-
-function since(began: number): string {
-  return `${((systemClock.now() - began) / 1000).toFixed(1)} s`
 }
 
 function amountOf(wad: bigint): string {
