@@ -1,6 +1,7 @@
 import { liquidationAuctionAbi, liquidationExecutorAbi, priceOracleAbi } from '@clearspan/contracts'
-import type { Chain, ChainClient, Clock, Logger, Network, Sender, Token } from '@clearspan/shared'
+import type { ChainClient, Sender, Token } from '@clearspan/shared'
 import { erc20Abi, type Hex, maxUint256, parseEther, parseEventLogs, parseUnits } from 'viem'
+import type { BidderChain, BidderOptions } from './bidder-options.js'
 import { bidOnAuctions } from './bidding.js'
 import { createChainFeed } from './chains/feed.js'
 import { readAll } from './chains/read.js'
@@ -12,27 +13,6 @@ const BPS = 10_000n
 /** Accounts quoted in one round. */
 const AUCTIONS = 20
 const LOG_RANGE = 2_000n
-
-export interface BidderOptions {
-  network: Network
-  /** The bidder's funded account on the hub; the sender of the hub must control it. */
-  account: Hex
-  /** Where it acts: a client and the bidder's own sender per chain, the hub's among them. */
-  chains: readonly { chain: Chain; client: ChainClient; sender: Sender }[]
-  /** Bids for a solvent account once its price is at or below this WAD share of equity. */
-  maxShare: bigint
-  /** Bids for an insolvent account once the fund pays at least its deficit and this WAD share of its notional. */
-  minReward: bigint
-  /** Buys lots at or below the oracle's price less this, bps. */
-  lotMarginBps: bigint
-  /** Most of an account that one bid takes, WAD. */
-  maxFraction: bigint
-  /** First block of the hub to read auctions from. */
-  startBlock: bigint
-  /** Real time. */
-  clock: Clock
-  logger: Logger
-}
 
 /** A bot with an account of its own that takes shares of auctioned accounts and buys what executors sell. */
 export interface Bidder {
@@ -94,8 +74,6 @@ export function createBidder(options: BidderOptions): Bidder {
 }
 
 /** One chain the bidder acts on. */
-export type BidderChain = BidderOptions['chains'][number]
-
 /** Buys what it can pay of each lot whose price is below the oracle's less the margin. */
 async function buyLots(
   { network, lotMarginBps, logger }: BidderOptions,

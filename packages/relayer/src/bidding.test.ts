@@ -20,7 +20,7 @@ import {
   RawContractError,
 } from 'viem'
 import { expect, it } from 'vitest'
-import type { BidderOptions } from './bidder.js'
+import type { BidderOptions } from './bidder-options.js'
 import { bidOnAuctions } from './bidding.js'
 
 const WAD = parseEther('1')

@@ -1,7 +1,7 @@
 import { clearinghouseAbi, liquidationAuctionAbi, marginEngineAbi } from '@clearspan/contracts'
 import { type ChainClient, type Revert, revertOf } from '@clearspan/shared'
 import { type Hex, parseEther } from 'viem'
-import type { BidderChain, BidderOptions } from './bidder.js'
+import type { BidderChain, BidderOptions } from './bidder-options.js'
 import { readAll } from './chains/read.js'
 import { requestOf } from './chains/request.js'
 import { trySequence } from './chains/simulate.js'

@@ -1,4 +1,5 @@
-export { type Bidder, type BidderOptions, createBidder } from './bidder.js'
+export { type Bidder, createBidder } from './bidder.js'
+export type { BidderOptions } from './bidder-options.js'
 export type { RelayerKeys } from './chains/context.js'
 export { type RelayerConfig, type RelayerConfigInput, relayerConfigSchema } from './config.js'
 export { createRelayer, type Relayer, type RelayerOptions, type RelayerStatus } from './relayer.js'
