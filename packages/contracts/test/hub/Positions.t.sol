@@ -101,6 +101,38 @@ contract PositionsTest is HubFixture {
         assertEq(hub.position(aliceAccount, ETH_PERP).size, 30e18);
     }
 
+    /// A pair of accounts of one owner could otherwise sell its loss to the fund: close below the oracle what is worth little.
+    function test_reducingBelowTheOracleNeedsTheEquityThatItGivesAway() public {
+        trade(ETH_PERP, aliceAccount, bobAccount, 40e18, 2000e18);
+        oracle.set(FEED_ETH, 1770e18);
+        assertEq(engine.accountHealth(aliceAccount).equity, 800e18);
+        vm.prank(venue);
+        vm.expectRevert(abi.encodeWithSelector(Positions.InsufficientEquity.selector, aliceAccount, -600e18));
+        hub.trade(ETH_PERP, bobAccount, aliceAccount, 40e18, 1735e18);
+        trade(ETH_PERP, bobAccount, aliceAccount, 20e18, 1735e18);
+        assertEq(engine.accountHealth(aliceAccount).equity, 100e18);
+        trade(ETH_PERP, bobAccount, aliceAccount, 20e18, 1770e18);
+        assertEq(engine.accountHealth(aliceAccount).equity, 100e18);
+    }
+
+    function test_insolventShortMayReduceAtTheOracleOnly() public {
+        trade(ETH_PERP, aliceAccount, bobAccount, 40e18, 2000e18);
+        oracle.set(FEED_ETH, 2300e18);
+        vm.prank(venue);
+        vm.expectPartialRevert(Positions.InsufficientEquity.selector);
+        hub.trade(ETH_PERP, bobAccount, aliceAccount, 10e18, 2301e18);
+        trade(ETH_PERP, bobAccount, aliceAccount, 10e18, 2300e18);
+        assertEq(hub.position(bobAccount, ETH_PERP).size, -30e18);
+    }
+
+    function test_delegateSetsNoVenueLimit() public {
+        vm.prank(alice);
+        hub.setDelegate(aliceAccount, carol, true);
+        vm.prank(carol);
+        vm.expectRevert(LedgerBase.Unauthorised.selector);
+        hub.approveVenue(aliceAccount, venue, 1);
+    }
+
     function test_closingRealisesAndLeavesTheList() public {
         trade(ETH_PERP, aliceAccount, bobAccount, 2e18, 2000e18);
         assertEq(hub.instrumentsOf(aliceAccount).length, 1);

@@ -46,6 +46,7 @@ abstract contract Positions is LedgerBase {
     error VenueNotApproved(bytes32 account, uint256 allowance, uint256 needed);
     error PriceOutsideBand(uint256 price, uint256 mid);
     error OpenInterestCap(uint256 openInterest, uint256 cap);
+    error InsufficientEquity(bytes32 account, int256 equity);
 
     /* VENUES */
 
@@ -55,9 +56,10 @@ abstract contract Positions is LedgerBase {
     }
 
     /// @inheritdoc IClearinghouse
+    /// @dev The limit bounds what a delegate's orders can lose, so no delegate sets it.
     function approveVenue(bytes32 account, address venue, uint256 notionalLimit)
         external
-        onlyController(account)
+        onlyOwnerOf(account)
     {
         venueAllowance[account][venue] = notionalLimit;
         emit VenueApproved(account, venue, notionalLimit);
@@ -73,7 +75,7 @@ abstract contract Positions is LedgerBase {
         if (buyer == seller) revert SameAccount();
         if (size == 0) revert ZeroValue();
         IRiskConfig.Instrument memory i = _instrument(instrumentId);
-        _requireInBand(i, price);
+        uint256 mid = _requireInBand(i, price);
         uint256 spent = size.mulWadUp(price);
         _spendAllowance(buyer, spent);
         _spendAllowance(seller, spent);
@@ -81,7 +83,16 @@ abstract contract Positions is LedgerBase {
         IInstrument(i.module).onTrade(instrumentId, size, price);
         emit Traded(instrumentId, buyer, seller, size, price);
         if (!buyerReduced) _requireMargin(buyer, false);
+        else if (price > mid) _requireEquity(buyer);
         if (!sellerReduced) _requireMargin(seller, false);
+        else if (price < mid) _requireEquity(seller);
+    }
+
+    /// @dev Whoever reduces at a price worse than the oracle's gives something away, and it must be its own: a loss that equity
+    /// no longer covers would be the fund's.
+    function _requireEquity(bytes32 account) internal view {
+        int256 equity = marginEngine.accountHealth(account).equity;
+        if (equity < 0) revert InsufficientEquity(account, equity);
     }
 
     function _fillBoth(
@@ -122,8 +133,12 @@ abstract contract Positions is LedgerBase {
         if (p.size == 0) _settle(account, instrumentId, p.quote);
     }
 
-    function _requireInBand(IRiskConfig.Instrument memory i, uint256 price) internal view {
-        uint256 mid = _price(i.feed, true);
+    function _requireInBand(IRiskConfig.Instrument memory i, uint256 price)
+        internal
+        view
+        returns (uint256 mid)
+    {
+        mid = _price(i.feed, true);
         uint256 distance = price > mid ? price - mid : mid - price;
         if (distance * BPS > mid * i.priceBand) revert PriceOutsideBand(price, mid);
     }
