@@ -133,7 +133,7 @@ interface IClearinghouse {
 
     /* POSITIONS */
 
-    /// @notice Only a listed venue that both accounts approved. Size and price WAD. Each side ends with IM >= 0 or only reduced.
+    /// @notice Only a listed venue that both accounts approved. Size and price WAD. Each side ends with IM >= 0, or only reduced: at the oracle price or better, or with equity >= 0.
     function trade(uint256 instrumentId, bytes32 buyer, bytes32 seller, uint256 size, uint256 price) external;
 
     /// @notice Moves PnL at mark between the account's cash and the instrument's PnL pool: losses from positive cash, profit up to the pool. Anyone.
