@@ -83,6 +83,23 @@ describe('one clear line, status 2, nothing started', () => {
     expect(run.stderr()).toMatch(/^error: .*node\.json.*no role/)
   })
 
+  test('a supervised process that is refused ends though its standard input stays open', async () => {
+    await writeFile(
+      join(dir.path, 'node.json'),
+      JSON.stringify({
+        name: 'node',
+        relayer: {
+          network: 'absent.json',
+          config: {},
+          keys: { price: { env: 'A' }, bulk: { env: 'B' }, urgent: { env: 'C' } },
+        },
+      }),
+    )
+    const run = clearspan(dir.path, ['run', '--supervised', 'node.json'], {}, 'open')
+    expect((await run.exited).code).toBe(2)
+    expect(run.stderr()).toMatch(/^error: .*absent\.json/m)
+  })
+
   test('a configuration with an unknown field', async () => {
     await writeFile(join(dir.path, 'node.json'), '{"name":"node","relayers":{}}')
     const run = clearspan(dir.path, ['run', 'node.json'])

@@ -26,13 +26,19 @@ export async function temporaryDirectory(): Promise<{ path: string; remove: () =
 }
 
 /** Starts `clearspan ARGS`; `dir` becomes its run directory when the command is `start`. */
-export function clearspan(dir: string, args: readonly string[], env: Record<string, string> = {}): Run {
+export function clearspan(
+  dir: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+  stdin: 'ended' | 'open' = 'ended',
+): Run {
   const { PATH = '', HOME = '' } = process.env
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: dir,
     env: { PATH, HOME, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   })
+  if (stdin === 'ended') child.stdin.end()
   let stdout = ''
   let stderr = ''
   const waiters = new Set<() => void>()

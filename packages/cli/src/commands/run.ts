@@ -80,6 +80,8 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
     const urls = [await startOracle(), await startRelayer()].filter((url) => url !== undefined)
     process.stdout.write(`${JSON.stringify({ ready: config.name, urls })}\n`)
   } catch (error) {
+    // An open standard input would keep the refused process, and whoever waits for its end, alive.
+    process.stdin.pause()
     await shutdown.run()
     throw error
   }

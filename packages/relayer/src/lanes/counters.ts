@@ -54,9 +54,11 @@ export function createDirtyKeys<K>() {
       for (const id of known.keys())
         if (!dirty.has(id)) dirty.set(id, { touched: ++touches, dueAt: undefined })
     },
-    /** Oldest first. */
+    /** Whatever has waited longest since it was last taken: keys that stay dirty, as a payout that always fails does, starve no other. */
     take(limit: number): { id: string; key: K; touched: number; dueAt: number | undefined }[] {
       return [...dirty].slice(0, limit).flatMap(([id, state]) => {
+        dirty.delete(id)
+        dirty.set(id, state)
         const key = known.get(id)
         return key === undefined ? [] : [{ id, key, ...state }]
       })

@@ -55,6 +55,13 @@ describe('counters', () => {
   })
 })
 
+it('keys that stay dirty starve no other', () => {
+  const keys = createDirtyKeys<number>()
+  for (let key = 0; key <= 10; key++) keys.touch(`key ${key}`, key, undefined)
+  const taken = [...keys.take(10), ...keys.take(10)].map(({ key }) => key)
+  expect(new Set(taken)).toContain(10)
+})
+
 it('ranks by deficit, largest first, and leaves healthy and stale accounts out', () => {
   const risk = fc.record({ mm: fc.bigInt({ min: -9n, max: 9n }), fresh: fc.boolean() })
   fc.assert(
