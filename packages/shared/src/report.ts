@@ -29,7 +29,8 @@ export interface Report {
   prices: ReportPrice[]
 }
 
-const domainTypes = {
+/** EIP-712 type of the domain of everything that oracle nodes sign. */
+export const signingDomainTypes = {
   EIP712Domain: [
     { name: 'name', type: 'string' },
     { name: 'version', type: 'string' },
@@ -46,13 +47,14 @@ const reportTypes = {
   ],
 } as const
 
-function reportDomain(networkId: Hex) {
+/** EIP-712 domain of everything that oracle nodes sign; the type names keep one kind of message from passing for another. */
+export function signingDomain(networkId: Hex) {
   return { name: 'Clearspan', version: '1', salt: networkId } as const
 }
 
 /** Domain separator of every price signature: name, version and networkId; no chain and no address, so that one report is valid on every chain. */
 export function reportDomainSeparator(networkId: Hex): Hex {
-  return hashDomain({ domain: reportDomain(networkId), types: domainTypes })
+  return hashDomain({ domain: signingDomain(networkId), types: signingDomainTypes })
 }
 
 /** Binds a report to its feed list: keccak256 of `name(32, left-aligned) | exponent(int8)` for each feed in order. */
@@ -102,8 +104,8 @@ export function unpackPrices(words: readonly Hex[], count: number): ReportPrice[
 /** The EIP-712 digest that oracle nodes sign. */
 export function reportDigest(report: Report, feeds: readonly Feed[], networkId: Hex): Hex {
   return hashTypedData({
-    domain: reportDomain(networkId),
-    types: { ...domainTypes, ...reportTypes },
+    domain: signingDomain(networkId),
+    types: { ...signingDomainTypes, ...reportTypes },
     primaryType: 'Report',
     message: {
       epoch: report.epoch,

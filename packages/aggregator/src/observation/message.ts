@@ -5,6 +5,8 @@ import {
   type Report,
   type ReportPrice,
   reportDigest,
+  signingDomain,
+  signingDomainTypes,
   UNUSABLE_CONFIDENCE,
 } from '@clearspan/shared'
 import {
@@ -57,14 +59,6 @@ export function quorumOf(oracle: OracleNetwork): number {
   return 2 * faultyNodes(oracle) + 1
 }
 
-const domainTypes = {
-  EIP712Domain: [
-    { name: 'name', type: 'string' },
-    { name: 'version', type: 'string' },
-    { name: 'salt', type: 'bytes32' },
-  ],
-} as const
-
 const observationTypes = {
   Observation: [
     { name: 'epoch', type: 'uint32' },
@@ -82,16 +76,11 @@ const proposalTypes = {
   ],
 } as const
 
-/** Observations and proposals share the reports' domain; their type names keep one from ever passing for another. */
-function domain(networkId: Hex) {
-  return { name: 'Clearspan', version: '1', salt: networkId } as const
-}
-
 /** EIP-712 digest that an observing node signs. */
 export function observationDigest(observation: Report, { networkId, oracle }: Protocol): Hex {
   return hashTypedData({
-    domain: domain(networkId),
-    types: { ...domainTypes, ...observationTypes },
+    domain: signingDomain(networkId),
+    types: { ...signingDomainTypes, ...observationTypes },
     primaryType: 'Observation',
     message: {
       epoch: observation.epoch,
@@ -106,8 +95,8 @@ export function observationDigest(observation: Report, { networkId, oracle }: Pr
 export function proposalDigest(proposal: Omit<Proposal, 'signature'>, protocol: Protocol): Hex {
   const parts = proposal.observations.flatMap((item) => [observationDigest(item, protocol), item.signature])
   return hashTypedData({
-    domain: domain(protocol.networkId),
-    types: { ...domainTypes, ...proposalTypes },
+    domain: signingDomain(protocol.networkId),
+    types: { ...signingDomainTypes, ...proposalTypes },
     primaryType: 'Proposal',
     message: { epoch: proposal.epoch, seq: proposal.seq, observations: keccak256(concatHex(parts)) },
   })
