@@ -24,10 +24,13 @@ export const systemClock: Clock = {
   },
 }
 
-/** A clock that runs `speed` times as fast as the wall clock; processes with equal options agree on the time. */
-export function acceleratedClock({ startMs, realStartMs, speed }: ClockOptions): Clock {
+/** A clock that runs `speed` times as fast as `real`; processes with equal options agree on the time. */
+export function acceleratedClock(
+  { startMs, realStartMs, speed }: ClockOptions,
+  real: Clock = systemClock,
+): Clock {
   return {
-    now: () => Math.floor(startMs + (Date.now() - realStartMs) * speed),
-    sleep: (ms, signal) => systemClock.sleep(ms / speed, signal),
+    now: () => Math.floor(startMs + (real.now() - realStartMs) * speed),
+    sleep: (ms, signal) => real.sleep(ms / speed, signal),
   }
 }

@@ -1,7 +1,14 @@
+import { randomBytes } from 'node:crypto'
+
 /** A source of randomness; tests and simulators supply a seeded one. */
 export interface Random {
   /** Uniform in [0, 1). */
   next(): number
+}
+
+/** The machine's own randomness: no two runs are alike. */
+export const systemRandom: Random = {
+  next: () => Number(randomBytes(8).readBigUInt64BE() >> 11n) / 2 ** 53,
 }
 
 /** Deterministic generator (mulberry32: 32-bit state, period 2^32; good enough for noise, never for keys). */
