@@ -17,4 +17,4 @@ export {
 export { createOracleNode, type OracleNode, type OracleNodeParameters } from './node.js'
 export type { FinishedReport } from './report/board.js'
 export { createSource, type Source, type SourceParameters, type SourceStatus } from './sources/index.js'
-export type { Quote } from './sources/types.js'
+export type { Quote, QuoteKind } from './sources/types.js'

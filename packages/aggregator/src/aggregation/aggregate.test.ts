@@ -33,7 +33,15 @@ function priceOf(prices: Prices, change: (quote: Quote) => Partial<Quote> = () =
     markets.map((market): Quote => {
       const price = wad(prices[id]?.[market.symbol] ?? '')
       const times = { eventTime: NOW, receiveTime: NOW, sequence: null }
-      const quote = { source: id, market, price, confidence: 0n, ...times }
+      const quote: Quote = {
+        source: id,
+        kind: 'price',
+        market,
+        price,
+        confidence: 0n,
+        expiresAt: null,
+        ...times,
+      }
       return { ...quote, ...change(quote) }
     }),
   )
@@ -186,7 +194,13 @@ describe('with at most f_s lying tags', () => {
             const legLies = liars.includes('leg USDT/USD') && quote === 'USDT' && !isLeg
             const honest = isLeg ? usdt : price
             if (!lies && !legLies) (isLeg ? legs : quote === 'USD' ? direct : crossed).push(honest)
-            const common = { source: `v${index}`, market, sequence: null }
+            const common = {
+              source: `v${index}`,
+              kind: 'price' as const,
+              market,
+              expiresAt: null,
+              sequence: null,
+            }
             if (!lies && !legLies) {
               return [{ ...common, price: honest, confidence: WAD / 1000n, eventTime: NOW, receiveTime: NOW }]
             }

@@ -55,11 +55,13 @@ export function createQuoteBook({ source, markets, maxClockSkewMs }: QuoteBookPa
     if (last && isOlder(tick, last)) return 'out_of_order'
     newest.set(tick.symbol, {
       source,
+      kind: 'price',
       market,
       price: tick.price,
       confidence: tick.confidence ?? halfSpreads.get(tick.symbol) ?? 0n,
       eventTime: tick.eventTime,
       receiveTime: now,
+      expiresAt: null,
       sequence: tick.sequence,
     })
     status.quotes += 1

@@ -43,9 +43,13 @@ export interface Market {
   quote: string
 }
 
+/** `price`: votes. `bound`: from a slow source; it only limits what the votes may say, and never votes. */
+export type QuoteKind = 'price' | 'bound'
+
 /** The only thing that a source hands on. */
 export interface Quote {
   source: string
+  kind: QuoteKind
   market: Market
   /** WAD, quote units for one base unit. */
   price: bigint
@@ -55,5 +59,10 @@ export interface Quote {
   eventTime: number
   /** Unix ms of network time, by this node. */
   receiveTime: number
+  /**
+   * Unix ms of network time from which on the quote says nothing, by the source's own heartbeat. Never null for a bound, whose event
+   * time is old by nature; always null for a price, which the aggregation's ages judge.
+   */
+  expiresAt: number | null
   sequence: bigint | null
 }

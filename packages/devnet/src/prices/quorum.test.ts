@@ -30,11 +30,13 @@ function quotesAt(made: VenuePlan, time: number, liar = '', factor = 1): Quote[]
       return [
         {
           source: id,
+          kind: 'price',
           market,
           price: wad,
           confidence: 0n,
           eventTime: time,
           receiveTime: time,
+          expiresAt: null,
           sequence: null,
         },
       ]
