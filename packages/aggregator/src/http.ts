@@ -1,5 +1,7 @@
+import type { Clock } from '@clearspan/shared'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { z } from 'zod'
+import type { EvidenceStore } from './observation/evidence.js'
 import type { MessageKind } from './observation/message.js'
 import { messagePaths, type Unverified } from './observation/verify.js'
 import { wireSchemas } from './observation/wire.js'
@@ -13,7 +15,11 @@ export type Receipt =
   | { status: 'ignored'; reason: string }
   | { status: 'rejected'; reason: string }
 
+/** Real ms between comment lines of an idle stream: both ends notice a dead connection within a few of them. */
+const STREAM_HEARTBEAT_MS = 5_000
+
 export interface HttpParameters {
+  realClock: Clock
   feeds: number
   nodes: number
   receive(message: Unverified): Promise<Receipt>
@@ -23,6 +29,8 @@ export interface HttpParameters {
   latest(): FinishedJson | null
   /** Calls back for every finished report until the returned function is called. */
   subscribe(listener: (report: FinishedJson) => void): () => void
+  /** Proofs of faulty nodes: their names, and the text of one. */
+  evidence: Pick<EvidenceStore, 'names' | 'read'>
   health(): { healthy: boolean; body: object }
   metrics(): Promise<string>
 }
@@ -38,6 +46,12 @@ export function createHttp(parameters: HttpParameters): FastifyInstance {
   const server = Fastify({ bodyLimit: MAX_BODY_BYTES, forceCloseConnections: true })
   addMessageRoutes(server, parameters)
   addReportRoutes(server, parameters)
+  server.get('/evidence', () => parameters.evidence.names())
+  server.get<{ Params: { name: string } }>('/evidence/:name', async (request, reply) => {
+    const text = await parameters.evidence.read(request.params.name)
+    if (text === null) return reply.code(404).send({ error: 'no such proof' })
+    return reply.type('application/json').send(text)
+  })
   server.get('/health', (_, reply) => {
     const { healthy, body } = parameters.health()
     return reply.code(healthy ? 200 : 503).send(body)
@@ -66,7 +80,7 @@ function addMessageRoutes(server: FastifyInstance, { feeds, nodes, receive, onIn
   route('signature', schemas.signature)
 }
 
-function addReportRoutes(server: FastifyInstance, { latest, subscribe }: HttpParameters) {
+function addReportRoutes(server: FastifyInstance, { latest, subscribe, realClock }: HttpParameters) {
   server.get('/reports/latest', (_, reply) => {
     const report = latest()
     if (!report) return reply.code(404).send({ error: 'no report yet' })
@@ -75,18 +89,32 @@ function addReportRoutes(server: FastifyInstance, { latest, subscribe }: HttpPar
   server.get('/reports/stream', (request, reply) => {
     reply.hijack()
     const stream = reply.raw
+    const closed = new AbortController()
     stream.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
-    const write = ({ seq, json }: FinishedJson) => {
-      // A reader that doesn't keep up is cut off and reconnects: it needs the newest report, never a backlog.
+    const write = (text: string) => {
+      // A reader that doesn't keep up, or is gone without a word, is cut off: it needs the newest report, never a backlog.
       if (stream.writableNeedDrain) stream.destroy()
-      else stream.write(`id: ${seq}\ndata: ${json}\n\n`)
+      else stream.write(text)
     }
+    const send = ({ seq, json }: FinishedJson) => write(`id: ${seq}\ndata: ${json}\n\n`)
     stream.flushHeaders()
     const newest = latest()
-    if (newest) write(newest)
-    const unsubscribe = subscribe(write)
-    request.raw.on('close', unsubscribe)
-    stream.on('error', unsubscribe)
-    stream.on('close', unsubscribe)
+    if (newest) send(newest)
+    const unsubscribe = subscribe(send)
+    const end = () => {
+      unsubscribe()
+      closed.abort()
+    }
+    request.raw.on('close', end)
+    stream.on('error', end)
+    stream.on('close', end)
+    void beat()
+
+    async function beat() {
+      while (!closed.signal.aborted) {
+        await realClock.sleep(STREAM_HEARTBEAT_MS, closed.signal).catch(() => {})
+        if (!closed.signal.aborted) write(': alive\n\n')
+      }
+    }
   })
 }

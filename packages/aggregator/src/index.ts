@@ -15,6 +15,7 @@ export {
   sourceSchema,
 } from './config.js'
 export { createOracleNode, type OracleNode, type OracleNodeParameters } from './node.js'
+export { verifyEvidence } from './observation/evidence.js'
 export type { FinishedReport } from './report/board.js'
 export { createSource, type Source, type SourceParameters, type SourceStatus } from './sources/index.js'
 export type { Quote, QuoteKind } from './sources/types.js'

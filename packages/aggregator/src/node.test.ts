@@ -10,6 +10,7 @@ import {
   createLogger,
   encodeReport,
   reportDigest,
+  seededRandom,
   systemClock,
   UserError,
 } from '@clearspan/shared'
@@ -19,6 +20,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { WebSocketServer } from 'ws'
 import type { OracleNodeConfigInput } from './config.js'
 import { createOracleNode, type OracleNode } from './node.js'
+import { verifyEvidence } from './observation/evidence.js'
 import { createSigner, recoverNode } from './observation/message.js'
 import { toWire } from './observation/wire.js'
 import type { FinishedReport } from './report/board.js'
@@ -253,7 +255,14 @@ async function verify(report: FinishedReport, config: OracleNodeConfigInput): Pr
 }
 
 function makeNode(config: OracleNodeConfigInput, networkClock: Clock, key = keys[config.index]): OracleNode {
-  const node = createOracleNode({ config, networkClock, realClock: systemClock, logger, key: key ?? '0x' })
+  const node = createOracleNode({
+    config,
+    networkClock,
+    realClock: systemClock,
+    random: seededRandom(1),
+    logger,
+    key: key ?? '0x',
+  })
   cleanups.push(() => node.stop())
   return node
 }
@@ -369,10 +378,19 @@ describe('a network of four oracle nodes over loopback', () => {
     expect(await send(20_000_000_000n)).toEqual({ status: 'ignored', reason: 'duplicate' })
     for (const price of [1n, 2n])
       expect(await send(price)).toEqual({ status: 'ignored', reason: 'equivocation' })
-    const path = join(config.dataDir, 'equivocations.jsonl')
-    const lines = await vi.waitFor(async () => (await readFile(path, 'utf8')).trim().split('\n'))
-    expect(lines).toHaveLength(1)
-    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ from: 1, kind: 'signature', messages: [{}, {}] })
+    const names = await vi.waitFor(async () => {
+      const list = (await (await fetch(`${url}/evidence`)).json()) as string[]
+      expect(list).toHaveLength(1)
+      return list
+    })
+    const proof: unknown = await (await fetch(`${url}/evidence/${names[0]}`)).json()
+    expect(await verifyEvidence(proof, 'proof')).toMatchObject({
+      node: 1,
+      signer: privateKeyToAddress(keys[1] ?? '0x'),
+      kind: 'signature',
+      seq: `${seq}`,
+    })
+    expect((await fetch(`${url}/evidence/..%2Fsigned.jsonl`)).status).toBe(404)
   })
 
   it('names the field of a bad configuration, a foreign key and an occupied port', async () => {

@@ -1,14 +1,12 @@
-import { appendFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import {
   type Clock,
   createMetrics,
   createShutdown,
   type Logger,
   type Metrics,
+  type Random,
   type Report,
   type ReportSignature,
-  seededRandom,
   UserError,
 } from '@clearspan/shared'
 import { type Hex, isAddressEqual } from 'viem'
@@ -16,13 +14,13 @@ import type { FeedListing } from './aggregation/plan.js'
 import { type OracleNodeConfigInput, parseOracleNodeConfig } from './config.js'
 import { createHttp } from './http.js'
 import { createNodeMetrics } from './metrics.js'
+import { type EvidenceStore, openEvidence } from './observation/evidence.js'
 import { type Journal, openJournal } from './observation/journal.js'
 import { createSigner, faultyNodes, quorumOf } from './observation/message.js'
-import { toWire } from './observation/wire.js'
 import { createObserver, toReportPrice } from './observer.js'
 import { createPeers } from './peers.js'
 import { createReportBoard } from './report/board.js'
-import { createSlotMachine, type Effect } from './report/machine.js'
+import { createSlotMachine } from './report/machine.js'
 import { createRunner } from './runner.js'
 
 export interface OracleNodeParameters {
@@ -31,10 +29,14 @@ export interface OracleNodeParameters {
   networkClock: Clock
   /** Wall clock: reconnects, deliveries. */
   realClock: Clock
+  /** Jitter of reconnects. */
+  random: Random
   logger: Logger
   /** The node's private key for observing, of this network alone. */
   key: Hex
   metrics?: Metrics
+  /** How peers are spoken to; the runtime's own without it. */
+  fetch?: typeof globalThis.fetch
 }
 
 export interface OracleNode {
@@ -53,13 +55,13 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   const config = parseOracleNodeConfig(parameters.config)
   const signer = createSigner(parameters.key)
   const { oracle, index, networkId } = config
+  const protocol = { networkId, oracle }
   const own = oracle.nodes[index]?.signer
   if (!own || !isAddressEqual(own, signer.address)) {
     throw new UserError('key', `signs as ${signer.address}, but oracle.nodes[${index}] is ${own}`)
   }
   const logger = parameters.logger.child({ node: index })
-  const random = seededRandom(index)
-  const observer = createObserver({ ...parameters, config, random, logger })
+  const observer = createObserver({ ...parameters, config, logger })
   const metrics = parameters.metrics ?? createMetrics()
   const counters = createNodeMetrics(metrics)
   const board = createReportBoard(config, parameters.networkClock)
@@ -89,17 +91,13 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     logger.debug({ seq: `${report.seq}`, lateMs: late }, 'report finished')
   }
 
-  async function onEvidence({ from, kind, messages }: Effect & { type: 'evidence' }) {
-    const line = JSON.stringify({ from, kind, messages: messages.map(toWire) })
-    await appendFile(join(config.dataDir, 'equivocations.jsonl'), `${line}\n`)
-  }
-
-  function createParts(journal: Journal) {
+  function createParts(journal: Journal, evidence: EvidenceStore) {
     const peers = createPeers({
       urls: oracle.nodes.map(({ url }) => url),
       index,
       timeoutMs: Math.ceil(oracle.slotMs / (config.clock?.speed ?? 1)),
       realClock: parameters.realClock,
+      fetch: parameters.fetch ?? fetch,
       onFailure: (peer) => counters.peerFailures.inc({ peer }),
     })
     const machine = createSlotMachine({
@@ -115,7 +113,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     })
     const runner = createRunner({
       index,
-      protocol: { networkId, oracle },
+      protocol,
       machine,
       signer,
       journal,
@@ -125,9 +123,11 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
       metrics: counters,
       observe,
       onFinish,
-      onEvidence,
+      onEvidence: evidence.save,
     })
     const server = createHttp({
+      realClock: parameters.realClock,
+      evidence,
       feeds: oracle.feeds.length,
       nodes: oracle.nodes.length,
       receive: runner.receive,
@@ -166,10 +166,11 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
 
   async function start() {
     const journal = await openJournal({ dataDir: config.dataDir, networkId, signer: signer.address })
-    const { peers, runner, server } = createParts(journal)
+    shutdown.add('journal', journal.close)
+    const evidence = await openEvidence(config.dataDir, protocol)
+    const { peers, runner, server } = createParts(journal, evidence)
     let running: Promise<void> | undefined
     // Ended from the last to the first: nothing comes in or goes out, then the steps under way end, then their file closes.
-    shutdown.add('journal', journal.close)
     shutdown.add('sources', observer.stop)
     shutdown.add('protocol', () => {
       abort.abort()

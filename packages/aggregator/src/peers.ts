@@ -10,6 +10,7 @@ export interface PeerParameters {
   /** Longest that one delivery may take, real ms; a message of a past slot is worth nothing. */
   timeoutMs: number
   realClock: Clock
+  fetch: typeof globalThis.fetch
   /** Told of every delivery that failed. */
   onFailure(peer: number): void
 }
@@ -25,13 +26,12 @@ export interface Peers {
 const RETRY_MS = 20
 
 /** Peers over HTTP; the runtime's fetch keeps connections alive. */
-export function createPeers({ urls, index, timeoutMs, realClock, onFailure }: PeerParameters): Peers {
+export function createPeers({ urls, index, timeoutMs, realClock, onFailure, ...io }: PeerParameters): Peers {
   const stopped = new AbortController()
 
-  async function post(url: string, body: string): Promise<boolean> {
-    const signal = AbortSignal.any([stopped.signal, AbortSignal.timeout(timeoutMs)])
+  async function post(url: string, body: string, signal: AbortSignal): Promise<boolean> {
     const headers = { 'content-type': 'application/json' }
-    const response = await fetch(url, { method: 'POST', body, headers, signal })
+    const response = await io.fetch(url, { method: 'POST', body, headers, signal, redirect: 'error' })
     // The body must be read, or the connection is not free for the next message.
     await response.arrayBuffer()
     return response.ok
@@ -39,16 +39,23 @@ export function createPeers({ urls, index, timeoutMs, realClock, onFailure }: Pe
 
   async function deliver(peer: number, path: string, body: string): Promise<void> {
     const base = urls[peer]
-    if (base === undefined || peer === index) return
+    if (base === undefined || peer === index || stopped.signal.aborted) return
     const url = `${base.replace(/\/$/, '')}${path}`
+    const ended = new AbortController()
+    const end = () => ended.abort()
+    stopped.signal.addEventListener('abort', end, { once: true })
+    void realClock.sleep(timeoutMs, ended.signal).then(end, () => {})
     try {
-      const attempt = await post(url, body).catch(async () => {
-        await realClock.sleep(RETRY_MS, stopped.signal)
-        return post(url, body)
+      const delivered = await post(url, body, ended.signal).catch(async () => {
+        await realClock.sleep(RETRY_MS, ended.signal)
+        return post(url, body, ended.signal)
       })
-      if (!attempt) onFailure(peer)
+      if (!delivered) onFailure(peer)
     } catch {
       if (!stopped.signal.aborted) onFailure(peer)
+    } finally {
+      stopped.signal.removeEventListener('abort', end)
+      end()
     }
   }
 

@@ -1,6 +1,7 @@
 import type { Clock, Logger, Report, ReportSignature } from '@clearspan/shared'
 import type { Receipt } from './http.js'
 import type { NodeMetrics } from './metrics.js'
+import type { Equivocation } from './observation/evidence.js'
 import type { CommitmentKind, Journal } from './observation/journal.js'
 import {
   digestOf,
@@ -26,7 +27,8 @@ export interface RunnerParameters {
   /** This node's prices for a slot. */
   observe(seq: bigint): Report['prices']
   onFinish(report: Report, signatures: ReportSignature[]): void
-  onEvidence(evidence: Effect & { type: 'evidence' }): Promise<void>
+  /** Keeps a proof of a faulty node; false when enough are kept. */
+  onEvidence(evidence: Equivocation): Promise<boolean>
 }
 
 /** The shell around the slot machine: time and messages in, signatures and deliveries out. */
@@ -82,8 +84,11 @@ export function createRunner(parameters: RunnerParameters): Runner {
   async function accuse(evidence: Effect & { type: 'evidence' }) {
     const { from, kind, seq } = evidence
     metrics.equivocations.inc({ node: from, kind })
-    logger.error({ node: from, kind, seq: `${seq}` }, 'a node signed two different messages for one slot')
-    await parameters.onEvidence(evidence)
+    const kept = await parameters.onEvidence(evidence)
+    logger.error(
+      { node: from, kind, seq: `${seq}`, kept },
+      'a node signed two different messages for one slot',
+    )
   }
 
   function perform(effect: Effect): Promise<void> | void {

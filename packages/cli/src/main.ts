@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module'
 import { PermanentError, UserError } from '@clearspan/shared'
 import { Command, CommanderError } from 'commander'
+import { addOracle } from './commands/oracle.js'
 import { addRun } from './commands/run.js'
 import { addStart } from './commands/start.js'
 
@@ -16,6 +17,7 @@ const program = new Command('clearspan')
   .exitOverride()
 addStart(program, process.env)
 addRun(program, process.env)
+addOracle(program)
 
 try {
   await program.parseAsync()

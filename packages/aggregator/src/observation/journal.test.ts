@@ -63,6 +63,23 @@ describe('what a node has signed', () => {
     expect(await (await open()).commit('report', 743n, digest('b'))).toBe(false)
   })
 
+  it('grows neither on disk nor in what it must read back, however long it runs', async () => {
+    const journal = await open()
+    const path = join(dataDir, 'signed.jsonl')
+    const slots = 5_000
+    for (let from = 0; from < slots; from += 500) {
+      const seqs = Array.from({ length: 500 }, (_, at) => BigInt(from + at))
+      const taken = await Promise.all(seqs.map((seq) => journal.commit('report', seq, digest('a'))))
+      expect(taken).toEqual(seqs.map(() => true))
+    }
+    expect((await readFile(path, 'utf8')).split('\n').length).toBeLessThan(2_500)
+    expect(await journal.commit('report', 1n, digest('b'))).toBe(false)
+    expect(await journal.commit('report', BigInt(slots - 1), digest('b'))).toBe(false)
+    const restarted = await open()
+    expect(await restarted.commit('report', BigInt(slots - 1), digest('b'))).toBe(false)
+    expect(await restarted.commit('report', BigInt(slots - 1), digest('a'))).toBe(true)
+  })
+
   it('refuses the directory of another network or key, and a damaged file', async () => {
     await (await open()).commit('report', 1n, digest('a'))
     await expect(open({ networkId: digest('other') })).rejects.toThrow(

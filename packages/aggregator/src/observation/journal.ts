@@ -1,8 +1,9 @@
-import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises'
+import { type FileHandle, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { UserError } from '@clearspan/shared'
 import type { Hex } from 'viem'
 import { z } from 'zod'
+import { replaceFile } from './files.js'
 
 /** What a node binds itself to, once per slot each. */
 export type CommitmentKind = 'observation' | 'proposal' | 'report'
@@ -24,8 +25,10 @@ export interface JournalParameters {
   signer: Hex
 }
 
-/** Slots remembered after a start; older ones are refused outright. */
+/** Slots remembered after a start or a compaction; older ones are refused outright. */
 const KEPT_SLOTS = 256n
+/** Commitments in the file before it is compacted: several times what is kept, so that compacting stays rare. */
+const MAX_ENTRIES = 2_048
 
 const headerSchema = z.object({ networkId: z.string(), signer: z.string(), floor: z.string().regex(/^\d+$/) })
 const entrySchema = z.object({
@@ -37,26 +40,38 @@ type Entry = z.infer<typeof entrySchema>
 
 /**
  * Opens (or creates) `signed.jsonl` in the data directory: a header, then one line per commitment, fsynced before `commit` resolves.
- * It is compacted at each start. Throws UserError when it belongs to another network or key, or is damaged before its last line.
+ * It is compacted at each start and after every 2,048 entries, so neither the file nor the memory grows with time. Throws UserError when it belongs to another network or key, or is damaged before its last line.
  */
 export async function openJournal({ dataDir, networkId, signer }: JournalParameters): Promise<Journal> {
   await mkdir(dataDir, { recursive: true })
   const path = join(dataDir, 'signed.jsonl')
   const { entries, floor: oldFloor } = await load(path, networkId, signer)
-  const newest = entries.reduce((max, { seq }) => (BigInt(seq) > max ? BigInt(seq) : max), 0n)
-  const floor = newest - KEPT_SLOTS > oldFloor ? newest - KEPT_SLOTS : oldFloor
-  const kept = entries.filter(({ seq }) => BigInt(seq) >= floor)
-  const file = await rewrite(path, [{ networkId, signer, floor: floor.toString() }, ...kept])
-  const commitments = new Map(kept.map(({ kind, seq, digest }) => [`${kind} ${seq}`, digest]))
+  const commitments = new Map(entries.map((entry) => [keyOf(entry), entry]))
+  let floor = oldFloor
+  let file: FileHandle | undefined
+  await compact()
   let tail: Promise<unknown> = Promise.resolve()
   let broken = false
 
-  async function append(entry: Entry): Promise<boolean> {
-    if (broken) return false
+  /** Forgets old slots and replaces the file by what is kept. The floor is in the header, so what is forgotten stays refused. */
+  async function compact() {
+    const all = [...commitments.values()]
+    const newest = all.reduce((max, { seq }) => (BigInt(seq) > max ? BigInt(seq) : max), 0n)
+    if (newest - KEPT_SLOTS > floor) floor = newest - KEPT_SLOTS
+    for (const [key, { seq }] of commitments) if (BigInt(seq) < floor) commitments.delete(key)
+    const lines = [{ networkId, signer, floor: floor.toString() }, ...commitments.values()]
+    const next = await replaceFile(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+    await file?.close()
+    file = next
+  }
+
+  async function append(entry: Entry): Promise<void> {
+    if (broken) return
     try {
-      await file.appendFile(`${JSON.stringify(entry)}\n`)
-      await file.datasync()
-      return true
+      // A compaction writes the entry too, for it is in `commitments` already.
+      if (commitments.size > MAX_ENTRIES) return await compact()
+      await file?.appendFile(`${JSON.stringify(entry)}\n`)
+      await file?.datasync()
     } catch (error) {
       // What reached the disk is unknown now: sign nothing more until a restart reads it.
       broken = true
@@ -67,21 +82,25 @@ export async function openJournal({ dataDir, networkId, signer }: JournalParamet
   return {
     async commit(kind, seq, digest) {
       if (seq < floor) return false
-      const key = `${kind} ${seq}`
-      const existing = commitments.get(key)
-      if (existing !== undefined && existing !== digest) return false
+      const entry = { kind, seq: `${seq}`, digest }
+      const existing = commitments.get(keyOf(entry))
+      if (existing !== undefined && existing.digest !== digest) return false
       // Reserved before the write, so that two calls for one slot can't both find it free.
-      commitments.set(key, digest)
-      const written = existing === undefined ? tail.then(() => append({ kind, seq: `${seq}`, digest })) : tail
+      commitments.set(keyOf(entry), entry)
+      const written = existing === undefined ? tail.then(() => append(entry)) : tail
       tail = written.catch(() => {})
       await written
       return !broken
     },
     async close() {
       await tail
-      await file.close()
+      await file?.close()
     },
   }
+}
+
+function keyOf({ kind, seq }: Pick<Entry, 'kind' | 'seq'>): string {
+  return `${kind} ${seq}`
 }
 
 async function load(path: string, networkId: Hex, signer: Hex): Promise<{ entries: Entry[]; floor: bigint }> {
@@ -116,17 +135,4 @@ function parse(line: string | undefined): unknown {
   } catch {
     return undefined
   }
-}
-
-/** Replaces the file as a whole: after a crash it is either the old one or the new one. */
-async function rewrite(path: string, lines: readonly object[]): Promise<FileHandle> {
-  const temporary = `${path}.new`
-  const file = await open(temporary, 'w')
-  await file.appendFile(lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
-  await file.datasync()
-  await rename(temporary, path)
-  const directory = await open(join(path, '..'), 'r')
-  await directory.sync()
-  await directory.close()
-  return file
 }

@@ -123,6 +123,7 @@ describe('a source', () => {
     // Larger than any frame may be: the connection ends, the source comes back.
     socket?.send('x'.repeat(2 << 20))
     await venue.subscribed(2)
+    expect(source.status().rejected).toMatchObject({ too_large: 1 })
   })
 
   it('hermes: comes back after the stream ended, and drops a bad event', async () => {

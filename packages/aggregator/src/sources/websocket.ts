@@ -5,6 +5,8 @@ import type { Decoder, Market } from './types.js'
 
 /** No venue's frame comes near; a larger one ends the connection before it is buffered. */
 const MAX_FRAME_BYTES = 1 << 20
+/** The code of the socket's error for such a frame. */
+const FRAME_TOO_LARGE = 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
 
 /** Runs a venue that speaks JSON over a WebSocket, until aborted. */
 export function runWebSocket(
@@ -39,7 +41,11 @@ function connectOnce(
       attempt.alive()
       book.take(isBinary ? rejected('malformed') : decode(data.toString()), networkClock.now())
     })
-    socket.on('error', reject)
+    socket.on('error', (error) => {
+      if ('code' in error && error.code === FRAME_TOO_LARGE)
+        book.take(rejected('too_large'), networkClock.now())
+      reject(error)
+    })
     socket.on('close', () => {
       attempt.signal.removeEventListener('abort', abort)
       resolve()

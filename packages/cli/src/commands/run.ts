@@ -94,6 +94,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
       config: { ...config.oracle.node, dataDir: resolve(directory, config.oracle.node.dataDir) },
       networkClock: networkClock(config.oracle.node.clock),
       realClock: systemClock,
+      random: seededRandom(process.pid),
       logger,
       key: await loadKey(beside(config.oracle.key), env),
     })

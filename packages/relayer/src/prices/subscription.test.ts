@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import {
+  type Clock,
   createLogger,
   createMetrics,
   encodeReport,
@@ -21,7 +22,7 @@ import {
   signatureToCompactSignature,
 } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
 import { decodeReport, type SignedReport, verifyReport } from './report.js'
 import { createPriceSubscription } from './subscription.js'
 
@@ -220,4 +221,65 @@ it('ends when told to, also when a collection has taken what fetch remembers of 
   abort.abort()
   await running
   expect(subscription.newest()?.report.seq).toBe(currentSeq)
+})
+
+it('connects anew when a stream has died without a word', async () => {
+  let time = 0
+  const sleepers = new Set<() => void>()
+  const clock: Clock = {
+    now: () => time,
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        const due = time + ms
+        const wake = () => {
+          if (time < due && !signal?.aborted) return
+          sleepers.delete(wake)
+          signal?.removeEventListener('abort', wake)
+          if (signal?.aborted) reject(signal.reason)
+          else resolve()
+        }
+        sleepers.add(wake)
+        signal?.addEventListener('abort', wake)
+        wake()
+      }),
+  }
+  const advance = (ms: number) => {
+    time += ms
+    for (const wake of sleepers) wake()
+  }
+  const report = await served(currentSeq)
+  let connections = 0
+  const url = await startNode((stream) => {
+    connections += 1
+    // The first connection says nothing more, ever; the second has the report.
+    if (connections > 1) stream.write(eventOf(report))
+  })
+  let arrive = () => {}
+  const arrived = new Promise<void>((resolve) => {
+    arrive = resolve
+  })
+  const subscription = createPriceSubscription({
+    network: {
+      oracle: { ...oracle, nodes: [{ ...oracle.nodes[0]!, url }, ...oracle.nodes.slice(1)] },
+      networkId,
+    },
+    networkClock: systemClock,
+    clock,
+    random: seededRandom(1),
+    logger: createLogger({ name: 'test', level: 'silent' }),
+    metrics: createMetrics(),
+    onReport: () => arrive(),
+  })
+  const abort = new AbortController()
+  const running = subscription.run(abort.signal)
+  await vi.waitFor(() => expect(connections).toBe(1))
+  // Time goes on until the second connection stands.
+  await vi.waitFor(() => {
+    advance(1_000)
+    expect(connections).toBe(2)
+  })
+  expect(time).toBeGreaterThanOrEqual(5_000)
+  await arrived
+  abort.abort()
+  await running
 })

@@ -14,6 +14,8 @@ const MAX_EVENT_CHARS = 64 * 1024
 const FIRST_RETRY_MS = 250
 const MAX_RETRY_MS = 5_000
 const CONNECT_TIMEOUT_MS = 5_000
+/** A node's stream sends at least a comment line each 5 s; one that is silent for so long is dead, though no packet says so. */
+const IDLE_TIMEOUT_MS = 15_000
 
 export interface PriceSubscriptionOptions {
   network: Pick<Network, 'oracle' | 'networkId'>
@@ -64,7 +66,7 @@ export function createPriceSubscription(options: PriceSubscriptionOptions): Pric
   async function follow(node: number, url: string, signal: AbortSignal): Promise<void> {
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        await readStream(`${url.replace(/\/$/, '')}/reports/stream`, signal, async (data) => {
+        await readStream(`${url.replace(/\/$/, '')}/reports/stream`, clock, signal, async (data) => {
           failures = 0
           await receive(node, data)
         })
@@ -84,28 +86,41 @@ export function createPriceSubscription(options: PriceSubscriptionOptions): Pric
   }
 }
 
-/** Reads one server-sent event stream to its end. @throws RetryableError when it can't be opened or an event is too long. */
+/** Reads one server-sent event stream to its end, or until it falls silent. @throws RetryableError when it can't be opened or an event is too long. */
 async function readStream(
   url: string,
+  clock: Clock,
   signal: AbortSignal,
   onData: (data: string) => Promise<void>,
 ): Promise<void> {
   const opening = new AbortController()
+  const over = new AbortController()
   let end = () => opening.abort()
   const abort = () => end()
+  let deadline = clock.now() + CONNECT_TIMEOUT_MS
+  const watch = async () => {
+    while (!over.signal.aborted) {
+      const left = deadline - clock.now()
+      if (left <= 0) return end()
+      await clock.sleep(left, over.signal).catch(() => {})
+    }
+  }
   signal.addEventListener('abort', abort, { once: true })
-  const timer = setTimeout(abort, CONNECT_TIMEOUT_MS)
+  void watch()
   try {
     const headers = { accept: 'text/event-stream' }
     const response = await fetch(url, { signal: opening.signal, headers, redirect: 'error' })
-    clearTimeout(timer)
     if (!response.ok || response.body === null) throw new RetryableError(`${url} answered ${response.status}`)
     const reader = response.body.getReader()
     // Node 20 holds a fetch's abort by a weak reference, which a collection may take: an open stream is ended by its reader.
     end = () => void reader.cancel().catch(() => {})
-    if (!signal.aborted) await readEvents(reader, url, onData)
+    const alive = () => {
+      deadline = clock.now() + IDLE_TIMEOUT_MS
+    }
+    alive()
+    if (!signal.aborted) await readEvents(reader, url, onData, alive)
   } finally {
-    clearTimeout(timer)
+    over.abort()
     signal.removeEventListener('abort', abort)
     end()
   }
@@ -115,6 +130,7 @@ async function readEvents(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   url: string,
   onData: (data: string) => Promise<void>,
+  alive: () => void,
 ): Promise<void> {
   const waiting: string[] = []
   const parser = createParser({
@@ -126,6 +142,7 @@ async function readEvents(
   })
   const decoder = new TextDecoder()
   for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+    alive()
     parser.feed(decoder.decode(chunk.value, { stream: true }))
     // Only the newest of those that came together matters.
     const last = waiting.splice(0).at(-1)

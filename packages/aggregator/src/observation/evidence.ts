@@ -1,0 +1,130 @@
+import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  addressSchema,
+  feedSchema,
+  oracleSchema,
+  parseConfig,
+  UserError,
+  wordSchema,
+} from '@clearspan/shared'
+import { type Hex, isAddressEqual } from 'viem'
+import { z } from 'zod'
+import { replaceFile } from './files.js'
+import type { MessageKind, Observation, Proposal, Protocol, SignedReport } from './message.js'
+import { authenticate, type Unverified } from './verify.js'
+import { toWire, wireSchemas } from './wire.js'
+
+type SlotMessage = Observation | Proposal | SignedReport
+
+/** Two different messages that one node signed for one slot. */
+export interface Equivocation {
+  from: number
+  kind: MessageKind
+  seq: bigint
+  messages: [SlotMessage, SlotMessage]
+}
+
+/** What a proof shows: that `signer` signed two different things. */
+export interface Culprit {
+  networkId: Hex
+  epoch: number
+  seq: string
+  kind: MessageKind
+  node: number
+  signer: Hex
+}
+
+/** Proofs of faulty nodes, a file each, for anyone to fetch and to check. */
+export interface EvidenceStore {
+  /** Keeps a proof, durably. False when enough are kept against that node: one proof is proof, and a faulty node must not fill the disk. */
+  save(evidence: Equivocation): Promise<boolean>
+  names(): string[]
+  /** Text of a kept proof, or null. */
+  read(name: string): Promise<string | null>
+}
+
+/** Proofs kept of one node and kind of message. */
+const KEPT_PER_NODE = 4
+const NAME = /^node-(\d+)-(observation|proposal|signature)-epoch-\d+-slot-\d+\.json$/
+
+/** Proofs in `evidence/` of the data directory. */
+export async function openEvidence(dataDir: string, protocol: Protocol): Promise<EvidenceStore> {
+  const directory = join(dataDir, 'evidence')
+  await mkdir(directory, { recursive: true })
+  const kept = new Set((await readdir(directory)).filter((name) => NAME.test(name)))
+  return {
+    async save({ from, kind, seq, messages }) {
+      const against = `node-${from}-${kind}-`
+      const name = `${against}epoch-${protocol.oracle.epoch}-slot-${seq}.json`
+      if (!kept.has(name)) {
+        if ([...kept].filter((one) => one.startsWith(against)).length >= KEPT_PER_NODE) return false
+        kept.add(name)
+      }
+      const { epoch, feeds, nodes } = protocol.oracle
+      const proof: z.input<typeof evidenceSchema> = {
+        networkId: protocol.networkId,
+        epoch,
+        feeds,
+        signers: nodes.map(({ signer }) => signer),
+        node: from,
+        kind,
+        messages: messages.map(toWire),
+      }
+      const file = await replaceFile(join(directory, name), `${JSON.stringify(proof, null, 2)}\n`)
+      await file.close()
+      return true
+    },
+    names: () => [...kept].sort(),
+    read: async (name) => (kept.has(name) ? readFile(join(directory, name), 'utf8') : null),
+  }
+}
+
+const evidenceSchema = z.strictObject({
+  networkId: wordSchema,
+  epoch: z.number().int().positive(),
+  feeds: z.array(feedSchema).min(1).max(48),
+  signers: z.array(addressSchema).min(4).max(31),
+  node: z.number().int().nonnegative(),
+  kind: z.enum(['observation', 'proposal', 'signature']),
+  messages: z.array(z.unknown()).length(2),
+})
+
+/**
+ * Checks a proof from its own content alone: both messages are of one kind, epoch and slot, differ in what they say, and carry a
+ * signature of the same node. Whether that address was a node of the network is for the reader to compare, on chain or in a manifest.
+ * Throws UserError naming the field that proves nothing.
+ */
+export async function verifyEvidence(value: unknown, where: string): Promise<Culprit> {
+  const proof = parseConfig(evidenceSchema, value, where)
+  const { networkId, epoch, feeds, signers, node, kind } = proof
+  const oracle = oracleSchema.parse({
+    epoch,
+    slotMs: 1_000,
+    feeds,
+    nodes: signers.map((signer) => ({ url: 'http://unknown', signer })),
+  })
+  const schema: z.ZodType = wireSchemas(feeds.length, signers.length)[kind]
+  const read = async (at: number) => {
+    const field = `${where} messages[${at}]`
+    const message = parseConfig(schema, proof.messages[at], field)
+    const authenticated = await authenticate({ kind, message } as Unverified, { networkId, oracle })
+    const signer = signers[node]
+    if (!authenticated || !signer || !isAddressEqual(signers[authenticated.from] ?? '0x', signer)) {
+      throw new UserError(field, `is not signed by node ${node}`)
+    }
+    return {
+      digest: authenticated.digest,
+      seq: authenticated.message.seq,
+      epoch: authenticated.message.epoch,
+      signer,
+    }
+  }
+  const [first, second] = [await read(0), await read(1)]
+  if (first.seq !== second.seq || first.epoch !== second.epoch || first.epoch !== epoch) {
+    throw new UserError(`${where} messages`, 'are of different slots or epochs: a node may sign both')
+  }
+  if (first.digest === second.digest)
+    throw new UserError(`${where} messages`, 'say the same: that is no fault')
+  return { networkId, epoch, seq: `${first.seq}`, kind, node, signer: first.signer }
+}
