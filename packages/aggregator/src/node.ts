@@ -2,8 +2,10 @@ import {
   type Clock,
   createMetrics,
   createShutdown,
+  faultyNodes,
   type Logger,
   type Metrics,
+  quorumOf,
   type Random,
   type Report,
   type ReportSignature,
@@ -16,7 +18,7 @@ import { createHttp } from './http.js'
 import { createNodeMetrics } from './metrics.js'
 import { type EvidenceStore, openEvidence } from './observation/evidence.js'
 import { type Journal, openJournal } from './observation/journal.js'
-import { createSigner, faultyNodes, quorumOf } from './observation/message.js'
+import { createSigner } from './observation/message.js'
 import { createObserver, toReportPrice } from './observer.js'
 import { createPeers } from './peers.js'
 import { createReportBoard } from './report/board.js'
@@ -103,7 +105,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     const machine = createSlotMachine({
       index,
       nodes: oracle.nodes.length,
-      quorum: quorumOf(oracle),
+      quorum: quorumOf(oracle.nodes.length),
       feeds: oracle.feeds.length,
       epoch: oracle.epoch,
       slotMs: oracle.slotMs,
@@ -146,7 +148,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   function health() {
     const age = board.age()
     // f faulty leaders in a row cost f slots; one more may be under way and one lost to chance.
-    const healthy = age !== null && age <= (faultyNodes(oracle) + 3) * oracle.slotMs
+    const healthy = age !== null && age <= (faultyNodes(oracle.nodes.length) + 3) * oracle.slotMs
     const now = parameters.networkClock.now()
     const sources = observer.statuses().map((status) => ({
       ...status,

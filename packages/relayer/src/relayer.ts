@@ -21,6 +21,7 @@ import type { LaneContext, LanePart } from './lanes/context.js'
 import { createDeliverLane } from './lanes/deliver.js'
 import { createKeeperBook } from './lanes/keeper-book.js'
 import { createLiquidateLane } from './lanes/liquidate.js'
+import { createLotsLane } from './lanes/lots.js'
 import { createMatureLane } from './lanes/mature.js'
 import { createPriceLane } from './lanes/price.js'
 import { createReleaseLane } from './lanes/release.js'
@@ -135,6 +136,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     onReport.unshift((await open(createLiquidateLane(context, book))).ring)
     await open(createAuctionLane(context, book))
     await open(createBackstopLane(context))
+    for (const on of chains) await open(createLotsLane(context, on))
   }
 
   async function sweep(): Promise<void> {

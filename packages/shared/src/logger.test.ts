@@ -1,5 +1,6 @@
+import { closeSync, openSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { createLogger } from './logger.js'
+import { createLogger, lineStream } from './logger.js'
 
 const SECRET = `0x${'ab'.repeat(32)}`
 
@@ -43,3 +44,14 @@ test('pretty lines are redacted too, and the level holds', () => {
   expect(lines.join('')).not.toContain('abab')
   expect(lines.join('')).not.toContain('silent')
 })
+
+test.skipIf(process.platform !== 'linux')(
+  'a full disk behind standard error loses lines and nothing else',
+  () => {
+    const fd = openSync('/dev/full', 'w')
+    const logger = createLogger({ name: 'n', level: 'info', destination: lineStream(fd) })
+    logger.info('lost')
+    logger.info('lost too')
+    closeSync(fd)
+  },
+)

@@ -27,9 +27,19 @@ export function redactLine(line: string): string {
   return line.replace(SECRET_FIELD, '$1:"[redacted]"').replace(URL_CREDENTIALS, '$1[redacted]@')
 }
 
+/** Lines held back while their file can't be written. */
+const MAX_HELD_CHARS = 1 << 20
+
+/** Writes lines to a file descriptor at once. What can't be written, on a full disk, is lost: logging ends no process. */
+export function lineStream(fd: number): DestinationStream {
+  const stream = pino.destination({ fd, sync: true, maxLength: MAX_HELD_CHARS })
+  stream.on('error', () => {})
+  return stream
+}
+
 /** A pino logger that never writes a value whose name looks like a key, secret or password. */
 export function createLogger({ name, level, pretty: forPeople = false, destination }: LoggerOptions): Logger {
-  const stream = destination ?? pino.destination({ fd: 2, sync: true })
+  const stream = destination ?? lineStream(2)
   const options = { name, level, timestamp: stdTimeFunctions.isoTime, hooks: { streamWrite: redactLine } }
   if (!forPeople) return pino(options, stream)
   const format = prettyFactory({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' })

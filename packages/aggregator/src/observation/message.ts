@@ -49,16 +49,6 @@ export interface Protocol {
   oracle: OracleNetwork
 }
 
-/** n = 3f + 1: how many nodes may lie or be silent. */
-export function faultyNodes({ nodes }: OracleNetwork): number {
-  return Math.floor((nodes.length - 1) / 3)
-}
-
-/** 2f + 1: values a feed needs, observations a proposal needs, signatures a report needs. */
-export function quorumOf(oracle: OracleNetwork): number {
-  return 2 * faultyNodes(oracle) + 1
-}
-
 const observationTypes = {
   Observation: [
     { name: 'epoch', type: 'uint32' },

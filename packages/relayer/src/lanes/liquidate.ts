@@ -1,6 +1,7 @@
 import { liquidationAuctionAbi } from '@clearspan/contracts'
-import { encodeFunctionData, parseEventLogs } from 'viem'
-import { trySequence } from '../chains/simulate.js'
+import { accountId, type SentTransaction } from '@clearspan/shared'
+import { encodeFunctionData, type Hex, parseEventLogs } from 'viem'
+import { type Moment, trySequence } from '../chains/simulate.js'
 import { type LaneContext, type LanePart, openLane, URGENT_BACKOFF } from './context.js'
 import { batches } from './counters.js'
 import type { KeeperBook } from './keeper-book.js'
@@ -17,29 +18,52 @@ export async function createLiquidateLane(
 ): Promise<LanePart & { ring(): void }> {
   const { network, networkClock, hub, prices, stages, config, logger } = context
   const { client, senders, chain } = hub
-  const { marginEngine, liquidationAuction } = network.hub.contracts
+  const { marginEngine, liquidationAuction, backstop, insuranceFund } = network.hub.contracts
   const contracts = { priceOracle: chain.contracts.priceOracle, marginEngine }
+  const auction = { address: liquidationAuction, abi: liquidationAuctionAbi } as const
+  // The auction skips both; ranked, they would take the place of accounts that can start.
+  const exempt = new Set([accountId(backstop), accountId(insuranceFund)])
 
   async function start(): Promise<void> {
-    const accounts = book.accounts().filter((account) => !book.auctions.has(account))
+    const accounts = book.accounts().filter((account) => !book.auctions.has(account) && !exempt.has(account))
     const newest = prices.newest()
     if (accounts.length === 0) return
-    const { timestamp, number: blockNumber } = await client.getBlock()
-    // A slot that began after the last block is in the future there, but not in the block that will hold the transaction. All is asked of
-    // that one block: in the next one there may be a price younger than the moment, whose age can't be computed.
-    const moments = [newest?.report.observedAt ?? 0, networkClock.now(), Number(timestamp) * 1000]
-    const moment = { blockNumber, time: BigInt(Math.ceil(Math.max(...moments) / 1000)) }
-    const simulation = { client, contracts, logger, report: newest?.report.encoded, moment }
+    const moment = await nextBlock(newest?.report.observedAt ?? 0)
+    const report = newest?.report.encoded
+    const simulation = { client, contracts, logger, report, moment }
     const requests = batches(accounts, ACCOUNTS_PER_REQUEST)
     const risks = await Promise.all(requests.map((group) => risksOf(simulation, group)))
-    const ranked = rankByDeficit(risks.flat()).slice(0, config.batch.accounts)
-    if (ranked.length === 0) return
-    const list = ranked.map(({ account }) => account)
-    const args = [newest?.report.encoded ?? '0x', list] as const
-    const auction = { address: liquidationAuction, abi: liquidationAuctionAbi } as const
-    const call = { ...auction, functionName: 'updateAndStart', args } as const
+    const ranked = rankByDeficit(risks.flat()).map(({ account }) => account)
+    const groups = batches(ranked, config.batch.accounts)
+    const list = await firstToStart(groups, (group) => starts(report ?? '0x', group, moment))
+    if (list === undefined) return
+    const sent = await send(report ?? '0x', list)
+    const { readyAt, broadcastAt, minedAt, missedFirstBlock } = sent
+    const times = { dueAt: newest?.arrivedAt ?? readyAt, readyAt, broadcastAt, minedAt, missedFirstBlock }
+    stages.sample({ label: 'liquidate', chainId: chain.chainId, ...times })
+    // Those that can't start stay due: without progress the next report is soon enough.
+    if (sent.opened > 0 && ranked.length > sent.opened) ring('start')
+  }
+
+  /**
+   * The state to simulate on. A slot that began after the last block is in the future there, but not in the block that will hold the
+   * transaction. All is asked of that one block: in the next one there may be a price younger than the moment, whose age can't be computed.
+   */
+  async function nextBlock(observedAt: number): Promise<Moment> {
+    const { timestamp, number: blockNumber } = await client.getBlock()
+    const latest = Math.max(observedAt, networkClock.now(), Number(timestamp) * 1000)
+    return { blockNumber, time: BigInt(Math.ceil(latest / 1000)) }
+  }
+
+  /** How many auctions the transaction would open; undefined when it would revert. */
+  async function starts(report: Hex, list: readonly Hex[], moment: Moment): Promise<bigint | undefined> {
+    const call = { ...auction, functionName: 'updateAndStart', args: [report, list] } as const
     const [started] = await trySequence(client, [call], moment)
-    if (typeof started !== 'bigint' || started === 0n) return
+    return typeof started === 'bigint' ? started : undefined
+  }
+
+  async function send(report: Hex, list: readonly Hex[]): Promise<SentTransaction & { opened: number }> {
+    const args = [report, list] as const
     const sent = await senders.urgent.send({
       to: liquidationAuction,
       data: encodeFunctionData({ abi: liquidationAuctionAbi, functionName: 'updateAndStart', args }),
@@ -47,21 +71,33 @@ export async function createLiquidateLane(
       label: 'liquidate',
       abi: liquidationAuctionAbi,
     })
-    const { readyAt, broadcastAt, minedAt, missedFirstBlock, receipt } = sent
-    const opened = parseEventLogs({
-      abi: liquidationAuctionAbi,
-      logs: receipt.logs,
-      eventName: 'AuctionStarted',
-    })
+    const { logs } = sent.receipt
+    const opened = parseEventLogs({ abi: liquidationAuctionAbi, logs, eventName: 'AuctionStarted' })
     for (const { args: auctioned } of opened) book.auctions.add(auctioned.account)
-    logger.info({ started: opened.length, due: ranked.length }, 'liquidations started')
-    const times = { dueAt: newest?.arrivedAt ?? readyAt, readyAt, broadcastAt, minedAt, missedFirstBlock }
-    stages.sample({ label: 'liquidate', chainId: chain.chainId, ...times })
-    if (risks.flat().filter(({ mm, fresh }) => fresh && mm < 0n).length > ranked.length) ring('start')
+    logger.info({ started: opened.length, due: list.length }, 'liquidations started')
+    return { ...sent, opened: opened.length }
   }
 
   const { lane, ring } = await openLane(context, 'liquidate', { start }, URGENT_BACKOFF)
   return { lane, ring: () => ring('start'), sweep: () => ring('start') }
+}
+
+/**
+ * The first group, in order of rank, of which at least one can start. `starts` answers how many would, and undefined for a group that holds one
+ * which takes the others down with it: then its halves are asked.
+ */
+async function firstToStart(
+  groups: readonly (readonly Hex[])[],
+  starts: (group: readonly Hex[]) => Promise<bigint | undefined>,
+): Promise<readonly Hex[] | undefined> {
+  for (const group of groups) {
+    const started = await starts(group)
+    if (started !== undefined && started > 0n) return group
+    if (started !== undefined || group.length === 1) continue
+    const found = await firstToStart(batches(group, Math.ceil(group.length / 2)), starts)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 /** Reports are stored within it, accounts are valued within their share: 20 of them stay below the cap of a transaction (EIP-7825). */

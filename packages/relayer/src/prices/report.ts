@@ -3,6 +3,7 @@ import {
   type Network,
   type OracleNetwork,
   PermanentError,
+  quorumOf,
   type Report,
   reportDigest,
   unpackPrices,
@@ -46,11 +47,6 @@ export interface SignedReport {
   observedAt: number
   /** Argument of `PriceOracle.update(bytes)`. */
   encoded: Hex
-}
-
-/** Signatures that make a report valid: 2f + 1 of n = 3f + 1. */
-function reportQuorum({ nodes }: OracleNetwork): number {
-  return 2 * Math.floor((nodes.length - 1) / 3) + 1
 }
 
 /** Inverse of `encodeReport` for the network's feeds. @throws PermanentError when the lengths don't fit. */
@@ -100,7 +96,7 @@ export async function verifyReport(
   // Clocks of two machines differ; a slot that has not begun can have no report.
   if (observedAt > networkNow + oracle.slotMs)
     throw new PermanentError(`report ${report.seq} is of the future`)
-  const quorum = reportQuorum(oracle)
+  const quorum = quorumOf(oracle.nodes.length)
   if (signers.length !== quorum)
     throw new PermanentError(`report ${report.seq} has ${signers.length} signatures, not ${quorum}`)
   // The digest is of the prices, the chain's of the bytes they came in: only bytes that follow from the prices are what was signed.

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { bumpFees, quoteFees } from './fees.js'
+import { bumpFees, quoteFees, REPLACEMENTS } from './fees.js'
 
 const wei = fc.bigInt({ min: 0n, max: 10n ** 15n })
 const caps = fc.record({ maxFeePerGas: wei, maxPriorityFeePerGas: wei })
@@ -33,6 +33,26 @@ test('a bump is what nodes accept as a replacement, within the caps', () => {
       expect(fees.maxPriorityFeePerGas <= fees.maxFeePerGas).toBe(true)
     }),
   )
+})
+
+test('a first offer with every fee at its cap leaves room for each replacement', () => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: 400n, max: 10n ** 15n }), wei, (cap, tip) => {
+      const caps = { maxFeePerGas: cap, maxPriorityFeePerGas: cap / 4n }
+      const current = quoteFees(cap / 4n, tip, caps)
+      let fees = current
+      for (let replacement = 1; replacement <= REPLACEMENTS; replacement++) {
+        fees = fees && bumpFees(fees, current, caps)
+        expect(fees).toBeDefined()
+      }
+    }),
+  )
+})
+
+test('a base fee near its cap is met, with whatever room is left', () => {
+  const cap = { maxFeePerGas: 1_000n, maxPriorityFeePerGas: 100n }
+  expect(quoteFees(900n, 100n, cap)).toEqual({ maxFeePerGas: 961n, maxPriorityFeePerGas: 61n })
+  expect(quoteFees(1_000n, 100n, cap)).toEqual({ maxFeePerGas: 1_000n, maxPriorityFeePerGas: 61n })
 })
 
 test('examples: follows a risen base fee, and stops at the cap', () => {

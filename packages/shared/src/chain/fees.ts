@@ -8,17 +8,28 @@ export interface Fees {
 const BUMP_NUMERATOR = 9n
 const BUMP_DENOMINATOR = 8n
 
+/** Replacements that fees at their caps still leave room for. */
+export const REPLACEMENTS = 4
+
 const min = (a: bigint, b: bigint) => (a < b ? a : b)
 const max = (a: bigint, b: bigint) => (a > b ? a : b)
 
+/** The most from which REPLACEMENTS bumps stay within the cap. */
+function withRoom(cap: bigint): bigint {
+  let fee = cap
+  for (let i = 0; i < REPLACEMENTS; i++) fee = (fee * BUMP_DENOMINATOR) / BUMP_NUMERATOR
+  return fee
+}
+
 /**
- * Fees for a base fee and a tip: room for the base fee to double, which takes six full blocks, within the caps. Undefined when the base fee
- * alone is above its cap: then nothing can be sent.
+ * Fees for a base fee and a tip: room for the base fee to double, which takes six full blocks, and below the caps room for replacements; only a
+ * base fee may take that. Undefined when the base fee alone is above its cap: then nothing can be sent.
  */
 export function quoteFees(baseFee: bigint, tip: bigint, caps: Fees): Fees | undefined {
   if (baseFee > caps.maxFeePerGas) return undefined
-  const priority = min(tip, caps.maxPriorityFeePerGas)
-  const maxFeePerGas = min(2n * baseFee + priority, caps.maxFeePerGas)
+  const priority = min(tip, withRoom(caps.maxPriorityFeePerGas))
+  const wanted = min(2n * baseFee + priority, withRoom(caps.maxFeePerGas))
+  const maxFeePerGas = min(max(wanted, baseFee + priority), caps.maxFeePerGas)
   return { maxFeePerGas, maxPriorityFeePerGas: min(priority, maxFeePerGas) }
 }
 

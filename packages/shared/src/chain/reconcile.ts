@@ -2,7 +2,7 @@ import { BaseError } from 'viem'
 import { RetryableError } from '../errors.js'
 import { broadcast } from './broadcast.js'
 import { finish, markAccepted, type SenderContext, signCandidate } from './context.js'
-import { bumpFees } from './fees.js'
+import { bumpFees, REPLACEMENTS } from './fees.js'
 import { fillGap, prepareNothing } from './offer.js'
 import { currentFees } from './prepare.js'
 import { findReceipt, outcomeOf } from './settle.js'
@@ -11,7 +11,7 @@ import type { InFlight } from './transaction.js'
 /** Looks for the receipt of a used nonce before it is taken for another's; a node behind a balancer may lag. */
 const RECEIPT_POLLS = 10
 /** Versions of a transaction tried; nodes take some into their pool that no block can hold. Then the nonce is used up by nothing. */
-const CANCEL_AFTER = 4
+const CANCEL_AFTER = REPLACEMENTS
 /** Gaps filled at one look: more than that is not a gap but a wrong count. */
 const MAX_GAP = 16
 

@@ -1,0 +1,118 @@
+import { liquidationAuctionAbi } from '@clearspan/contracts'
+import {
+  accountId,
+  createLogger,
+  createMetrics,
+  createQueueBackend,
+  type QueueBackend,
+  systemClock,
+  type TransactionRequest,
+} from '@clearspan/shared'
+import { decodeFunctionData, getAddress, type Hex, numberToHex, pad } from 'viem'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import { relayerConfigSchema } from '../config.js'
+import { createStages } from '../stages.js'
+import type { LaneContext, LanePart } from './context.js'
+import { createKeeperBook, type KeeperBook } from './keeper-book.js'
+import { createLiquidateLane } from './liquidate.js'
+
+const logger = createLogger({ name: 'test', level: 'silent' })
+const address = (n: number) => getAddress(pad(numberToHex(n), { size: 20 }))
+const contracts = {
+  clearinghouse: address(1),
+  liquidationAuction: address(2),
+  marginEngine: address(3),
+  backstop: address(4),
+  insuranceFund: address(5),
+}
+const accountOf = (n: number) => accountId(address(100 + n))
+
+let backend: QueueBackend
+const open: LanePart[] = []
+beforeAll(async () => {
+  backend = await createQueueBackend({ logger })
+})
+afterEach(async () => {
+  for (const { lane } of open.splice(0)) await lane.close()
+})
+afterAll(() => backend.close())
+
+interface Call {
+  functionName: string
+  args: readonly [unknown, readonly Hex[]]
+}
+
+interface World {
+  accounts: Hex[]
+  /** Below maintenance margin, and yet the auction opens none. */
+  refused?: Hex[]
+  /** Make the whole transaction revert. */
+  reverting?: Hex[]
+}
+
+/** Rings the keeper once over a hub where every account is due, the last most; resolves with the accounts that it sends. */
+function liquidated({ accounts, refused = [], reverting = [] }: World): Promise<readonly Hex[]> {
+  const answer = ({ functionName, args }: Call) => {
+    if (functionName === 'accountsHealth')
+      return (args as unknown as [Hex[]])[0].map((account) => ({ mm: -BigInt(account), fresh: true }))
+    if (functionName !== 'updateAndStart') return undefined
+    const [, list] = args
+    if (list.some((account) => reverting.includes(account))) return undefined
+    return BigInt(list.filter((account) => !refused.includes(account)).length)
+  }
+  const client = {
+    getBlock: async () => ({ number: 7n, timestamp: 1_000n }),
+    multicall: async ({ contracts: calls }: { contracts: Call[] }) =>
+      calls.map((call) => {
+        const result = answer(call)
+        return result === undefined ? { status: 'failure' } : { status: 'success', result }
+      }),
+  }
+  return new Promise((resolve, reject) => {
+    const urgent = {
+      async send({ data = '0x' }: TransactionRequest) {
+        const { args } = decodeFunctionData({ abi: liquidationAuctionAbi, data })
+        resolve(args[1] as readonly Hex[])
+        return { receipt: { logs: [] } }
+      },
+    }
+    const hub = { chain: { chainId: 1, contracts: {} }, client, senders: { urgent }, feed: { listen() {} } }
+    const context = {
+      network: { hub: { chainId: 1, contracts } },
+      config: relayerConfigSchema.parse({}),
+      hub,
+      backend,
+      prices: { newest: () => undefined },
+      stages: createStages(),
+      networkClock: systemClock,
+      clock: systemClock,
+      logger,
+      metrics: createMetrics(),
+    } as unknown as LaneContext
+    const book: KeeperBook = { ...createKeeperBook(context), accounts: () => accounts }
+    createLiquidateLane(context, book).then((part) => {
+      open.push(part)
+      part.ring()
+    }, reject)
+  })
+}
+
+it('never proposes the accounts that are exempt from liquidation', async () => {
+  const exempt = [accountId(contracts.backstop), accountId(contracts.insuranceFund)]
+  const accounts = [...exempt, accountOf(1)]
+  expect(await liquidated({ accounts })).toEqual([accountOf(1)])
+})
+
+it('goes on to the next when the first twenty of its ranking can not start', async () => {
+  const all = Array.from({ length: 30 }, (_, i) => accountOf(i))
+  const refused = all.slice(-20)
+  const sent = await liquidated({ accounts: all, refused })
+  expect(sent).toEqual(all.slice(0, 10).reverse())
+})
+
+it('leaves out an account that would take the whole transaction down', async () => {
+  const all = Array.from({ length: 20 }, (_, i) => accountOf(i))
+  const sent = await liquidated({ accounts: all, reverting: [all[19] as Hex] })
+  expect(sent.length).toBeGreaterThan(0)
+  expect(sent).not.toContain(all[19])
+})
