@@ -1,6 +1,7 @@
 /** Why a frame, or a quote in it, was dropped. Every drop is counted under one of these. */
 export type RejectReason =
   | 'malformed'
+  | 'too_large'
   | 'unexpected_shape'
   | 'bad_price'
   | 'bad_confidence'
