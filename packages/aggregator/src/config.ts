@@ -65,6 +65,10 @@ export const oracleNodeConfigSchema = z.strictObject({
   maxDispersionBps: bps.default(1_000),
   minConfidenceBps: bps.default(1),
   maxConfidenceBps: bps.default(3_333),
+  /** Share of a feed's listed groups that must be live. */
+  minLiveGroupsBps: bps.default(5_000),
+  /** How far from a slow source's interval a price may lie. */
+  maxBoundDistanceBps: bps.default(2_000),
   proposeFraction: z.number().gt(0).lt(1).default(0.25),
   deadlineFraction: z.number().gt(0).lt(1).default(0.6),
   /** A source's connection without any frame for this long is made anew; real ms. */

@@ -191,8 +191,10 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     abort.signal.throwIfAborted()
     observer.start()
     running = runner.run(abort.signal)
-    for (const { feed, groups, toleratedFaults, capped } of observer.listings) {
-      logger.info({ feed, groups: groups.length, toleratedFaults, capped }, 'feed listed')
+    for (const { feed, groups, bounds, toleratedFaults, capped } of observer.listings) {
+      const facts = { feed, groups: groups.length, bounds: bounds.length, toleratedFaults, capped }
+      if (capped) logger.warn(facts, 'feed listed, but one lying tag can move it: cap it hard')
+      else logger.info(facts, 'feed listed')
     }
     logger.info({ url, address: signer.address }, 'oracle node started')
     return { url }

@@ -1,57 +1,20 @@
-import { UserError } from '@clearspan/shared'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decimalToWad, WAD } from '../sources/decimal.js'
+import { WAD } from '../sources/decimal.js'
 import type { Quote } from '../sources/types.js'
-import { type AggregationParameters, aggregate, toObserved } from './aggregate.js'
+import { aggregate, toObserved } from './aggregate.js'
 import { median, sqrtUp } from './math.js'
-import { type PlanSource, planFeeds } from './plan.js'
-
-const NOW = 1_583_971_200_000
-const parameters: AggregationParameters = {
-  maxEventAgeMs: 60_000,
-  maxReceiveAgeMs: 60_000,
-  maxDispersionBps: 1_000,
-  minConfidenceBps: 1,
-  maxConfidenceBps: 3_333,
-}
-const wad = (text: string) => decimalToWad(text) ?? 0n
-
-type Prices = Record<string, Record<string, string>>
-
-/** Prices ETH/USD of venues that quote the given prices by pair; each venue is its own tag. */
-function priceOf(prices: Prices, change: (quote: Quote) => Partial<Quote> = () => ({}), capped = false) {
-  const sources: PlanSource[] = Object.entries(prices).map(([id, pairs]) => ({
-    id,
-    tags: [id],
-    markets: Object.keys(pairs).map((symbol) => {
-      const [base = '', quote = ''] = symbol.split('/')
-      return { symbol, base, quote }
-    }),
-  }))
-  const quotes = sources.flatMap(({ id, markets }) =>
-    markets.map((market): Quote => {
-      const price = wad(prices[id]?.[market.symbol] ?? '')
-      const times = { eventTime: NOW, receiveTime: NOW, sequence: null }
-      const quote: Quote = {
-        source: id,
-        kind: 'price',
-        market,
-        price,
-        confidence: 0n,
-        expiresAt: null,
-        ...times,
-      }
-      return { ...quote, ...change(quote) }
-    }),
-  )
-  const feeds = [{ name: 'ETH/USD', exponent: -8 }]
-  const { plan } = planFeeds({ feeds, sources, faultyTags: 1, capped: capped ? ['ETH/USD'] : [] })
-  const [result] = aggregate(plan, quotes, NOW, parameters)
-  if (!result) throw new Error('no result')
-  return result
-}
-const usd = (price: string, usdt = '1') => ({ 'ETH/USD': price, 'USDT/USD': usdt })
+import { planFeeds } from './plan.js'
+import {
+  makeScene,
+  NOW,
+  type Prices,
+  parameters,
+  priceOf,
+  type SceneOptions,
+  usd,
+  wad,
+} from './scene.test-util.js'
 
 describe('aggregation', () => {
   it('is the median of the groups, and hardly notices one venue at −35%', () => {
@@ -74,14 +37,33 @@ describe('aggregation', () => {
 
   it('holds without enough live groups: stale by event time though received just now, or the reverse', () => {
     const venues = { a: usd('200'), b: usd('200'), c: usd('200') }
-    expect(priceOf(venues, ({ source }) => (source === 'a' ? { eventTime: NOW - 60_001 } : {}))).toEqual({
-      hold: 'too_few_groups',
-    })
-    expect(priceOf(venues, ({ source }) => (source === 'a' ? { receiveTime: NOW - 60_001 } : {}))).toEqual({
-      hold: 'too_few_groups',
-    })
-    expect(priceOf(venues, () => ({ eventTime: NOW - 60_001 }))).toEqual({ hold: 'no_quotes' })
-    expect(priceOf(venues, () => ({ eventTime: NOW - 60_000 }))).toHaveProperty('price')
+    const when = (times: Partial<Quote>, who = 'a') =>
+      priceOf(venues, { change: ({ source }) => (source === who || who === '*' ? times : {}) })
+    expect(when({ eventTime: NOW - 60_001 })).toEqual({ hold: 'no_honest_majority' })
+    expect(when({ receiveTime: NOW - 60_001 })).toEqual({ hold: 'no_honest_majority' })
+    expect(when({ eventTime: Number.NaN })).toEqual({ hold: 'no_honest_majority' })
+    expect(when({ eventTime: NOW - 60_001 }, '*')).toEqual({ hold: 'no_quotes' })
+    expect(when({ eventTime: NOW - 60_000 }, '*')).toHaveProperty('price')
+  })
+
+  it('refuses an event time further ahead of its receive time than clocks may differ', () => {
+    const venues = { a: usd('200'), b: usd('200'), c: usd('200') }
+    const ahead = (by: number) =>
+      priceOf(venues, {
+        change: ({ source }) =>
+          source === 'a' ? { eventTime: NOW - 10_000 + by, receiveTime: NOW - 10_000 } : {},
+      })
+    expect(ahead(2_000)).toHaveProperty('price')
+    expect(ahead(2_001)).toEqual({ hold: 'no_honest_majority' })
+  })
+
+  it('holds when the live groups are an honest majority, but too small a share of the listed ones', () => {
+    const venues = Object.fromEntries([...'abcdefg'].map((id) => [id, usd('200')]))
+    const only = (live: string) =>
+      priceOf(venues, { change: ({ source }) => (live.includes(source) ? {} : { eventTime: 1 }) })
+    expect(only('abcd')).toHaveProperty('price')
+    expect(only('abc')).toEqual({ hold: 'too_few_groups' })
+    expect(only('ab')).toEqual({ hold: 'no_honest_majority' })
   })
 
   it('has no price by a leg that is held, never 1.0', () => {
@@ -91,9 +73,9 @@ describe('aggregation', () => {
       c: { 'USDT/USD': '1' },
       d: { 'USDT/USD': '1' },
     }
-    expect(priceOf(venues, () => ({}), true)).toMatchObject({ price: wad('200') })
-    const stale = ({ source }: Quote) => (source === 'b' ? { eventTime: 1 } : {})
-    expect(priceOf(venues, stale, true)).toEqual({ hold: 'leg_held' })
+    expect(priceOf(venues, { capped: true })).toMatchObject({ price: wad('200') })
+    const change = ({ source }: Quote) => (source === 'b' ? { eventTime: 1 } : {})
+    expect(priceOf(venues, { capped: true, change })).toEqual({ hold: 'leg_missing' })
   })
 
   it('holds when venues disagree too much, and prices a real crash of all', () => {
@@ -102,18 +84,30 @@ describe('aggregation', () => {
   })
 
   it('ignores a quote that is wider than a price may be', () => {
-    const wide = ({ source, price }: Quote) => (source === 'a' ? { confidence: price / 2n } : {})
-    expect(priceOf({ a: usd('200'), b: usd('200'), c: usd('200') }, wide)).toEqual({ hold: 'too_few_groups' })
+    const change = ({ source, price }: Quote) => (source === 'a' ? { confidence: price / 2n } : {})
+    const venues = { a: usd('200'), b: usd('200'), c: usd('200') }
+    expect(priceOf(venues, { change })).toEqual({ hold: 'no_honest_majority' })
   })
 
   it('adds confidences of price, leg and dispersion as squares, and floors what agrees', () => {
     const agreeing = priceOf({ a: usd('200'), b: usd('200'), c: usd('200') })
     expect('price' in agreeing && agreeing.relativeConfidence).toBe(WAD / 10_000n)
-    const percent = ({ price }: Quote) => ({ confidence: price / 100n })
+    const change = ({ price }: Quote) => ({ confidence: price / 100n })
     const legs = { b: { 'USDT/USD': '1' }, c: { 'USDT/USD': '1' }, d: { 'USDT/USD': '1' } }
-    const converted = priceOf({ a: { 'ETH/USDT': '200' }, ...legs }, percent, true)
+    const converted = priceOf({ a: { 'ETH/USDT': '200' }, ...legs }, { change, capped: true })
     // √2 %, rounded up.
     expect('price' in converted && converted.relativeConfidence).toBe(14142135623730951n)
+  })
+
+  it('takes the newest of two quotes of one market, in either order', () => {
+    const venues = { a: { 'ETH/USD': '200' } }
+    const { sources, quotes } = makeScene(venues)
+    const feeds = [{ name: 'ETH/USD', exponent: -8 }]
+    const { plan } = planFeeds({ feeds, sources, faultyTags: 1, capped: ['ETH/USD'] })
+    const both = quotes.flatMap((quote) => [quote, { ...quote, price: wad('100'), eventTime: NOW - 1 }])
+    for (const order of [both, both.toReversed()]) {
+      expect(aggregate(plan, order, NOW, parameters)).toMatchObject([{ price: wad('200') }])
+    }
   })
 
   it('rounds to the feed unit, and holds what the unit cannot hold', () => {
@@ -126,119 +120,63 @@ describe('aggregation', () => {
   })
 })
 
-const bounded = (min: bigint, max: bigint) => fc.bigInt({ min, max })
+describe('slow sources', () => {
+  const votes = { a: usd('200'), b: usd('200'), c: usd('200') }
+  const bounded = (slow: Prices, options: SceneOptions = {}) =>
+    priceOf({ ...votes, ...slow }, { slow: Object.keys(slow), ...options })
 
-/** Venues with tags from a small alphabet, in dollars or in USDT, and which tags lie. */
-const scene = fc
-  .record({
-    venues: fc.array(
-      fc.record({
-        tags: fc.uniqueArray(fc.constantFrom('t0', 't1', 't2', 't3', 't4', 't5', 't6', 't7'), {
-          minLength: 1,
-          maxLength: 2,
-        }),
-        quote: fc.constantFrom('USD', 'USD', 'USDT'),
-        leg: fc.boolean(),
-        price: bounded(190n * WAD, 210n * WAD),
-        usdt: bounded((97n * WAD) / 100n, (103n * WAD) / 100n),
-        silent: fc.boolean(),
-        lie: fc.record({
-          price: bounded(0n, 10n ** 40n),
-          confidence: bounded(0n, 10n ** 40n),
-          age: fc.integer(),
-        }),
-      }),
-      { minLength: 3, maxLength: 12 },
-    ),
-    faultyTags: fc.constantFrom(1, 2),
-    liars: fc.shuffledSubarray(['t0', 't1', 't2', 't3', 't4', 't5', 't6', 't7', 'leg USDT/USD'], {
-      maxLength: 2,
-    }),
-    silence: fc.boolean(),
-    /** Liars who agree on a plausible lie do more harm than wild ones. */
-    conspiracy: fc.option(fc.constantFrom(80n, 92n, 108n, 120n), { freq: 4 }),
-  })
-  .map((value) => ({ ...value, liars: value.liars.slice(0, value.faultyTags) }))
-
-function extremes(values: readonly bigint[]): [bigint, bigint] | null {
-  const sorted = values.toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0))
-  const [min] = sorted
-  const max = sorted.at(-1)
-  return min === undefined || max === undefined ? null : [min, max]
-}
-
-describe('with at most f_s lying tags', () => {
-  it('the price lies in the honest range, or the feed holds', () => {
-    let priced = 0
-    fc.assert(
-      fc.property(scene, ({ venues, faultyTags, liars, silence, conspiracy }) => {
-        const sources = venues.map(({ tags, quote, leg }, index) => ({
-          id: `v${index}`,
-          tags,
-          markets: [
-            { symbol: `ETH/${quote}`, base: 'ETH', quote },
-            ...(leg ? [{ symbol: 'USDT/USD', base: 'USDT', quote: 'USD' }] : []),
-          ],
-        }))
-        const listing = { feeds: [{ name: 'ETH/USD', exponent: -8 }], sources, faultyTags, capped: [] }
-        const planned = attempt(() => planFeeds(listing))
-        if (!planned) return
-        const direct: bigint[] = []
-        const legs: bigint[] = []
-        const crossed: bigint[] = []
-        const quotes = venues.flatMap(({ tags, quote, price, usdt, silent, lie }, index): Quote[] => {
-          const lies = tags.some((tag) => liars.includes(tag))
-          if (!lies && silent && silence) return []
-          return (sources[index]?.markets ?? []).flatMap((market) => {
-            const isLeg = market.base === 'USDT'
-            const legLies = liars.includes('leg USDT/USD') && quote === 'USDT' && !isLeg
-            const honest = isLeg ? usdt : price
-            if (!lies && !legLies) (isLeg ? legs : quote === 'USD' ? direct : crossed).push(honest)
-            const common = {
-              source: `v${index}`,
-              kind: 'price' as const,
-              market,
-              expiresAt: null,
-              sequence: null,
-            }
-            if (!lies && !legLies) {
-              return [{ ...common, price: honest, confidence: WAD / 1000n, eventTime: NOW, receiveTime: NOW }]
-            }
-            if (conspiracy !== null) {
-              const agreed = (honest * conspiracy) / 100n
-              return [{ ...common, price: agreed, confidence: 0n, eventTime: NOW, receiveTime: NOW }]
-            }
-            const times = { eventTime: NOW - lie.age, receiveTime: NOW }
-            return [{ ...common, price: lie.price, confidence: lie.confidence, ...times }]
-          })
-        })
-        const [result] = aggregate(planned.plan, quotes, NOW, parameters)
-        if (!result || 'hold' in result) return
-        priced += 1
-        const crossRange = extremes(crossed)
-        const legRange = extremes(legs)
-        const converted =
-          crossRange && legRange
-            ? [(crossRange[0] * legRange[0]) / WAD, (crossRange[1] * legRange[1]) / WAD]
-            : []
-        const range = extremes([...direct, ...converted])
-        if (!range) throw new Error('a price from nobody honest')
-        expect(result.price >= range[0] && result.price <= range[1]).toBe(true)
-      }),
-      { numRuns: 3_000 },
+  it.each([
+    ['agrees', '201', 'price'],
+    ['is as far as it may be', '250', 'price'],
+    ['is beyond', '250.01', 'hold'],
+    ['is beyond on the other side', '166.6', 'hold'],
+  ])('never vote: one that %s', (_, slow, outcome) => {
+    const result = bounded({ chainlink: { 'ETH/USD': slow } })
+    expect(result).toMatchObject(
+      outcome === 'price' ? { price: wad('200'), outliers: [] } : { hold: 'out_of_slow_bounds' },
     )
-    expect(priced).toBeGreaterThan(200)
+  })
+
+  it('widen by their own confidence', () => {
+    const change = ({ kind, price }: Quote) => (kind === 'bound' ? { confidence: price / 10n } : {})
+    expect(bounded({ chainlink: { 'ETH/USD': '280' } }, { change })).toHaveProperty('price')
+    expect(bounded({ chainlink: { 'ETH/USD': '290' } }, { change })).toHaveProperty('hold')
+  })
+
+  it('hold only when more than f_s of them disagree, or all', () => {
+    const prices = (...all: string[]) =>
+      bounded(Object.fromEntries(all.map((price, at) => [`slow${at}`, { 'ETH/USD': price }])))
+    expect(prices('1000', '200')).toHaveProperty('price')
+    expect(prices('1000', '10')).toHaveProperty('hold')
+    expect(prices('1000', '200', '200')).toHaveProperty('price')
+    expect(prices('1000', '1000', '200')).toHaveProperty('hold')
+  })
+
+  it('are grouped by tag like any other', () => {
+    const slow = { one: { 'ETH/USD': '1000' }, two: { 'ETH/USD': '1000' }, twap: { 'ETH/USD': '200' } }
+    expect(bounded(slow)).toHaveProperty('hold')
+    expect(bounded(slow, { tags: { one: ['chainlink'], two: ['chainlink'] } })).toHaveProperty('price')
+  })
+
+  it('say nothing once expired, without their leg, or as a vote', () => {
+    const expired = ({ kind }: Quote) => (kind === 'bound' ? { expiresAt: NOW } : {})
+    expect(bounded({ chainlink: { 'ETH/USD': '1000' } }, { change: expired })).toHaveProperty('price')
+    const unlimited = ({ kind }: Quote) => (kind === 'bound' ? { expiresAt: null } : {})
+    expect(bounded({ chainlink: { 'ETH/USD': '1000' } }, { change: unlimited })).toHaveProperty('price')
+    const noLeg = ({ market }: Quote) => (market.base === 'USDT' ? { eventTime: 1 } : {})
+    expect(bounded({ twap: { 'ETH/USDT': '1000' } })).toEqual({ hold: 'out_of_slow_bounds' })
+    expect(bounded({ twap: { 'ETH/USDT': '1000' } }, { change: noLeg })).toHaveProperty('price')
+  })
+
+  it('bound legs too', () => {
+    const prices = {
+      ...Object.fromEntries(['a', 'b', 'c'].map((id) => [id, { 'USDT/USD': '1' }])),
+      x: { 'ETH/USDT': '200' },
+      chainlink: { 'USDT/USD': '0.5' },
+    }
+    expect(priceOf(prices, { slow: ['chainlink'], capped: true })).toEqual({ hold: 'leg_missing' })
   })
 })
-
-function attempt<T>(make: () => T): T | null {
-  try {
-    return make()
-  } catch (error) {
-    if (error instanceof UserError) return null
-    throw error
-  }
-}
 
 describe('mathematics', () => {
   it('finds medians and roots', () => {

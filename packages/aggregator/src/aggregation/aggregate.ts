@@ -1,20 +1,24 @@
 import { WAD } from '../sources/decimal.js'
-import type { Quote } from '../sources/types.js'
+import type { Quote, QuoteKind } from '../sources/types.js'
 import { divideUp, median, medianDeviation, sqrtUp } from './math.js'
 import type { Candidate, PairPlan, Plan } from './plan.js'
 
-/** Why a feed has no price in a round. */
+/** Why a feed has no price in a round. A hold never carries a number: a clamped or old price would be a guess with a signature. */
 export type HoldReason =
   /** No live quote at all. */
   | 'no_quotes'
-  /** Fewer live groups than the listing needs. */
+  /** Too few live groups, some of them only because a conversion leg has no price. */
+  | 'leg_missing'
+  /** So few groups are live that f_s lying tags could outvote the rest: the listing's proof doesn't hold for the live set. */
+  | 'no_honest_majority'
+  /** A majority that f_s can't move is live, yet too small a share of the listed groups. */
   | 'too_few_groups'
-  /** Prices only through a leg that itself has no price. */
-  | 'leg_held'
   /** The groups' median deviation is too large a share of the price. */
   | 'dispersion'
   /** The interval is too wide to be a price. */
   | 'confidence'
+  /** The median lies where more slow sources than may lie, or all of them, say that it can't. */
+  | 'out_of_slow_bounds'
 
 /** A price with the relative half width of its interval, both WAD; or the reason to hold. */
 export type Aggregate =
@@ -31,12 +35,18 @@ export interface AggregationParameters {
   maxEventAgeMs: number
   /** The same for the time it was received. */
   maxReceiveAgeMs: number
+  /** A quote whose event time is further ahead of its receive time comes from a wrong clock, ms of network time. */
+  maxClockSkewMs: number
+  /** Share of a pair's listed groups that must be live, basis points. */
+  minLiveGroupsBps: number
   /** Largest median deviation between groups, basis points of the price. */
   maxDispersionBps: number
   /** No interval is narrower: agreement of stale or copied venues is no certainty. */
   minConfidenceBps: number
   /** A quote or a result with a wider interval is no price. */
   maxConfidenceBps: number
+  /** A median further than this from a slow source's interval contradicts it, basis points of the slow price. */
+  maxBoundDistanceBps: number
 }
 
 interface Vote {
@@ -49,11 +59,14 @@ interface Vote {
 const BPS = WAD / 10_000n
 
 /**
- * Prices every feed of the plan from the newest quotes at time `at` (unix ms of network time). Deterministic, bigint only.
+ * Prices every feed of the plan from the newest quotes at time `at` (unix ms of network time). Deterministic and bigint only: neither
+ * the order of the quotes nor the machine matters.
  *
  * Each group votes with the median of its live members, the price is the median of the groups. With at most f_s lying tags it lies in
  * the range of honest prices; for a price converted by a leg, in the product of the honest ranges. Relative confidence is
  * √(median group confidence² + median deviation²), legs' confidences adding as squares on the way.
+ *
+ * Slow sources have no vote: where more than f_s of their groups, or all that are live, exclude the median, the feed is held.
  */
 export function aggregate(
   plan: Plan,
@@ -61,76 +74,138 @@ export function aggregate(
   at: number,
   parameters: AggregationParameters,
 ): Aggregate[] {
-  const live = new Map<string, Vote>()
-  for (const quote of quotes) {
-    const vote = liveVote(quote, at, parameters)
-    if (vote) live.set(key(quote.source, quote.market.symbol), vote)
-  }
-  const legs = new Map<string, Aggregate>()
-  for (const [pair, legPlan] of plan.legs) legs.set(pair, aggregatePair(legPlan, live, legs, parameters))
-  return plan.feeds.map((feed) => aggregatePair(feed, live, legs, parameters))
+  const round: Round = { live: liveVotes(quotes, at, parameters), legs: new Map(), plan, parameters }
+  for (const [pair, legPlan] of plan.legs) round.legs.set(pair, aggregatePair(legPlan, round))
+  return plan.feeds.map((feed) => aggregatePair(feed, round))
+}
+
+/** What all pairs of a round share. */
+interface Round {
+  live: Record<QuoteKind, ReadonlyMap<string, Vote>>
+  legs: Map<string, Aggregate>
+  plan: Plan
+  parameters: AggregationParameters
 }
 
 function key(source: string, symbol: string): string {
   return `${source} ${symbol}`
 }
 
-function liveVote(quote: Quote, at: number, parameters: AggregationParameters): Vote | null {
-  if (quote.price <= 0n) return null
-  if (at - quote.eventTime > parameters.maxEventAgeMs) return null
-  if (at - quote.receiveTime > parameters.maxReceiveAgeMs) return null
-  const confidence = divideUp(quote.confidence * WAD, quote.price)
-  return confidence > BigInt(parameters.maxConfidenceBps) * BPS ? null : { price: quote.price, confidence }
+/** The newest live quote of each market, by kind. */
+function liveVotes(quotes: readonly Quote[], at: number, parameters: AggregationParameters): Round['live'] {
+  const newest = new Map<string, Quote>()
+  for (const quote of quotes) {
+    const name = key(quote.source, quote.market.symbol)
+    const known = newest.get(name)
+    if (!known || isNewer(quote, known)) newest.set(name, quote)
+  }
+  const live = { price: new Map<string, Vote>(), bound: new Map<string, Vote>() }
+  for (const [name, quote] of newest) {
+    if (!isFresh(quote, at, parameters) || quote.price <= 0n || quote.confidence < 0n) continue
+    const confidence = divideUp(quote.confidence * WAD, quote.price)
+    if (confidence > BigInt(parameters.maxConfidenceBps) * BPS) continue
+    live[quote.kind].set(name, { price: quote.price, confidence })
+  }
+  return live
 }
 
-function aggregatePair(
-  plan: PairPlan,
-  live: ReadonlyMap<string, Vote>,
-  legs: ReadonlyMap<string, Aggregate>,
-  parameters: AggregationParameters,
-): Aggregate {
-  let legHeld = false
-  const groups: Vote[] = []
-  const bySource: [string, Vote][] = []
-  for (const members of plan.groups) {
+/** A total order, so that the same quotes mean the same in any order. */
+function isNewer(a: Quote, b: Quote): boolean {
+  const order = (q: Quote) => [q.eventTime, q.sequence ?? -1n, q.receiveTime, q.price, q.confidence, q.kind]
+  const other = order(b)
+  for (const [index, value] of order(a).entries()) {
+    const rival = other[index] ?? 0
+    if (value !== rival) return value > rival
+  }
+  return false
+}
+
+/** Two clocks, each with its bound: a heartbeat renews neither, and a time that is no number is no time. */
+function isFresh(
+  { kind, eventTime, receiveTime, expiresAt }: Quote,
+  at: number,
+  limits: AggregationParameters,
+) {
+  if (!(eventTime <= receiveTime + limits.maxClockSkewMs)) return false
+  // A slow source's answer is old by nature: its own heartbeat says how long it holds.
+  if (kind === 'bound') return expiresAt !== null && at < expiresAt
+  return at - eventTime <= limits.maxEventAgeMs && at - receiveTime <= limits.maxReceiveAgeMs
+}
+
+interface LiveGroups {
+  groups: Vote[]
+  bySource: [string, Vote][]
+  legMissing: boolean
+}
+
+function liveGroups(listed: readonly Candidate[][], kind: QuoteKind, round: Round): LiveGroups {
+  const result: LiveGroups = { groups: [], bySource: [], legMissing: false }
+  for (const members of listed) {
     const votes: Vote[] = []
     for (const member of members) {
-      const vote = convert(member, live, legs)
-      if (vote === 'leg_held') legHeld = true
+      const vote = convert(member, round.live[kind], round.legs)
+      if (vote === 'leg_missing') result.legMissing = true
       else if (vote) {
         votes.push(vote)
-        bySource.push([member.source, vote])
+        result.bySource.push([member.source, vote])
       }
     }
     if (votes.length > 0) {
-      groups.push({
+      result.groups.push({
         price: median(votes.map(({ price }) => price)),
         confidence: median(votes.map(({ confidence }) => confidence)),
       })
     }
   }
-  if (groups.length < plan.requiredGroups) {
-    if (legHeld) return { hold: 'leg_held' }
-    return { hold: groups.length === 0 ? 'no_quotes' : 'too_few_groups' }
-  }
+  return result
+}
+
+function aggregatePair(plan: PairPlan, round: Round): Aggregate {
+  const { parameters } = round
+  const { groups, bySource, legMissing } = liveGroups(plan.groups, 'price', round)
+  const shortage = findShortage(plan, groups.length, parameters)
+  if (shortage) return { hold: legMissing ? 'leg_missing' : shortage }
   const combined = combineGroups(groups, parameters)
   if ('hold' in combined) return combined
   const { price } = combined
+  if (isOutOfBounds(price, plan, round)) return { hold: 'out_of_slow_bounds' }
   const limit = (price * BigInt(parameters.maxDispersionBps)) / 10_000n
   const outliers = bySource.filter(([, vote]) => vote.price > price + limit || vote.price < price - limit)
   return { ...combined, outliers: outliers.map(([source]) => source) }
+}
+
+function findShortage(plan: PairPlan, live: number, { minLiveGroupsBps }: AggregationParameters) {
+  if (live === 0) return 'no_quotes'
+  if (live < plan.requiredGroups) return 'no_honest_majority'
+  return live * 10_000 < plan.groups.length * minLiveGroupsBps ? 'too_few_groups' : null
+}
+
+/**
+ * Whether more than f_s slow groups exclude the price, or all that are live. One of several, stuck or pinned at a floor, can't stop a
+ * feed that the others support; a single one can, as otherwise it would bound nothing.
+ */
+function isOutOfBounds(price: bigint, plan: PairPlan, round: Round): boolean {
+  const { groups } = liveGroups(plan.bounds, 'bound', round)
+  const distance = BigInt(round.parameters.maxBoundDistanceBps) * BPS
+  const excluding = groups.filter((slow) => {
+    const width = divideUp(slow.price * (distance + slow.confidence), WAD)
+    return price > slow.price + width || price < slow.price - width
+  })
+  const all = excluding.length === groups.length
+  return excluding.length > 0 && (all || excluding.length > round.plan.faultyTags)
 }
 
 function convert(
   { source, symbol, leg }: Candidate,
   live: ReadonlyMap<string, Vote>,
   legs: ReadonlyMap<string, Aggregate>,
-): Vote | 'leg_held' | null {
+): Vote | 'leg_missing' | null {
   const vote = live.get(key(source, symbol))
   if (!vote) return null
   if (leg === null) return vote
   const rate = legs.get(leg)
-  if (!rate || 'hold' in rate) return 'leg_held'
+  // Never 1.0 in its place.
+  if (!rate || 'hold' in rate) return 'leg_missing'
   const price = (vote.price * rate.price) / WAD
   if (price <= 0n) return null
   return { price, confidence: sqrtUp(vote.confidence ** 2n + rate.relativeConfidence ** 2n) }

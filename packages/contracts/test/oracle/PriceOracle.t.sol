@@ -169,6 +169,16 @@ contract PriceOracleTest is OracleTest {
         _refused(report, _invalidSignature(0)); // another network
     }
 
+    /// @dev By design: a price is the same on every chain of the network, so a report is too.
+    function test_replay_on_another_chain_of_the_network() public {
+        bytes memory report = _flat(_now(), P);
+        assertTrue(oracle.update(report));
+        vm.chainId(block.chainid + 1);
+        oracle = new PriceOracle(NETWORK, governance, SLOT, _parameters());
+        _open(1, 1, type(uint48).max);
+        assertTrue(oracle.update(report));
+    }
+
     function test_malformed() public {
         bytes memory report = _flat(_now(), P);
         _refused("", PriceOracle.MalformedReport.selector);

@@ -14,6 +14,9 @@ const SAMPLES = 144
 const LIMITS = {
   maxEventAgeMs: 60_000,
   maxReceiveAgeMs: 60_000,
+  maxClockSkewMs: 2_000,
+  minLiveGroupsBps: 5_000,
+  maxBoundDistanceBps: 2_000,
   maxDispersionBps: 1_000,
   minConfidenceBps: 1,
   maxConfidenceBps: 3_333,

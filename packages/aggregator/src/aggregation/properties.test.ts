@@ -1,0 +1,266 @@
+import { UserError } from '@clearspan/shared'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { WAD } from '../sources/decimal.js'
+import type { Quote } from '../sources/types.js'
+import { type Aggregate, aggregate, toObserved } from './aggregate.js'
+import { type PairPlan, type PlanSource, planFeeds } from './plan.js'
+import { NOW, parameters } from './scene.test-util.js'
+
+const FEEDS = [
+  { name: 'ETH/USD', exponent: -8 },
+  { name: 'USDT/USD', exponent: -8 },
+]
+const TAGS = Array.from({ length: 12 }, (_, at) => `t${at}`)
+const bounded = (min: bigint, max: bigint) => fc.bigInt({ min, max })
+
+const venue = fc.record({
+  tags: fc
+    .tuple(fc.constantFrom(...TAGS), fc.constantFrom(null, null, null, ...TAGS.slice(0, 2)))
+    .map(([own, other]) => (other === null ? [own] : [...new Set([own, other])])),
+  /** A direct market, one in USDT, or one in the BTC that others price. */
+  quote: fc.constantFrom('USD', 'USD', 'USDT', 'BTC'),
+  leg: fc.constantFrom('USDT', 'USDT', 'BTC', null),
+  slow: fc.constantFrom(false, false, false, false, true),
+  price: bounded(190n * WAD, 210n * WAD),
+  usdt: bounded((97n * WAD) / 100n, (103n * WAD) / 100n),
+  silent: fc.boolean(),
+  lie: fc.record({
+    price: bounded(-(10n ** 40n), 10n ** 40n),
+    confidence: bounded(-1n, 10n ** 40n),
+    age: fc.integer(),
+  }),
+})
+
+/** Venues with tags from a small alphabet, and which of the tags lie. */
+const scene = fc
+  .record({
+    venues: fc.array(venue, { minLength: 5, maxLength: 14 }),
+    faultyTags: fc.constantFrom(1, 1, 2),
+    /** Whether the leg is a feed too, or need only carry conversions. */
+    both: fc.boolean(),
+    liars: fc.shuffledSubarray([...TAGS, 'leg USDT/USD', 'leg BTC/USD'], { maxLength: 2 }),
+    silence: fc.boolean(),
+    /** Liars who agree on a plausible lie do more harm than wild ones. */
+    conspiracy: fc.option(fc.constantFrom(80n, 92n, 108n, 120n), { freq: 4 }),
+  })
+  .map((value) => ({ ...value, liars: value.liars.slice(0, value.faultyTags) }))
+type Scene = typeof scene extends fc.Arbitrary<infer T> ? T : never
+
+interface Told {
+  quote: Quote
+  honest: boolean
+}
+
+function sourcesOf({ venues }: Scene): PlanSource[] {
+  return venues.map(({ tags, quote, leg, slow }, index) => ({
+    id: `v${index}`,
+    tags,
+    kind: slow ? 'bound' : 'price',
+    markets: [
+      { symbol: `ETH/${quote}`, base: 'ETH', quote },
+      ...(leg ? [{ symbol: `${leg}/USD`, base: leg, quote: 'USD' }] : []),
+    ],
+  }))
+}
+
+/** What every venue tells: the truth as it sees it, nothing, or whatever a liar likes. */
+function tell({ venues, liars, silence, conspiracy }: Scene, sources: readonly PlanSource[]): Told[] {
+  return venues.flatMap(({ tags, price, usdt, silent, slow, lie }, index): Told[] => {
+    const lies = tags.some((tag) => liars.includes(tag))
+    if (!lies && silent && silence) return []
+    return (sources[index]?.markets ?? []).map((market): Told => {
+      const isLeg = market.quote === 'USD' && market.base !== 'ETH'
+      const honest = !lies && (isLeg || !liars.includes(`leg ${market.quote}/USD`))
+      const truth = isLeg ? usdt : price
+      const common = {
+        source: `v${index}`,
+        kind: slow ? ('bound' as const) : ('price' as const),
+        market,
+        expiresAt: slow ? NOW + 1 : null,
+        eventTime: NOW,
+        receiveTime: NOW,
+        sequence: null,
+      }
+      if (honest) return { honest, quote: { ...common, price: truth, confidence: WAD / 1000n } }
+      if (conspiracy !== null) {
+        return { honest, quote: { ...common, price: (truth * conspiracy) / 100n, confidence: 0n } }
+      }
+      const { age, ...told } = lie
+      return { honest, quote: { ...common, ...told, eventTime: NOW - age } }
+    })
+  })
+}
+
+function attempt<T>(make: () => T): T | null {
+  try {
+    return make()
+  } catch (error) {
+    if (error instanceof UserError) return null
+    throw error
+  }
+}
+
+/** The plan and what was told, or null where the listing is refused, as it should be of a random one. */
+function play(value: Scene) {
+  const sources = sourcesOf(value)
+  const capped = value.both ? ['USDT/USD'] : []
+  const feeds = value.both ? FEEDS : FEEDS.slice(0, 1)
+  const listed = attempt(() => planFeeds({ feeds, sources, faultyTags: value.faultyTags, capped }))
+  return listed && { ...listed, sources, told: tell(value, sources) }
+}
+
+function extremes(values: readonly bigint[]): [bigint, bigint] | null {
+  const [first, ...rest] = values
+  if (first === undefined) return null
+  return rest.reduce(([min, max], value) => [value < min ? value : min, value > max ? value : max], [
+    first,
+    first,
+  ] as [bigint, bigint])
+}
+
+/** Range of the honest votes; of a converted market, the product of its honest range and its leg's. */
+function honestRange(told: readonly Told[]): [bigint, bigint] | null {
+  const of = (base: string, quote: string) =>
+    extremes(
+      told
+        .filter(
+          ({ honest, quote: { kind, market } }) =>
+            honest && kind === 'price' && market.base === base && market.quote === quote,
+        )
+        .map(({ quote: { price } }) => price),
+    )
+  const converted = ['USDT', 'BTC'].flatMap((leg) => {
+    const price = of('ETH', leg)
+    const rate = of(leg, 'USD')
+    return price && rate ? [(price[0] * rate[0]) / WAD, (price[1] * rate[1]) / WAD] : []
+  })
+  return extremes([...(of('ETH', 'USD') ?? []), ...converted])
+}
+
+describe('with at most f_s lying tags', () => {
+  it('the price lies in the honest range, or the feed holds', () => {
+    let priced = 0
+    fc.assert(
+      fc.property(scene, (value) => {
+        const played = play(value)
+        if (!played) return
+        const [result] = aggregate(
+          played.plan,
+          played.told.map(({ quote }) => quote),
+          NOW,
+          parameters,
+        )
+        if (!result || 'hold' in result) return
+        priced += 1
+        const range = honestRange(played.told)
+        if (!range) throw new Error('a price from nobody honest')
+        expect(result.price >= range[0] && result.price <= range[1]).toBe(true)
+      }),
+      { numRuns: 4_000 },
+    )
+    expect(priced).toBeGreaterThan(200)
+  })
+
+  it('a listed pair keeps an honest majority of groups, whichever they are', () => {
+    let proved = 0
+    fc.assert(
+      fc.property(scene, (value) => {
+        const played = play(value)
+        if (!played) return
+        const { plan, listings, sources } = played
+        plan.feeds.forEach((pair, at) => {
+          const listing = listings[at]
+          if (!listing || listing.capped) return
+          for (const liars of subsets(
+            [...TAGS, ...[...plan.legs.keys()].map((leg) => `leg ${leg}`)],
+            value.faultyTags,
+          )) {
+            const spoilt = pair.groups.filter((group) => isSpoilt(group, liars, sources, plan.legs))
+            expect(2 * spoilt.length).toBeLessThan(pair.groups.length)
+            proved += 1
+          }
+        })
+      }),
+      { numRuns: 300 },
+    )
+    expect(proved).toBeGreaterThan(1_000)
+  })
+})
+
+function subsets(values: readonly string[], size: number): string[][] {
+  if (size === 0) return [[]]
+  return values.flatMap((value, at) =>
+    subsets(values.slice(at + 1), size - 1).map((rest) => [value, ...rest]),
+  )
+}
+
+/** By definition, and without the planner's own bookkeeping: a member lies, or its leg does, or the leg's sources outvote the leg. */
+function isSpoilt(
+  group: PairPlan['groups'][number],
+  liars: readonly string[],
+  sources: readonly PlanSource[],
+  legs: ReadonlyMap<string, PairPlan>,
+): boolean {
+  return group.some(({ source, leg }) => {
+    if (sources.find(({ id }) => id === source)?.tags.some((tag) => liars.includes(tag))) return true
+    if (leg === null) return false
+    const groups = legs.get(leg)?.groups ?? []
+    const lying = groups.filter((members) => isSpoilt(members, liars, sources, legs))
+    return liars.includes(`leg ${leg}`) || 2 * lying.length >= groups.length
+  })
+}
+
+/** A round as text, for exact comparison. */
+const textOf = (results: readonly Aggregate[]) =>
+  JSON.stringify(results, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))
+
+describe('whatever is told', () => {
+  it('the order of quotes, a repeated quote and a repeated round change nothing', () => {
+    fc.assert(
+      fc.property(scene, fc.infiniteStream(fc.nat()), (value, keys) => {
+        const played = play(value)
+        if (!played) return
+        const quotes = played.told.map(({ quote }) => quote)
+        // Two answers of one venue for one market at the same time, too.
+        quotes.push(...quotes.slice(0, 2).map((quote) => ({ ...quote, price: quote.price + 1n })))
+        const shuffled = quotes
+          .map((quote) => ({ quote, key: keys.next().value }))
+          .toSorted((a, b) => a.key - b.key)
+          .map(({ quote }) => quote)
+        const once = textOf(aggregate(played.plan, quotes, NOW, parameters))
+        expect(textOf(aggregate(played.plan, shuffled, NOW, parameters))).toBe(once)
+        expect(textOf(aggregate(played.plan, [...shuffled, ...quotes], NOW, parameters))).toBe(once)
+        expect(textOf(aggregate(played.plan, quotes, NOW, parameters))).toBe(once)
+      }),
+    )
+  })
+
+  it('a feed has a positive price with an interval, or a reason and no number', () => {
+    let held = 0
+    fc.assert(
+      fc.property(scene, (value) => {
+        const played = play(value)
+        if (!played) return
+        for (const result of aggregate(
+          played.plan,
+          played.told.map(({ quote }) => quote),
+          NOW,
+          parameters,
+        )) {
+          const observed = toObserved(result, -8)
+          if ('hold' in result) {
+            held += 1
+            expect(Object.keys(result)).toEqual(['hold'])
+            expect(observed).toBe(result)
+          } else {
+            expect(result.price > 0n && result.relativeConfidence > 0n).toBe(true)
+            if ('price' in observed) expect(observed.confidence).toBeGreaterThanOrEqual(1)
+          }
+        }
+      }),
+      { numRuns: 1_000 },
+    )
+    expect(held).toBeGreaterThan(50)
+  })
+})
