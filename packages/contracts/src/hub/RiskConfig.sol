@@ -80,24 +80,31 @@ contract RiskConfig is IRiskConfig, Ownable {
         emit AssetSet(assetId, a);
     }
 
-    /// @notice Shocks of a feed.
+    /// @notice Shocks of a feed. MM's stays above the trade band of every instrument on it.
     function setUnderlying(uint256 feed, Underlying calldata u) external onlyOwner {
         _bound(feed <= type(uint16).max, "feed");
         _bound(u.shockMm > 0 && u.shockMm <= u.shockIm && u.shockIm <= BPS, "shock");
         _bound(u.tailDamping <= BPS, "tailDamping");
+        for (uint256 id = instrumentCount; id > 0; --id) {
+            StoredInstrument storage i = _instruments[id];
+            _bound(i.feed != feed || i.priceBand < u.shockMm, "priceBand");
+        }
         _underlyings[feed] = u;
         ++version;
         emit UnderlyingSet(feed, u);
     }
 
-    /// @notice Lists an instrument (`instrumentId` = instrumentCount + 1) or changes one's caps and band. Its feed must have shocks.
+    /// @notice Lists an instrument (`instrumentId` = instrumentCount + 1) or changes one's caps and band. Its feed must have shocks, MM's above the band.
     function setInstrument(uint256 instrumentId, Instrument calldata i) external onlyOwner {
         _bound(i.priceBand > 0 && i.priceBand <= MAX_PRICE_BAND, "priceBand");
+        uint256 shock = _underlyings[i.feed].shockMm;
+        _bound(shock != 0, "feed");
+        // What a trade at the band's edge gives away, maintenance margin must still cover.
+        _bound(i.priceBand < shock, "priceBand");
         // Sizes are int128 and an account may hold a whole side.
         _bound(i.maxOpenInterest <= uint128(type(int128).max) / 2, "maxOpenInterest");
         if (_isNew(instrumentId, instrumentCount)) {
             _bound(i.module != address(0), "module");
-            _bound(_underlyings[i.feed].shockMm != 0, "feed");
             instrumentCount = instrumentId;
         } else {
             StoredInstrument storage old = _instruments[instrumentId];

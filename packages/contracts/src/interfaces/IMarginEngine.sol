@@ -13,6 +13,8 @@ interface IMarginEngine {
         int256 im;
         /// Equity less maintenance margin at the favourable end of prices. Liquidation needs < 0. Always mm >= im.
         int256 mm;
+        /// Unrealised PnL of all positions and unpaid PnL of closed ones, at mid prices. Part of equity.
+        int256 pnl;
         /// Sum of |size| × mid price.
         uint256 notional;
         /// Every price that the portfolio needs is fresh.

@@ -113,11 +113,10 @@ contract MarginEngine is IMarginEngine {
         uint256[] memory damping = _price(p, book, prices);
         Losses memory im;
         Losses memory mm;
-        int256 profit;
         for (uint256 n; n < book.exposures.length; ++n) {
             Exposure memory e = book.exposures[n];
             if (!prices[n].fresh) (h.fresh, e.claimsIm) = (false, 0);
-            profit += e.pnl[Scenarios.MID];
+            h.pnl += e.pnl[Scenarios.MID];
             h.equity += e.pnl[Scenarios.MID] + int256(e.claims.mulWad(prices[n].price));
             h.notional += e.size.mulWad(prices[n].price);
             h.im += _adverse(e, damping[n], im) - ROUNDING;
@@ -127,7 +126,7 @@ contract MarginEngine is IMarginEngine {
         h.im -= int256(_aggregate(im, g.rhoIm)) + 1;
         h.mm -= int256(_aggregate(mm, g.rhoMm));
         int256 cap = int256(uint256(g.profitCapIm));
-        if (profit > cap) h.im -= profit - cap;
+        if (h.pnl > cap) h.im -= h.pnl - cap;
     }
 
     /* PORTFOLIO */

@@ -334,6 +334,27 @@ contract CollateralTest is HubFixture {
         vm.stopPrank();
     }
 
+    /// A profit that nobody has paid yet is no debt.
+    function test_unpaidProfitHoldsNobodyBack() public {
+        fundCash(aliceAccount, 1000);
+        openRow(bob, WETH);
+        counter(WETH, bobAccount, 1e18);
+        trade(ETH_PERP, aliceAccount, bobAccount, 1e18, 2000e18);
+        oracle.set(FEED_ETH, 2100e18);
+        trade(ETH_PERP, bobAccount, aliceAccount, 1e18, 2100e18);
+        assertEq(hub.position(aliceAccount, ETH_PERP).quote, 100e18);
+        oracle.set(FEED_ETH, 2100e18, 0, 0, false);
+        oracle.set(FEED_USDC, 1e18, 0, 0, false);
+        vm.startPrank(alice);
+        hub.transferCash(aliceAccount, bobAccount, 400e18);
+        hub.withdraw(aliceAccount, USDC_A, alice, 600e6);
+        vm.stopPrank();
+        // Bob owes.
+        vm.prank(bob);
+        vm.expectRevert(LedgerBase.PriceNotFresh.selector);
+        hub.withdraw(bobAccount, WETH, bob, 1);
+    }
+
     function test_withdrawKeepsInitialMargin() public {
         fundCash(aliceAccount, 1000);
         fundCash(bobAccount, 1000);

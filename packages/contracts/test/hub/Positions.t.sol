@@ -162,6 +162,31 @@ contract PositionsTest is HubFixture {
         assertEq(hub.instrumentsOf(carolAccount).length, 0);
     }
 
+    /// A loss that isn't paid in cash is lent by the winners, for nothing: up to a quarter of the claims that stand for it.
+    function test_debtToThePoolBoundsNewRisk() public {
+        openRow(carol, WETH);
+        counter(WETH, carolAccount, 20e18);
+        trade(ETH_PERP, carolAccount, bobAccount, 40e18, 2000e18);
+        oracle.set(FEED_ETH, 1700e18);
+        assertGt(engine.accountHealth(carolAccount).im, 0);
+        vm.prank(venue);
+        vm.expectRevert(
+            abi.encodeWithSelector(LedgerBase.ExcessiveDebt.selector, carolAccount, 12_000e18, 22_000e18)
+        );
+        hub.trade(ETH_PERP, carolAccount, bobAccount, 0.01e18, 1700e18);
+        vm.prank(carol);
+        vm.expectPartialRevert(LedgerBase.ExcessiveDebt.selector);
+        hub.withdraw(carolAccount, WETH, carol, 1);
+        // Getting out is always free, closed debts are debts, and cash pays them.
+        trade(ETH_PERP, bobAccount, carolAccount, 40e18, 1700e18);
+        assertEq(hub.position(carolAccount, ETH_PERP).quote, -12_000e18);
+        vm.prank(venue);
+        vm.expectPartialRevert(LedgerBase.ExcessiveDebt.selector);
+        hub.trade(ETH_PERP, carolAccount, bobAccount, 0.01e18, 1700e18);
+        fundCash(carolAccount, 3500);
+        trade(ETH_PERP, carolAccount, bobAccount, 0.01e18, 1700e18);
+    }
+
     function testFuzz_tradesKeepSumsZero(uint256 seed) public {
         fundCash(carolAccount, 10_000);
         bytes32[3] memory who = [aliceAccount, bobAccount, carolAccount];

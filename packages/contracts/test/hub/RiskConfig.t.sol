@@ -31,7 +31,7 @@ contract RiskConfigTest is HubFixture {
     function test_everyChangeRaisesTheVersion() public {
         uint256 version = config.version();
         config.setAsset(WETH, config.asset(WETH));
-        config.setUnderlying(FEED_ETH, IRiskConfig.Underlying(2, 1, 0, 0));
+        config.setUnderlying(FEED_ETH, config.underlying(FEED_ETH));
         config.setInstrument(ETH_PERP, config.instrument(ETH_PERP));
         config.setGlobal(config.global());
         assertEq(config.version(), version + 4);
@@ -112,9 +112,24 @@ contract RiskConfigTest is HubFixture {
         i.feed = 9;
         _expect("feed");
         config.setInstrument(4, i);
-        i.module = address(0);
+        (i.feed, i.module) = (uint16(FEED_ETH), address(0));
         _expect("module");
         config.setInstrument(4, i);
+    }
+
+    /// A trade at the edge of the band must never cost more than the maintenance margin that it leaves behind.
+    function test_bandBelowShock() public {
+        IRiskConfig.Instrument memory i = config.instrument(ETH_PERP);
+        i.priceBand = 600;
+        _expect("priceBand");
+        config.setInstrument(ETH_PERP, i);
+        i.priceBand = 599;
+        config.setInstrument(ETH_PERP, i);
+        _expect("priceBand");
+        config.setUnderlying(FEED_ETH, IRiskConfig.Underlying(1000, 599, 5000, 2000));
+        config.setUnderlying(FEED_ETH, IRiskConfig.Underlying(1000, 600, 5000, 2000));
+        // Other feeds are not concerned.
+        config.setUnderlying(9, IRiskConfig.Underlying(1, 1, 0, 0));
     }
 
     function test_globalBounds() public {

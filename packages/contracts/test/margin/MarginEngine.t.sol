@@ -159,6 +159,12 @@ contract MarginEngineTest is HubFixture {
         uint256 r = seed;
         // Half of the runs leave IM and MM no difference but rounding, so that nothing hides a wrong order.
         bool equal = seed % 2 == 0;
+        // Shocks lie above every trade band.
+        for (uint256 id = 1; id <= 3; ++id) {
+            IRiskConfig.Instrument memory i = config.instrument(id);
+            i.priceBand = 1;
+            config.setInstrument(id, i);
+        }
         for (uint256 feed; feed < 4; ++feed) {
             r = uint256(keccak256(abi.encode(r)));
             uint256 price = 1 + (r >> 16) % 100_000e18;
@@ -169,8 +175,8 @@ contract MarginEngineTest is HubFixture {
                 !equal && r % 3 == 0 ? 1 + (r >> 120) % (2 * price) : 0,
                 equal || r % 5 != 0
             );
-            uint16 im = uint16(1 + (r >> 170) % 10_000);
-            uint16 mm = equal ? im : uint16(1 + (r >> 190) % im);
+            uint16 im = uint16(2 + (r >> 170) % 9999);
+            uint16 mm = equal ? im : uint16(2 + (r >> 190) % (im - 1));
             config.setUnderlying(
                 feed, IRiskConfig.Underlying(im, mm, uint16((r >> 200) % 60_000), uint16((r >> 220) % 10_001))
             );

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {Accounts} from "../../src/libraries/Accounts.sol";
 import {Perp} from "../../src/margin/Perp.sol";
 import {HubFixture} from "../hub/HubFixture.sol";
 
@@ -28,33 +29,94 @@ contract PerpTest is HubFixture {
 
     function test_longsPayShortsTheSmoothedPremium() public {
         trade(ETH_PERP, aliceAccount, bobAccount, 10e18, 2010e18);
-        (int128 value,) = perp.premium(ETH_PERP);
+        int256 value = perp.premium(ETH_PERP);
         assertEq(value, 0, "the first trade has waited for no time");
         vm.warp(block.timestamp + 1 hours);
-        trade(ETH_PERP, aliceAccount, bobAccount, 1e18, 2010e18);
-        (value,) = perp.premium(ETH_PERP);
-        assertEq(value, perp.MAX_PREMIUM() / 2, "clamped to 5 bps, weighed one half");
+        trade(ETH_PERP, aliceAccount, bobAccount, 10e18, 2010e18);
+        value = perp.premium(ETH_PERP);
+        assertEq(
+            value,
+            perp.MAX_PREMIUM() / 6,
+            "clamped to 5 bps, one half for the hour, a third for 10 of 20 + 10"
+        );
 
         int256 alice0 = engine.accountHealth(aliceAccount).equity;
         int256 bob0 = engine.accountHealth(bobAccount).equity;
         vm.warp(block.timestamp + 8 hours);
         int256 paid = alice0 - engine.accountHealth(aliceAccount).equity;
-        // 11 ETH x 2000 x 2.5 bps; the rate is kept per second, rounded.
-        assertApproxEqAbs(paid, 5.5e18, 1e6);
+        // 20 ETH x 2000 x 5/6 bps, one half of it: without trades it fades over the period. Kept per second, rounded.
+        assertApproxEqAbs(paid, 1.666666e18, 1e13);
         assertApproxEqAbs(engine.accountHealth(bobAccount).equity - bob0, paid, 1);
         assertLe(engine.accountHealth(bobAccount).equity - bob0, paid);
+        vm.warp(block.timestamp + 100 days);
+        assertEq(alice0 - engine.accountHealth(aliceAccount).equity, paid, "faded");
     }
 
-    function test_manyTradesAtOnceWeighNoMoreThanOne() public {
+    function test_manyTradesAtOnceWeighNoMoreThanTheFirst() public {
         trade(ETH_PERP, aliceAccount, bobAccount, 1e18, 2000e18);
         vm.warp(block.timestamp + 1 hours);
         trade(ETH_PERP, aliceAccount, bobAccount, 1e18, 2010e18);
-        (int128 once,) = perp.premium(ETH_PERP);
+        int256 once = perp.premium(ETH_PERP);
+        assertGt(once, 0);
         for (uint256 n; n < 5; ++n) {
             trade(ETH_PERP, aliceAccount, bobAccount, 1e18, 2010e18);
         }
-        (int128 often,) = perp.premium(ETH_PERP);
+        int256 often = perp.premium(ETH_PERP);
         assertEq(often, once);
+    }
+
+    /// Four trades of one wei at the edge of the clamp moved 25,618 USDC between holders of 10 million in 48 hours.
+    function test_dustMovesNoFunding() public {
+        bytes32 wash = _whales();
+        int256 before = engine.accountHealth(bobAccount).equity;
+        uint256 start = block.timestamp;
+        for (uint256 n = 1; n <= 4; ++n) {
+            vm.warp(start + n * 6 hours);
+            trade(ETH_PERP, wash, bobAccount, 1, 2000.9999e18);
+        }
+        vm.warp(start + 48 hours);
+        assertLe(engine.accountHealth(bobAccount).equity - before, 0);
+    }
+
+    /// What moves funding is capital, a share of open interest, and time: not the number of trades between one's own accounts.
+    function test_washTradesMoveFundingByTheirShareOnly() public {
+        bytes32 wash = _whales();
+        int256 before = engine.accountHealth(bobAccount).equity;
+        uint256 start = block.timestamp;
+        // A thousandth of what is open, opened and closed every six minutes for two days.
+        for (uint256 n = 1; n <= 480; ++n) {
+            vm.warp(start + n * 6 minutes);
+            trade(ETH_PERP, wash, bobAccount, 5e18, 2000.9999e18);
+            trade(ETH_PERP, bobAccount, wash, 5e18, 2000.9999e18);
+        }
+        int256 gain = engine.accountHealth(bobAccount).equity - before;
+        // All of the premium would be 10,000,000 x 5 bps x 6 periods = 30,000.
+        assertLt(gain, 30_000e18 / 100);
+    }
+
+    /// Nor does dust use up the time that a trade of weight has waited for.
+    function test_dustDoesNotHoldThePremiumDown() public {
+        trade(ETH_PERP, aliceAccount, bobAccount, 10e18, 2000e18);
+        uint256 start = block.timestamp;
+        for (uint256 n = 1; n < 60; ++n) {
+            vm.warp(start + n * 1 minutes);
+            trade(ETH_PERP, aliceAccount, bobAccount, 0.004e18, 2000e18);
+        }
+        vm.warp(start + 1 hours);
+        trade(ETH_PERP, aliceAccount, bobAccount, 10e18, 2010e18);
+        int256 value = perp.premium(ETH_PERP);
+        assertGt(value, perp.MAX_PREMIUM() / 7);
+    }
+
+    /// @return wash An account of the attacker; Bob is the attacker's short.
+    function _whales() private returns (bytes32 wash) {
+        address carol = makeAddr("carol");
+        wash = Accounts.main(carol);
+        _approve(carol);
+        fundCash(aliceAccount, 4_000_000);
+        fundCash(bobAccount, 4_000_000);
+        fundCash(wash, 10_000);
+        trade(ETH_PERP, aliceAccount, bobAccount, 5000e18, 2000e18);
     }
 
     function testFuzz_accrueIsIdempotentAndAdditive(uint32 first, uint32 second, bool above) public {

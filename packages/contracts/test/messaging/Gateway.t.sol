@@ -10,6 +10,8 @@ import {CounterMessages} from "../../src/libraries/CounterMessages.sol";
 import {Gateway} from "../../src/messaging/Gateway.sol";
 import {HubGateway} from "../../src/messaging/HubGateway.sol";
 import {SpokeGateway} from "../../src/messaging/SpokeGateway.sol";
+import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
+import {UnrulyToken} from "../spoke/Tokens.sol";
 import {GatewayFixture} from "./GatewayFixture.sol";
 
 contract GatewayTest is GatewayFixture {
@@ -117,6 +119,32 @@ contract GatewayTest is GatewayFixture {
         assertTrue(_deliver(packet), "releases");
         for (uint256 i; i < rows; ++i) {
             assertEq(token.balanceOf(releases[i].recipient), 3e6);
+        }
+    }
+
+    /// @dev Nor does a token that burns all it gets, in every row, starve one of them.
+    function test_a_full_message_of_greedy_payouts_fits_its_gas() public {
+        uint256 rows = gateway.MAX_ROWS();
+        UnrulyToken greedy = new UnrulyToken();
+        vm.prank(governance);
+        vault.setListed(address(greedy), true);
+        IRiskConfig.Asset memory a = riskConfig.asset(SPOKE_ASSET);
+        a.token = address(greedy);
+        riskConfig.setAsset(3, a);
+        IHubGateway.ReleaseKey[] memory releases = new IHubGateway.ReleaseKey[](rows);
+        _deposit(vault, greedy, account, rows * 1e6);
+        assertTrue(_deliver(_sendCounters(_counterKeys(account, greedy))));
+        for (uint256 i; i < rows; ++i) {
+            releases[i] = IHubGateway.ReleaseKey(account, address(uint160(2_000 + i)), 3);
+            _withdraw(account, 3, releases[i].recipient, 1e6);
+            if (i % 8 != 7) greedy.setManner(releases[i].recipient, UnrulyToken.Manner.BurnGas);
+        }
+        Packet memory packet = _sendReleases(releases);
+        assertTrue(_deliver(packet), "stored");
+        for (uint256 i; i < rows; ++i) {
+            (uint128 released,) = vault.released(account, address(greedy), releases[i].recipient);
+            assertEq(released, 1e6);
+            assertEq(greedy.balanceOf(releases[i].recipient), i % 8 != 7 ? 0 : 1e6);
         }
     }
 

@@ -24,7 +24,8 @@ contract UnrulyToken is TestToken {
         ReturnFalse,
         ReturnBomb,
         BurnGas,
-        CallBack
+        CallBack,
+        Hungry
     }
 
     mapping(address recipient => Manner) public manners;
@@ -64,6 +65,9 @@ contract UnrulyToken is TestToken {
         if (manner == Manner.CallBack) {
             called = true;
             (calledBack,) = _target.call(_call);
+        }
+        if (manner == Manner.Hungry) {
+            for (uint256 before = gasleft(); before - gasleft() < 60_000;) {}
         }
         return super.transfer(to, amount);
     }

@@ -346,8 +346,8 @@ abstract contract Collateral is LedgerBase {
         onlyOwnerOf(account)
     {
         _release(account, assetId, recipient, amount);
-        // Without positions there is nothing to owe, and no price can hold the owner back.
-        if (_accounts[account].instruments != 0) _requireMargin(account, true);
+        // Who owes nothing is held back by no price.
+        if (_owes(account)) _requireMargin(account, true);
     }
 
     /// @inheritdoc IClearinghouse

@@ -60,6 +60,8 @@ abstract contract LedgerBase is IClearinghouse, Ownable {
     error UnknownInstrument(uint256 instrumentId);
     error InsufficientCash(bytes32 account, uint256 free, uint256 needed);
     error InsufficientMargin(bytes32 account, int256 im);
+    /// @notice `debt`: loss beyond cash, WAD; only claims stand for it.
+    error ExcessiveDebt(bytes32 account, uint256 debt, int256 equity);
     error PriceNotFresh();
     error TooManyRows(bytes32 account);
 
@@ -111,7 +113,7 @@ abstract contract LedgerBase is IClearinghouse, Ownable {
     /// @inheritdoc IClearinghouse
     function transferCash(bytes32 from, bytes32 to, uint256 amount) external onlyOwnerOf(from) {
         _moveCash(from, to, amount);
-        if (_accounts[from].instruments != 0) _requireMargin(from, true);
+        if (_owes(from)) _requireMargin(from, true);
     }
 
     /// @inheritdoc IClearinghouse
@@ -152,7 +154,13 @@ abstract contract LedgerBase is IClearinghouse, Ownable {
         IMarginEngine.Health memory h = marginEngine.accountHealth(account);
         if (fresh && !h.fresh) revert PriceNotFresh();
         if (h.im < 0) revert InsufficientMargin(account, h.im);
+        // A loss beyond cash is lent by the winners who wait for it, without interest: a quarter of the claims at most, 4 debt <= equity + debt.
+        int256 debt = -(_accounts[account].cash + h.pnl);
+        if (debt > 0 && 3 * debt > h.equity) revert ExcessiveDebt(account, uint256(debt), h.equity);
     }
+
+    /// @dev The account may owe something, now or at another price.
+    function _owes(bytes32 account) internal view virtual returns (bool);
 
     /// @dev Reverts when the account already has `cap` rows.
     function _requireRoom(bytes32 account, uint256 cap) internal view {

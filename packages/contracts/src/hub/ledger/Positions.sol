@@ -251,6 +251,15 @@ abstract contract Positions is LedgerBase {
 
     /* INTERNAL */
 
+    /// @dev A closed position's unpaid profit is no debt.
+    function _owes(bytes32 account) internal view override returns (bool) {
+        for (uint256 list = _accounts[account].instruments; list != 0; list >>= 12) {
+            Position storage p = _positions[account][list & IdList.MAX_ID];
+            if (p.size != 0 || p.quote < 0) return true;
+        }
+        return false;
+    }
+
     /// @dev Accrues, then adds to size and quote, and keeps open interest and the account's list. The only writer of sizes.
     function _change(
         bytes32 account,
