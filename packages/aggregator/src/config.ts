@@ -95,5 +95,7 @@ export function parseOracleNodeConfig(value: unknown, where = 'oracle'): OracleN
   if (repeated >= 0) fail(`sources[${repeated}].id`, 'is used twice')
   const signers = new Set(config.oracle.nodes.map(({ signer }) => signer.toLowerCase()))
   if (signers.size < nodes) fail('oracle.nodes', 'two nodes have the same signer')
+  const peers = new Set(config.oracle.nodes.map(({ signer, peer }) => (peer ?? signer).toLowerCase()))
+  if (peers.size < nodes) fail('oracle.nodes', 'two nodes have the same peer key')
   return config
 }

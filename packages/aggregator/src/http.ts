@@ -1,6 +1,7 @@
 import type { Clock } from '@clearspan/shared'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import type { z } from 'zod'
+import type { AuthFailure, PeerAuth } from './observation/auth.js'
 import type { EvidenceStore } from './observation/evidence.js'
 import type { MessageKind } from './observation/message.js'
 import { messagePaths, type Unverified } from './observation/verify.js'
@@ -22,9 +23,14 @@ export interface HttpParameters {
   realClock: Clock
   feeds: number
   nodes: number
+  auth: Pick<PeerAuth, 'checkRequest' | 'signResponse'>
   receive(message: Unverified): Promise<Receipt>
   /** Counts a body that is no such message. */
   onInvalid(kind: MessageKind): void
+  /** Counts a message whose sender is no peer. */
+  onUnauthenticated(failure: AuthFailure): void
+  /** Counts a request that HTTP itself refuses: too large a body, another content type, broken headers. */
+  onRefused(code: string): void
   /** Newest finished report as JSON text, or null before the first. */
   latest(): FinishedJson | null
   /** Calls back for every finished report until the returned function is called. */
@@ -44,6 +50,15 @@ export interface FinishedJson {
 /** A node's HTTP interface; `listen` is left to the caller. */
 export function createHttp(parameters: HttpParameters): FastifyInstance {
   const server = Fastify({ bodyLimit: MAX_BODY_BYTES, forceCloseConnections: true })
+  // A body is looked into only once its sender is known, and the signature is over its bytes.
+  server.removeAllContentTypeParsers()
+  server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
+  server.setErrorHandler((error: Partial<FastifyError>, _, reply) => {
+    const status = error.statusCode !== undefined && error.statusCode >= 400 ? error.statusCode : 500
+    const reason = error.code ?? 'internal'
+    parameters.onRefused(reason)
+    return reply.code(status).send({ status: 'rejected', reason })
+  })
   addMessageRoutes(server, parameters)
   addReportRoutes(server, parameters)
   server.get('/evidence', () => parameters.evidence.names())
@@ -62,22 +77,47 @@ export function createHttp(parameters: HttpParameters): FastifyInstance {
   return server
 }
 
-function addMessageRoutes(server: FastifyInstance, { feeds, nodes, receive, onInvalid }: HttpParameters) {
+function addMessageRoutes(server: FastifyInstance, parameters: HttpParameters) {
+  const { feeds, nodes, receive, auth } = parameters
   const schemas = wireSchemas(feeds, nodes)
   function route<Kind extends MessageKind>(kind: Kind, schema: (typeof schemas)[Kind]) {
-    server.post(messagePaths[kind], async (request, reply) => {
-      const parsed = (schema as z.ZodType).safeParse(request.body)
-      if (!parsed.success) {
-        onInvalid(kind)
-        return reply.code(400).send({ status: 'rejected', reason: 'invalid_body' })
+    const path = messagePaths[kind]
+    async function accept(body: Uint8Array): Promise<Receipt> {
+      const parsed = (schema as z.ZodType).safeParse(parseJson(body))
+      if (parsed.success) return receive({ kind, message: parsed.data } as Unverified)
+      parameters.onInvalid(kind)
+      return { status: 'rejected', reason: 'invalid_body' }
+    }
+    server.post(path, async (request, reply) => {
+      const body = request.body instanceof Uint8Array ? request.body : new Uint8Array()
+      const sender = await auth.checkRequest(request.headers, 'POST', path, body)
+      if ('failure' in sender) {
+        parameters.onUnauthenticated(sender.failure)
+        return reply.code(401).send({ status: 'rejected', reason: sender.failure })
       }
-      const receipt = await receive({ kind, message: parsed.data } as Unverified)
-      return reply.code(receipt.status === 'rejected' ? 403 : 202).send(receipt)
+      const receipt = await accept(body)
+      const answer = JSON.stringify(receipt)
+      const status = statusOf(receipt)
+      const headers = await auth.signResponse(sender.digest, status, answer)
+      return reply.code(status).headers(headers).type('application/json').send(answer)
     })
   }
   route('observation', schemas.observation)
   route('proposal', schemas.proposal)
   route('signature', schemas.signature)
+}
+
+function statusOf(receipt: Receipt): number {
+  if (receipt.status !== 'rejected') return 202
+  return receipt.reason === 'invalid_body' ? 400 : 403
+}
+
+function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
+  } catch {
+    return undefined
+  }
 }
 
 function addReportRoutes(server: FastifyInstance, { latest, subscribe, realClock }: HttpParameters) {

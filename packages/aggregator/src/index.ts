@@ -16,6 +16,7 @@ export {
 } from './config.js'
 export { createOracleNode, type OracleNode, type OracleNodeParameters } from './node.js'
 export { verifyEvidence } from './observation/evidence.js'
+export { createRemoteSigner, createSigner, remoteSignerSchema, type Signer } from './observation/signer.js'
 export type { FinishedReport } from './report/board.js'
 export { createSource, type Source, type SourceParameters, type SourceStatus } from './sources/index.js'
 export type { Quote, QuoteKind } from './sources/types.js'

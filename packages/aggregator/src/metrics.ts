@@ -9,6 +9,10 @@ type Histogram = ReturnType<Metrics['histogram']>
 export interface NodeMetrics {
   messages: Counter
   peerFailures: Counter
+  unauthenticated: Counter
+  refused: Counter
+  peerClockOffset: Gauge
+  clockOffset: Gauge
   reports: Counter
   lastSeq: Gauge
   latency: Histogram
@@ -34,6 +38,19 @@ export function createNodeMetrics(metrics: Metrics): NodeMetrics {
   return {
     messages: metrics.counter('oracle_messages_total', 'Messages from peers', ['kind', 'outcome']),
     peerFailures: metrics.counter('oracle_peer_failures_total', 'Deliveries to a peer that failed', ['peer']),
+    unauthenticated: metrics.counter('oracle_auth_failures_total', 'Messages whose sender is no peer', [
+      'reason',
+    ]),
+    refused: metrics.counter('oracle_http_refused_total', 'Requests refused before they were read', ['code']),
+    peerClockOffset: metrics.gauge(
+      'oracle_peer_clock_offset_seconds',
+      'How far a peer is ahead of this clock',
+      ['peer'],
+    ),
+    clockOffset: metrics.gauge(
+      'oracle_clock_offset_seconds',
+      "How far this clock is ahead of the network's middle",
+    ),
     reports: metrics.counter('oracle_reports_total', 'Finished reports'),
     lastSeq: metrics.gauge('oracle_report_seq', 'Slot of the newest finished report'),
     latency: metrics.histogram(

@@ -13,12 +13,14 @@ import {
 } from '@clearspan/shared'
 import { type Hex, isAddressEqual } from 'viem'
 import type { FeedListing } from './aggregation/plan.js'
+import { createClockWatch } from './clocks.js'
 import { type OracleNodeConfigInput, parseOracleNodeConfig } from './config.js'
 import { createHttp } from './http.js'
 import { createNodeMetrics } from './metrics.js'
+import { createPeerAuth } from './observation/auth.js'
 import { type EvidenceStore, openEvidence } from './observation/evidence.js'
 import { type Journal, openJournal } from './observation/journal.js'
-import { createSigner } from './observation/message.js'
+import type { Signer } from './observation/signer.js'
 import { createObserver, toReportPrice } from './observer.js'
 import { createPeers } from './peers.js'
 import { createReportBoard } from './report/board.js'
@@ -34,8 +36,10 @@ export interface OracleNodeParameters {
   /** Jitter of reconnects. */
   random: Random
   logger: Logger
-  /** The node's private key for observing, of this network alone. */
-  key: Hex
+  /** The node's key for observing, of this network alone. */
+  signer: Signer
+  /** The key that speaks to peers; `signer` without it. */
+  peerSigner?: Signer
   metrics?: Metrics
   /** How peers are spoken to; the runtime's own without it. */
   fetch?: typeof globalThis.fetch
@@ -55,18 +59,33 @@ export interface OracleNode {
 /** One node of the oracle network. Throws UserError when configuration, key or sources don't fit. */
 export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   const config = parseOracleNodeConfig(parameters.config)
-  const signer = createSigner(parameters.key)
+  const { signer, peerSigner = signer } = parameters
   const { oracle, index, networkId } = config
   const protocol = { networkId, oracle }
   const own = oracle.nodes[index]?.signer
   if (!own || !isAddressEqual(own, signer.address)) {
     throw new UserError('key', `signs as ${signer.address}, but oracle.nodes[${index}] is ${own}`)
   }
+  const ownPeer = oracle.nodes[index]?.peer ?? own
+  if (!isAddressEqual(ownPeer, peerSigner.address)) {
+    throw new UserError(
+      'peerKey',
+      `signs as ${peerSigner.address}, but oracle.nodes[${index}] has ${ownPeer}`,
+    )
+  }
   const logger = parameters.logger.child({ node: index })
   const observer = createObserver({ ...parameters, config, logger })
   const metrics = parameters.metrics ?? createMetrics()
   const counters = createNodeMetrics(metrics)
   const board = createReportBoard(config, parameters.networkClock)
+  const speed = config.clock?.speed ?? 1
+  const clocks = createClockWatch({
+    nodes: oracle.nodes.length,
+    quorum: quorumOf(oracle.nodes.length),
+    boundMs: config.maxClockSkewMs / speed,
+    logger,
+    metrics: counters,
+  })
   const abort = new AbortController()
   const shutdown = createShutdown({ logger })
 
@@ -94,10 +113,13 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   }
 
   function createParts(journal: Journal, evidence: EvidenceStore) {
+    const auth = createPeerAuth({ protocol, index, signer: peerSigner, realClock: parameters.realClock })
     const peers = createPeers({
+      auth,
+      onTime: clocks.record,
       urls: oracle.nodes.map(({ url }) => url),
       index,
-      timeoutMs: Math.ceil(oracle.slotMs / (config.clock?.speed ?? 1)),
+      timeoutMs: Math.ceil(oracle.slotMs / speed),
       realClock: parameters.realClock,
       fetch: parameters.fetch ?? fetch,
       onFailure: (peer) => counters.peerFailures.inc({ peer }),
@@ -132,7 +154,10 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
       evidence,
       feeds: oracle.feeds.length,
       nodes: oracle.nodes.length,
+      auth,
       receive: runner.receive,
+      onUnauthenticated: (reason) => counters.unauthenticated.inc({ reason }),
+      onRefused: (code) => counters.refused.inc({ code }),
       onInvalid: (kind) => counters.messages.inc({ kind, outcome: 'invalid_body' }),
       latest: board.latestJson,
       subscribe: board.subscribe,
@@ -148,17 +173,19 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   function health() {
     const age = board.age()
     // f faulty leaders in a row cost f slots; one more may be under way and one lost to chance.
-    const healthy = age !== null && age <= (faultyNodes(oracle.nodes.length) + 3) * oracle.slotMs
+    const fresh = age !== null && age <= (faultyNodes(oracle.nodes.length) + 3) * oracle.slotMs
+    const healthy = fresh && !clocks.drifting()
     const now = parameters.networkClock.now()
     const sources = observer.statuses().map((status) => ({
       ...status,
       stale: status.lastEventTime === null || now - status.lastEventTime > config.maxEventAgeMs,
     }))
     const body = {
-      status: healthy ? 'ok' : 'no recent report',
+      status: healthy ? 'ok' : fresh ? 'clock differs from the network' : 'no recent report',
       node: index,
       address: signer.address,
       lastReportAgeMs: age,
+      clock: { offsetMs: clocks.offsetMs(), peersMs: clocks.peers() },
       reasons: board.latest()?.reasons ?? {},
       sources,
       listings: observer.listings,

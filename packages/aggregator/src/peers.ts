@@ -1,4 +1,6 @@
 import type { Clock } from '@clearspan/shared'
+import { withDeadline } from './deadline.js'
+import type { PeerAuth } from './observation/auth.js'
 import { messagePaths, type Unverified } from './observation/verify.js'
 import { toWire } from './observation/wire.js'
 
@@ -11,6 +13,9 @@ export interface PeerParameters {
   timeoutMs: number
   realClock: Clock
   fetch: typeof globalThis.fetch
+  auth: Pick<PeerAuth, 'signRequest' | 'checkResponse'>
+  /** Told of every answer that was the peer's own: unix ms of the real clock before, in and after it. */
+  onTime(peer: number, sentAt: number, peerTime: number, receivedAt: number): void
   /** Told of every delivery that failed. */
   onFailure(peer: number): void
 }
@@ -25,37 +30,54 @@ export interface Peers {
 /** Wait before the one repeat of a failed delivery, real ms: an idle connection may be closed by the peer just as it is used. */
 const RETRY_MS = 20
 
-/** Peers over HTTP; the runtime's fetch keeps connections alive. */
-export function createPeers({ urls, index, timeoutMs, realClock, onFailure, ...io }: PeerParameters): Peers {
+/** No answer to a message is longer. */
+const MAX_ANSWER_BYTES = 4_096
+
+/** Peers over HTTP; the runtime's fetch keeps connections alive. Requests are signed, and an answer counts only with the peer's signature. */
+export function createPeers(parameters: PeerParameters): Peers {
+  const { urls, index, timeoutMs, realClock, auth, onFailure, onTime } = parameters
   const stopped = new AbortController()
 
-  async function post(url: string, body: string, signal: AbortSignal): Promise<boolean> {
-    const headers = { 'content-type': 'application/json' }
-    const response = await io.fetch(url, { method: 'POST', body, headers, signal, redirect: 'error' })
-    // The body must be read, or the connection is not free for the next message.
-    await response.arrayBuffer()
+  async function post(peer: number, base: string, path: string, body: string, signal: AbortSignal) {
+    const { headers, digest } = await auth.signRequest(peer, 'POST', path, body)
+    const sentAt = realClock.now()
+    const response = await parameters.fetch(`${base}${path}`, {
+      method: 'POST',
+      body,
+      headers: { ...headers, 'content-type': 'application/json' },
+      signal,
+      redirect: 'error',
+    })
+    const receivedAt = realClock.now()
+    const answer = await readAnswer(response)
+    if (answer === null) return false
+    const peerTime = await auth.checkResponse(
+      peer,
+      digest,
+      response.status,
+      Object.fromEntries(response.headers),
+      answer,
+    )
+    if (peerTime === null) return false
+    onTime(peer, sentAt, peerTime, receivedAt)
     return response.ok
   }
 
   async function deliver(peer: number, path: string, body: string): Promise<void> {
-    const base = urls[peer]
+    const base = urls[peer]?.replace(/\/$/, '')
     if (base === undefined || peer === index || stopped.signal.aborted) return
-    const url = `${base.replace(/\/$/, '')}${path}`
-    const ended = new AbortController()
-    const end = () => ended.abort()
-    stopped.signal.addEventListener('abort', end, { once: true })
-    void realClock.sleep(timeoutMs, ended.signal).then(end, () => {})
     try {
-      const delivered = await post(url, body, ended.signal).catch(async () => {
-        await realClock.sleep(RETRY_MS, ended.signal)
-        return post(url, body, ended.signal)
-      })
+      const delivered = await withDeadline(
+        { clock: realClock, ms: timeoutMs, parent: stopped.signal },
+        (signal) =>
+          post(peer, base, path, body, signal).catch(async () => {
+            await realClock.sleep(RETRY_MS, signal)
+            return post(peer, base, path, body, signal)
+          }),
+      )
       if (!delivered) onFailure(peer)
     } catch {
       if (!stopped.signal.aborted) onFailure(peer)
-    } finally {
-      stopped.signal.removeEventListener('abort', end)
-      end()
     }
   }
 
@@ -67,4 +89,18 @@ export function createPeers({ urls, index, timeoutMs, realClock, onFailure, ...i
     },
     stop: () => stopped.abort(),
   }
+}
+
+/** The answer's text; null, and the connection ended, when it is longer than any honest one. The body is read to its end, or the connection is not free for the next message. */
+async function readAnswer(response: Response): Promise<string | null> {
+  const decoder = new TextDecoder()
+  let text = ''
+  let bytes = 0
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.length
+    // Leaving the loop cancels the stream.
+    if (bytes > MAX_ANSWER_BYTES) return null
+    text += decoder.decode(chunk, { stream: true })
+  }
+  return text
 }

@@ -1,15 +1,11 @@
 import type { Clock, Logger, Report, ReportSignature } from '@clearspan/shared'
+import { type Hex, keccak256 } from 'viem'
 import type { Receipt } from './http.js'
 import type { NodeMetrics } from './metrics.js'
 import type { Equivocation } from './observation/evidence.js'
 import type { CommitmentKind, Journal } from './observation/journal.js'
-import {
-  digestOf,
-  observationDigest,
-  type Protocol,
-  proposalDigest,
-  type Signer,
-} from './observation/message.js'
+import { observationPreimage, type Protocol, preimageOf, proposalPreimage } from './observation/message.js'
+import type { Signer } from './observation/signer.js'
 import { authenticate, type Unverified } from './observation/verify.js'
 import type { Peers } from './peers.js'
 import type { Authenticated, Effect, SlotMachine } from './report/machine.js'
@@ -45,17 +41,18 @@ export function createRunner(parameters: RunnerParameters): Runner {
   const pending = new Set<Promise<void>>()
 
   /** Durable first, then signed: null when this node is bound to something else for the slot. */
-  async function sign(kind: CommitmentKind, seq: bigint, digest: `0x${string}`) {
-    if (await journal.commit(kind, seq, digest)) return signer.sign(digest)
+  async function sign(kind: CommitmentKind, seq: bigint, preimage: Hex) {
+    const digest = keccak256(preimage)
+    if (await journal.commit(kind, seq, digest)) return { digest, signature: await signer.sign(preimage) }
     logger.warn({ kind, seq: `${seq}` }, 'slot was signed before a restart, skipping it')
     return null
   }
 
   async function observe(seq: bigint) {
     const report: Report = { epoch, seq, prices: parameters.observe(seq) }
-    const digest = observationDigest(report, protocol)
-    const signature = await sign('observation', seq, digest)
-    if (!signature) return
+    const signed = await sign('observation', seq, observationPreimage(report, protocol))
+    if (!signed) return
+    const { digest, signature } = signed
     const message = { ...report, signature }
     const leader = Number(seq % BigInt(nodes.length))
     if (leader === index) take({ kind: 'observation', from: index, digest, message })
@@ -64,18 +61,18 @@ export function createRunner(parameters: RunnerParameters): Runner {
 
   async function propose({ seq, observers, observations }: Effect & { type: 'propose' }) {
     const draft = { epoch, seq, observations }
-    const digest = proposalDigest(draft, protocol)
-    const signature = await sign('proposal', seq, digest)
-    if (!signature) return
+    const signed = await sign('proposal', seq, proposalPreimage(draft, protocol))
+    if (!signed) return
+    const { digest, signature } = signed
     const message = { ...draft, signature }
     take({ kind: 'proposal', from: index, digest, message, observers })
     await peers.broadcast({ kind: 'proposal', message })
   }
 
   async function signReport(report: Report) {
-    const digest = digestOf(report, protocol)
-    const signature = await sign('report', report.seq, digest)
-    if (!signature) return
+    const signed = await sign('report', report.seq, preimageOf(report, protocol))
+    if (!signed) return
+    const { digest, signature } = signed
     const message = { ...report, signature }
     take({ kind: 'signature', from: index, digest, message })
     await peers.broadcast({ kind: 'signature', message })

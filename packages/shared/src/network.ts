@@ -32,7 +32,16 @@ export const oracleSchema = z.object({
   slotMs: z.number().int().positive().multipleOf(1000),
   feeds: z.array(feedSchema).min(1).max(48),
   /** n = 3f + 1 nodes, in signer-bitmap order. */
-  nodes: z.array(z.object({ url: z.url(), signer: addressSchema })).min(4),
+  nodes: z
+    .array(
+      z.object({
+        url: z.url(),
+        signer: addressSchema,
+        /** Key that authenticates what it sends to its peers; `signer` without it. */
+        peer: addressSchema.optional(),
+      }),
+    )
+    .min(4),
 })
 
 export const tokenSchema = z.object({

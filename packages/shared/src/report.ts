@@ -2,7 +2,7 @@ import {
   concatHex,
   type Hex,
   hashDomain,
-  hashTypedData,
+  hashStruct,
   keccak256,
   numberToHex,
   sliceHex,
@@ -103,17 +103,27 @@ export function unpackPrices(words: readonly Hex[], count: number): ReportPrice[
 
 /** The EIP-712 digest that oracle nodes sign. */
 export function reportDigest(report: Report, feeds: readonly Feed[], networkId: Hex): Hex {
-  return hashTypedData({
-    domain: signingDomain(networkId),
-    types: { ...signingDomainTypes, ...reportTypes },
-    primaryType: 'Report',
-    message: {
-      epoch: report.epoch,
-      seq: report.seq,
-      feeds: feedsHash(feeds),
-      slots: packPrices(report.prices),
-    },
+  return keccak256(reportPreimage(report, feeds, networkId))
+}
+
+/** What `reportDigest` is the hash of: for signers that hash by themselves. */
+export function reportPreimage(report: Report, feeds: readonly Feed[], networkId: Hex): Hex {
+  return signingPreimage(networkId, reportTypes, 'Report', {
+    epoch: report.epoch,
+    seq: report.seq,
+    feeds: feedsHash(feeds),
+    slots: packPrices(report.prices),
   })
+}
+
+/** EIP-712 preimage of a message in this network's domain: `0x1901 | domain separator | hash of the struct`. */
+export function signingPreimage(
+  networkId: Hex,
+  types: Record<string, readonly { name: string; type: string }[]>,
+  primaryType: string,
+  data: Record<string, unknown>,
+): Hex {
+  return concatHex(['0x1901', reportDomainSeparator(networkId), hashStruct({ data, primaryType, types })])
 }
 
 /** A node's signature on a report: index in the epoch's signer list and the 64-byte EIP-2098 compact signature `r | yParityAndS`. */

@@ -5,7 +5,8 @@ import { keccak256, toHex } from 'viem'
 import { privateKeyToAddress } from 'viem/accounts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openEvidence, verifyEvidence } from './evidence.js'
-import { createSigner, digestOf, observationDigest, proposalDigest } from './message.js'
+import { observationPreimage, preimageOf, proposalPreimage } from './message.js'
+import { createSigner } from './signer.js'
 
 const keys = [1, 2, 3, 4].map((n) => keccak256(toHex(`evidence ${n}`)))
 const protocol = {
@@ -21,8 +22,8 @@ const signer = createSigner(keys[2] ?? '0x')
 
 async function signed(kind: 'observation' | 'signature', seq: bigint, price: bigint, epoch = 1) {
   const report = { epoch, seq, prices: [{ price, confidence: 1 }] }
-  const digest = kind === 'observation' ? observationDigest(report, protocol) : digestOf(report, protocol)
-  return { ...report, signature: await signer.sign(digest) }
+  const make = kind === 'observation' ? observationPreimage : preimageOf
+  return { ...report, signature: await signer.sign(make(report, protocol)) }
 }
 
 let dataDir: string
@@ -52,7 +53,7 @@ describe('proof that a node is faulty', () => {
     const store = await openEvidence(dataDir, protocol)
     const propose = async (price: bigint) => {
       const draft = { epoch: 1, seq: 2n, observations: [await signed('observation', 2n, price)] }
-      return { ...draft, signature: await signer.sign(proposalDigest(draft, protocol)) }
+      return { ...draft, signature: await signer.sign(proposalPreimage(draft, protocol)) }
     }
     const messages = [await propose(1n), await propose(2n)] as const
     await store.save({ from, kind: 'proposal', seq: 2n, messages: [...messages] })

@@ -4,24 +4,11 @@ import {
   packPrices,
   type Report,
   type ReportPrice,
-  reportDigest,
-  signingDomain,
-  signingDomainTypes,
+  reportPreimage,
+  signingPreimage,
   UNUSABLE_CONFIDENCE,
 } from '@clearspan/shared'
-import {
-  concatHex,
-  type Hex,
-  hashTypedData,
-  isAddressEqual,
-  keccak256,
-  parseCompactSignature,
-  parseSignature,
-  recoverAddress,
-  serializeCompactSignature,
-  signatureToCompactSignature,
-} from 'viem'
-import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts'
+import { concatHex, type Hex, isAddressEqual, keccak256, parseCompactSignature, recoverAddress } from 'viem'
 
 /** One node's prices for a slot, in feed order, like a report: held feeds have price 0 and UNUSABLE_CONFIDENCE. */
 export interface Observation extends Report {
@@ -66,53 +53,32 @@ const proposalTypes = {
   ],
 } as const
 
-/** EIP-712 digest that an observing node signs. */
-export function observationDigest(observation: Report, { networkId, oracle }: Protocol): Hex {
-  return hashTypedData({
-    domain: signingDomain(networkId),
-    types: { ...signingDomainTypes, ...observationTypes },
-    primaryType: 'Observation',
-    message: {
-      epoch: observation.epoch,
-      seq: observation.seq,
-      feeds: feedsHash(oracle.feeds),
-      slots: packPrices(observation.prices),
-    },
+/** What an observing node signs; the digest is its hash. */
+export function observationPreimage(observation: Report, { networkId, oracle }: Protocol): Hex {
+  return signingPreimage(networkId, observationTypes, 'Observation', {
+    epoch: observation.epoch,
+    seq: observation.seq,
+    feeds: feedsHash(oracle.feeds),
+    slots: packPrices(observation.prices),
   })
 }
 
-/** EIP-712 digest that a slot's leader signs: the observations by hash of their digests and signatures, in order. */
-export function proposalDigest(proposal: Omit<Proposal, 'signature'>, protocol: Protocol): Hex {
-  const parts = proposal.observations.flatMap((item) => [observationDigest(item, protocol), item.signature])
-  return hashTypedData({
-    domain: signingDomain(protocol.networkId),
-    types: { ...signingDomainTypes, ...proposalTypes },
-    primaryType: 'Proposal',
-    message: { epoch: proposal.epoch, seq: proposal.seq, observations: keccak256(concatHex(parts)) },
+/** What a slot's leader signs: the observations by hash of their digests and signatures, in order. */
+export function proposalPreimage(proposal: Omit<Proposal, 'signature'>, protocol: Protocol): Hex {
+  const parts = proposal.observations.flatMap((item) => [
+    keccak256(observationPreimage(item, protocol)),
+    item.signature,
+  ])
+  return signingPreimage(protocol.networkId, proposalTypes, 'Proposal', {
+    epoch: proposal.epoch,
+    seq: proposal.seq,
+    observations: keccak256(concatHex(parts)),
   })
 }
 
-/** Digest of a report in this network. */
-export function digestOf(report: Report, { networkId, oracle }: Protocol): Hex {
-  return reportDigest(report, oracle.feeds, networkId)
-}
-
-/** Signs digests with one node's key; the signature is deterministic (RFC 6979) and EIP-2098 compact. */
-export interface Signer {
-  address: Hex
-  sign(digest: Hex): Promise<Hex>
-}
-
-export function createSigner(key: Hex): Signer {
-  const account: PrivateKeyAccount = privateKeyToAccount(key)
-  return {
-    address: account.address,
-    async sign(digest) {
-      return serializeCompactSignature(
-        signatureToCompactSignature(parseSignature(await account.sign({ hash: digest }))),
-      )
-    },
-  }
+/** What a node signs of a report in this network. */
+export function preimageOf(report: Report, { networkId, oracle }: Protocol): Hex {
+  return reportPreimage(report, oracle.feeds, networkId)
 }
 
 /** Index of the node that signed `digest`, or null when it is none of the network's. */
@@ -121,16 +87,19 @@ export async function recoverNode(
   signature: Hex,
   oracle: OracleNetwork,
 ): Promise<number | null> {
+  const signer = await recoverSigner(digest, signature)
+  if (signer === null) return null
+  const index = oracle.nodes.findIndex((node) => isAddressEqual(node.signer, signer))
+  return index < 0 ? null : index
+}
+
+/** Address that signed `digest` with a compact signature, or null when nobody did. */
+export async function recoverSigner(digest: Hex, signature: Hex): Promise<Hex | null> {
   try {
     const { r, yParityAndS } = parseCompactSignature(signature)
     const word = BigInt(yParityAndS)
     const s = `0x${(word & ((1n << 255n) - 1n)).toString(16).padStart(64, '0')}` as const
-    const signer = await recoverAddress({
-      hash: digest,
-      signature: { r, s, yParity: word >> 255n ? 1 : 0 },
-    })
-    const index = oracle.nodes.findIndex((node) => isAddressEqual(node.signer, signer))
-    return index < 0 ? null : index
+    return await recoverAddress({ hash: digest, signature: { r, s, yParity: word >> 255n ? 1 : 0 } })
   } catch {
     // Not a point of the curve: nobody signed that.
     return null

@@ -1,13 +1,13 @@
-import type { Hex } from 'viem'
+import { type Hex, keccak256 } from 'viem'
 import type { Authenticated } from '../report/machine.js'
 import {
-  digestOf,
   type MessageKind,
   type Observation,
-  observationDigest,
+  observationPreimage,
   type Proposal,
   type Protocol,
-  proposalDigest,
+  preimageOf,
+  proposalPreimage,
   recoverNode,
   type SignedReport,
 } from './message.js'
@@ -23,22 +23,22 @@ export async function authenticate(input: Unverified, protocol: Protocol): Promi
   const { oracle } = protocol
   switch (input.kind) {
     case 'observation': {
-      const digest = observationDigest(input.message, protocol)
+      const digest = keccak256(observationPreimage(input.message, protocol))
       const from = await recoverNode(digest, input.message.signature, oracle)
       return from === null ? null : { ...input, digest, from }
     }
     case 'signature': {
-      const digest = digestOf(input.message, protocol)
+      const digest = keccak256(preimageOf(input.message, protocol))
       const from = await recoverNode(digest, input.message.signature, oracle)
       return from === null ? null : { ...input, digest, from }
     }
     case 'proposal': {
-      const digest = proposalDigest(input.message, protocol)
+      const digest = keccak256(proposalPreimage(input.message, protocol))
       const from = await recoverNode(digest, input.message.signature, oracle)
       if (from === null) return null
       const observers: number[] = []
       for (const observation of input.message.observations) {
-        const signed: Hex = observationDigest(observation, protocol)
+        const signed: Hex = keccak256(observationPreimage(observation, protocol))
         const observer = await recoverNode(signed, observation.signature, oracle)
         if (observer === null) return null
         observers.push(observer)

@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path'
-import { createOracleNode, oracleNodeConfigSchema } from '@clearspan/aggregator'
+import { createOracleNode, createSigner, oracleNodeConfigSchema } from '@clearspan/aggregator'
 import { createRelayer, relayerConfigSchema } from '@clearspan/relayer'
 import {
   acceleratedClock,
@@ -14,6 +14,7 @@ import {
   readJson,
   seededRandom,
   systemClock,
+  systemRandom,
   UserError,
 } from '@clearspan/shared'
 import type { Command } from 'commander'
@@ -94,9 +95,9 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
       config: { ...config.oracle.node, dataDir: resolve(directory, config.oracle.node.dataDir) },
       networkClock: networkClock(config.oracle.node.clock),
       realClock: systemClock,
-      random: seededRandom(process.pid),
+      random: systemRandom,
       logger,
-      key: await loadKey(beside(config.oracle.key), env),
+      signer: createSigner(await loadKey(beside(config.oracle.key), env)),
     })
     shutdown.add('oracle', () => node.stop())
     return (await node.start()).url

@@ -1,0 +1,315 @@
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  acceleratedClock,
+  type Clock,
+  createLogger,
+  encodeReport,
+  reportDigest,
+  seededRandom,
+  systemClock,
+} from '@clearspan/shared'
+import { type Hex, keccak256, toHex } from 'viem'
+import { privateKeyToAddress } from 'viem/accounts'
+import { expect } from 'vitest'
+import { WebSocketServer } from 'ws'
+import type { OracleNodeConfigInput } from './config.js'
+import { createOracleNode, type OracleNode, type OracleNodeParameters } from './node.js'
+import { createPeerAuth } from './observation/auth.js'
+import { recoverNode } from './observation/message.js'
+import { createSigner } from './observation/signer.js'
+import type { FinishedReport } from './report/board.js'
+
+const ETH_ID = 'ff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace'
+const USDT_ID = '2b89b9dc8fdf9f34709a5b106b472f0f39bb6ca9ce04b0fd7f2e971688e2e53b'
+export const networkId = keccak256(toHex('aggregator test'))
+export const keys = [1, 2, 3, 4].map((n) => keccak256(toHex(`observer ${n}`)))
+const logger = createLogger({ name: 'test', level: 'silent' })
+const SPEED = 10
+export const SLOT_MS = 6_000
+
+const cleanups: (() => unknown)[] = []
+/** Ends what a test started, newest first. */
+export async function cleanUp(): Promise<void> {
+  for (let end = cleanups.pop(); end; end = cleanups.pop()) await end()
+}
+/** Registers what must be ended with the test. */
+export function later(end: () => unknown): void {
+  cleanups.push(end)
+}
+
+export async function listen(server: Server, port = 0): Promise<number> {
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+/** Below the ephemeral range, so that no outgoing connection takes one between this check and its use. */
+let nextPort = 12_000 + ((process.pid * 16) % 16_000)
+
+/** Ports that are free, all different. */
+async function freePorts(count: number): Promise<number[]> {
+  const ports: number[] = []
+  while (ports.length < count) {
+    const server = createServer()
+    const free = await listen(server, nextPort).catch(() => null)
+    await new Promise((done) => server.close(done))
+    if (free !== null) ports.push(free)
+    nextPort += 1
+  }
+  return ports
+}
+
+/** All venues on one port by path, quoting ETH at 200.5 USD, times `factor` for a lie, every 100 ms. */
+export async function startVenues(clock: Clock, factor = 1): Promise<string> {
+  const at = (price: number) => (price * factor).toFixed(2)
+  let sequence = 0
+  const http = createServer((request, response) => {
+    expect(request.url).toContain('/v2/updates/price/stream')
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    const send = () => response.write(`data: ${JSON.stringify({ binary: {}, parsed: pythPrices() })}\n\n`)
+    send()
+    const timer = setInterval(send, 100)
+    response.on('close', () => clearInterval(timer))
+  })
+  const pythPrices = () => {
+    const price = (id: string, value: string) => ({
+      id,
+      price: { price: value, conf: '2000000', expo: -8, publish_time: Math.floor(clock.now() / 1000) },
+      ema_price: { price: value, conf: '2000000', expo: -8, publish_time: Math.floor(clock.now() / 1000) },
+    })
+    return [price(ETH_ID, `${Math.round(20_050_000_000 * factor)}`), price(USDT_ID, '100000000')]
+  }
+  const iso = () => new Date(clock.now()).toISOString()
+  const frames: Record<string, () => unknown[]> = {
+    '/binance': () => [
+      { u: sequence, s: 'ETHUSDT', b: at(200.4), B: '1', a: at(200.5), A: '1' },
+      { e: 'aggTrade', E: clock.now(), s: 'ETHUSDT', a: sequence, p: at(200.45), T: clock.now() },
+      'not an object',
+    ],
+    '/coinbase': () => [
+      ...['ETH-USD', 'USDT-USD'].map((product_id, index) => {
+        const [best_bid, best_ask] = index === 0 ? [at(200.5), at(200.6)] : ['0.9999', '1.0001']
+        return { type: 'ticker', sequence, product_id, price: best_bid, best_bid, best_ask, time: iso() }
+      }),
+      { type: 'heartbeat', sequence, time: iso() },
+    ],
+    '/kraken': () => [
+      {
+        channel: 'ticker',
+        type: 'update',
+        data: [
+          {
+            symbol: 'ETH/USD',
+            bid: Number(at(200.45)),
+            ask: Number(at(200.55)),
+            last: Number(at(200.5)),
+            timestamp: iso(),
+          },
+          { symbol: 'USDT/USD', bid: 0.9998, ask: 1.0002, last: 1, timestamp: iso() },
+        ],
+      },
+      { channel: 'heartbeat' },
+    ],
+    '/gemini': () => [{ type: 'tick', symbol: 'ETH-USD', price: at(200.51), ts: clock.now(), seq: sequence }],
+    '/ws': () => pythPrices().map((price_feed) => ({ type: 'price_update', price_feed })),
+  }
+  const sockets = new WebSocketServer({ server: http })
+  sockets.on('connection', (socket, request) => {
+    const make = frames[request.url ?? ''] ?? (() => [])
+    socket.on('error', () => {})
+    socket.once('message', () => {
+      const send = () => {
+        sequence += 1
+        for (const frame of make()) socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame))
+      }
+      send()
+      const timer = setInterval(send, 100)
+      socket.on('close', () => clearInterval(timer))
+    })
+  })
+  const port = await listen(http)
+  cleanups.push(() => {
+    for (const client of sockets.clients) client.terminate()
+    http.closeAllConnections()
+    return new Promise((done) => http.close(done))
+  })
+  return `127.0.0.1:${port}`
+}
+
+const market = (symbol: string, base: string, quote: string) => ({ symbol, base, quote })
+const pythMarkets = [
+  { ...market('Crypto.ETH/USD', 'ETH', 'USD'), pythId: ETH_ID },
+  { ...market('Crypto.USDT/USD', 'USDT', 'USD'), pythId: `0x${USDT_ID}` },
+]
+
+async function makeConfigs(
+  venues: string,
+  clock: { startMs: number; realStartMs: number; speed: number },
+) {
+  const ports = await freePorts(4)
+  const directory = await mkdtemp(join(tmpdir(), 'clearspan-oracle-'))
+  cleanups.push(() => rm(directory, { recursive: true, force: true }))
+  const nodes = keys.map((key, at) => ({
+    url: `http://127.0.0.1:${ports[at]}`,
+    signer: privateKeyToAddress(key),
+  }))
+  return keys.map(
+    (_, index): OracleNodeConfigInput => ({
+      networkId,
+      clock,
+      index,
+      oracle: {
+        epoch: 1,
+        slotMs: SLOT_MS,
+        feeds: [
+          { name: 'ETH/USD', exponent: -8 },
+          { name: 'USDT/USD', exponent: -8 },
+        ],
+        nodes,
+      },
+      sources: [
+        {
+          id: 'binance',
+          adapter: 'binance',
+          url: `ws://${venues}/binance`,
+          tags: ['binance'],
+          markets: [market('ETHUSDT', 'ETH', 'USDT')],
+        },
+        {
+          id: 'coinbase',
+          adapter: 'coinbase',
+          url: `ws://${venues}/coinbase`,
+          tags: ['coinbase'],
+          markets: [market('ETH-USD', 'ETH', 'USD'), market('USDT-USD', 'USDT', 'USD')],
+        },
+        {
+          id: 'kraken',
+          adapter: 'kraken',
+          url: `ws://${venues}/kraken`,
+          tags: ['kraken'],
+          markets: [market('ETH/USD', 'ETH', 'USD'), market('USDT/USD', 'USDT', 'USD')],
+        },
+        {
+          id: 'gemini',
+          adapter: 'replay',
+          url: `ws://${venues}/gemini`,
+          tags: ['gemini'],
+          markets: [market('ETH-USD', 'ETH', 'USD')],
+        },
+        { id: 'hermes', adapter: 'hermes', url: `http://${venues}`, tags: ['pyth'], markets: pythMarkets },
+        {
+          id: 'price-service',
+          adapter: 'price-service',
+          url: `http://${venues}`,
+          tags: ['pyth'],
+          markets: pythMarkets,
+        },
+      ],
+      listen: { host: '127.0.0.1', port: ports[index] ?? 0 },
+      dataDir: join(directory, String(index)),
+    }),
+  )
+}
+
+/** Finished reports from a node's stream, until the caller has enough. */
+async function* reportsOf(url: string): AsyncGenerator<FinishedReport> {
+  const abort = new AbortController()
+  try {
+    const response = await fetch(`${url}/reports/stream`, { signal: abort.signal })
+    let buffer = ''
+    for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      buffer += chunk
+      const events = buffer.split('\n\n')
+      buffer = events.pop() ?? ''
+      for (const event of events) {
+        const data = event.indexOf('data: ')
+        if (data >= 0) yield JSON.parse(event.slice(data + 6)) as FinishedReport
+      }
+    }
+  } finally {
+    abort.abort()
+  }
+}
+
+export async function collect(
+  url: string,
+  done: (reports: FinishedReport[]) => boolean,
+): Promise<FinishedReport[]> {
+  const reports: FinishedReport[] = []
+  for await (const report of reportsOf(url)) {
+    reports.push(report)
+    if (done(reports)) break
+  }
+  return reports
+}
+
+export const isPriced = ({ reasons }: FinishedReport) => Object.keys(reasons).length === 0
+export const consecutive = (reports: FinishedReport[]) =>
+  reports.length >= 3 && Number(reports.at(-1)?.seq) - Number(reports.at(-3)?.seq) === 2
+
+/** Reads calldata back and recovers who signed it, from the layout alone. */
+export async function verify(report: FinishedReport, config: OracleNodeConfigInput): Promise<number[]> {
+  const decoded = {
+    epoch: report.report.epoch,
+    seq: BigInt(report.report.seq),
+    prices: report.report.prices.map(({ price, confidence }) => ({ price: BigInt(price), confidence })),
+  }
+  const digest = reportDigest(decoded, config.oracle.feeds, config.networkId)
+  const head = 2 + (4 + 8 + 1 + 32) * 2
+  const bitmap = Number.parseInt(report.encoded.slice(head, head + 8), 16)
+  const signers = [0, 1, 2, 3].filter((bit) => bitmap & (1 << bit))
+  const signatures = signers.map((signer, at) => {
+    const from = head + 8 + at * 128
+    return { signer, signature: `0x${report.encoded.slice(from, from + 128)}` as Hex }
+  })
+  expect(encodeReport(decoded, signatures)).toBe(report.encoded)
+  for (const { signer, signature } of signatures) {
+    expect(await recoverNode(digest, signature, config.oracle)).toBe(signer)
+  }
+  return signers
+}
+
+export function makeNode(
+  config: OracleNodeConfigInput,
+  networkClock: Clock,
+  change: Partial<OracleNodeParameters> = {},
+): OracleNode {
+  const node = createOracleNode({
+    config,
+    networkClock,
+    realClock: systemClock,
+    random: seededRandom(1),
+    logger,
+    signer: createSigner(keys[config.index] ?? networkId),
+    ...change,
+  })
+  cleanups.push(() => node.stop())
+  return node
+}
+
+/** Posts a body to a node with another node's authentication. */
+export async function postAs(from: number, config: OracleNodeConfigInput, path: string, value: unknown) {
+  const { networkId: id, oracle, index } = config
+  const signer = createSigner(keys[from] ?? '0x')
+  const protocol = { networkId: id, oracle }
+  const auth = createPeerAuth({ protocol, index: from, signer, realClock: systemClock })
+  const body = typeof value === 'string' ? value : JSON.stringify(value)
+  const { headers } = await auth.signRequest(index, 'POST', path, body)
+  return fetch(`${oracle.nodes[index]?.url}${path}`, {
+    method: 'POST',
+    headers: { ...headers, 'content-type': 'application/json' },
+    body,
+  })
+}
+
+export async function setUp() {
+  const options = { startMs: Date.parse('2020-03-12T00:00:00Z'), realStartMs: Date.now(), speed: SPEED }
+  const clock = acceleratedClock(options)
+  const configs = await makeConfigs(await startVenues(clock), options)
+  return { clock, configs }
+}
