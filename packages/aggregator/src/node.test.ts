@@ -22,6 +22,8 @@ import { createSigner } from './observation/signer.js'
 import { toWire } from './observation/wire.js'
 
 afterEach(cleanUp)
+// Real time passes in slots, more of them on a busy machine.
+vi.setConfig({ testTimeout: 180_000 })
 
 describe('a network of four oracle nodes over loopback', () => {
   it('finishes consecutive reports that verify, and goes on when a node dies', async () => {

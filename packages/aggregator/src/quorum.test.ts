@@ -22,6 +22,8 @@ import { toWire, wireSchemas } from './observation/wire.js'
 import type { FinishedReport } from './report/board.js'
 
 afterEach(cleanUp)
+// Real time passes in slots, more of them on a busy machine.
+vi.setConfig({ testTimeout: 180_000 })
 
 const FAULTY = 3
 type Setting = Awaited<ReturnType<typeof setUp>>
@@ -90,11 +92,9 @@ function of(configs: readonly OracleNodeConfigInput[], index: number): OracleNod
   return config
 }
 
-/** Priced reports of slots that an honest node led, until there are two of each. */
+/** Priced reports of slots that an honest node led, until there is one of each. */
 const enough = (reports: FinishedReport[]) =>
-  [0, 1, 2].every(
-    (leader) => reports.filter((one) => isPriced(one) && Number(one.seq) % 4 === leader).length >= 2,
-  )
+  [0, 1, 2].every((leader) => reports.some((one) => isPriced(one) && Number(one.seq) % 4 === leader))
 
 describe('one faulty node of four, over HTTP', () => {
   it.each([
@@ -124,11 +124,14 @@ describe('one faulty node of four, over HTTP', () => {
     }
     if (name === 'equivocating') {
       const [url] = urls
-      const proofs = await vi.waitFor(async () => {
-        const names = (await (await fetch(`${url}/evidence`)).json()) as string[]
-        expect(names.length).toBeGreaterThan(0)
-        return names
-      })
+      const proofs = await vi.waitFor(
+        async () => {
+          const names = (await (await fetch(`${url}/evidence`)).json()) as string[]
+          expect(names.length).toBeGreaterThan(0)
+          return names
+        },
+        { timeout: 20_000, interval: 200 },
+      )
       const proof: unknown = await (await fetch(`${url}/evidence/${proofs[0]}`)).json()
       expect(await verifyEvidence(proof, 'proof')).toMatchObject({ node: FAULTY })
     }
@@ -136,7 +139,7 @@ describe('one faulty node of four, over HTTP', () => {
 
   it('a node whose clock is wrong is seen by all, and knows it', async () => {
     const { configs, clock } = await setUp()
-    // Five real seconds fast: with a clock ten times as fast far beyond the skew allowed.
+    // Five real seconds fast: with a clock three times as fast far beyond the skew allowed.
     const fast = { ...systemClock, now: () => Date.now() + 5_000 }
     const urls = await Promise.all(
       configs.map(async (config) => {

@@ -1,7 +1,8 @@
-import { type Report, reportDigest } from '@clearspan/shared'
+import { type Report, reportDigest, reportPreimage } from '@clearspan/shared'
 import { concatHex, keccak256, toHex } from 'viem'
 import { describe, expect, it } from 'vitest'
-import { createSigner, recoverNode } from '../observation/message.js'
+import { recoverNode } from '../observation/message.js'
+import { createSigner } from '../observation/signer.js'
 import { createReportBoard } from '../report/board.js'
 import { createSlotMachine } from '../report/machine.js'
 import { createQuoteBook } from '../sources/book.js'
@@ -261,7 +262,7 @@ describe('incidents: reports', () => {
       nodes: [{ url: 'http://127.0.0.1', signer: signer.address }],
     }
     const digest = reportDigest(report, feeds, networkId)
-    const signature = await signer.sign(digest)
+    const signature = await signer.sign(reportPreimage(report, feeds, networkId))
     expect(await recoverNode(digest, signature, oracle)).toBe(0)
     const n = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
     const word = BigInt(`0x${signature.slice(66)}`)

@@ -53,13 +53,15 @@ export async function openEvidence(dataDir: string, protocol: Protocol): Promise
   const directory = join(dataDir, 'evidence')
   await mkdir(directory, { recursive: true })
   const kept = new Set((await readdir(directory)).filter((name) => NAME.test(name)))
+  /** Kept or being written. */
+  const taken = new Set(kept)
   return {
     async save({ from, kind, seq, messages }) {
       const against = `node-${from}-${kind}-`
       const name = `${against}epoch-${protocol.oracle.epoch}-slot-${seq}.json`
-      if (!kept.has(name)) {
-        if ([...kept].filter((one) => one.startsWith(against)).length >= KEPT_PER_NODE) return false
-        kept.add(name)
+      if (!taken.has(name)) {
+        if ([...taken].filter((one) => one.startsWith(against)).length >= KEPT_PER_NODE) return false
+        taken.add(name)
       }
       const { epoch, feeds, nodes } = protocol.oracle
       const proof: z.input<typeof evidenceSchema> = {
@@ -73,6 +75,7 @@ export async function openEvidence(dataDir: string, protocol: Protocol): Promise
       }
       const file = await replaceFile(join(directory, name), `${JSON.stringify(proof, null, 2)}\n`)
       await file.close()
+      kept.add(name)
       return true
     },
     names: () => [...kept].sort(),
