@@ -23,6 +23,8 @@ export const feedSchema = z.object({
   name: z.string().regex(/^[A-Z0-9.]+\/[A-Z0-9.]+$/),
   /** One unit of the signed 64-bit price on chain is 10^exponent of the quote. */
   exponent: z.number().int().min(-18).max(0),
+  /** May be zero or negative, such as a rate; its basis points are of one, not of the value. */
+  signed: z.boolean().optional(),
 })
 
 /** What the oracle network is: the same on every chain. */

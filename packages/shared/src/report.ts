@@ -57,23 +57,23 @@ export function reportDomainSeparator(networkId: Hex): Hex {
   return hashDomain({ domain: signingDomain(networkId), types: signingDomainTypes })
 }
 
-/** Binds a report to its feed list: keccak256 of `name(32, left-aligned) | exponent(int8)` for each feed in order. */
+/** Binds a report to its feed list: keccak256 of `name(32, left-aligned) | exponent(int8, the sign bit inverted for a signed feed)` for each feed in order. */
 export function feedsHash(feeds: readonly Feed[]): Hex {
   return keccak256(
     concatHex(
       feeds.flatMap((feed) => [
         stringToHex(feed.name, { size: 32 }),
-        numberToHex(feed.exponent, { size: 1, signed: true }),
+        numberToHex(feed.signed ? feed.exponent ^ -128 : feed.exponent, { size: 1, signed: true }),
       ]),
     ),
   )
 }
 
-/** Packs prices three to a word: `int64 price | uint16 confidence` at bits 176, 96 and 16; the low 16 bits are zero. Missing places of the last word are unusable. */
+/** Packs prices three to a word: `int64 price | uint16 confidence` at bits 176, 96 and 16; the low 16 bits are zero. Missing places of the last word are zero. */
 export function packPrices(prices: readonly ReportPrice[]): Hex[] {
   const words: Hex[] = []
   for (let i = 0; i < prices.length; i += 3) {
-    const lanes = [0, 1, 2].map((j) => prices[i + j] ?? { price: 0n, confidence: UNUSABLE_CONFIDENCE })
+    const lanes = [0, 1, 2].map((j) => prices[i + j] ?? { price: 0n, confidence: 0 })
     words.push(
       concatHex([
         ...lanes.flatMap((lane) => [

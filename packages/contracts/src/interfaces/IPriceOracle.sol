@@ -26,6 +26,7 @@ interface IPriceOracle {
     /// @return stored False, without a revert, when the report is not newer than the stored one.
     function update(bytes calldata report) external returns (bool stored);
 
+    /// @notice Zeros for a feed without a value. Reverts for an unknown feed, and for a signed one, such as a rate.
     function price(uint256 feed) external view returns (Price memory);
 
     /// @notice Same as `price` for several feeds.

@@ -167,7 +167,7 @@ contract JumpGuardTest is OracleTest {
         p = SignerEpochs.Parameters(1, 2, 3, 4, 5, 6);
         oracle.setParameters(p);
         assertEq(abi.encode(oracle.parameters()), abi.encode(p));
-        (uint32 epoch, uint64 firstSeq) = oracle.openedEpoch();
+        (uint32 epoch, uint64 firstSeq,) = oracle.openedEpoch();
         assertEq(epoch, 1);
         assertEq(firstSeq, 1);
         oracle.setUseAge(2, 7);

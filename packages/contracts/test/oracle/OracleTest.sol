@@ -31,20 +31,32 @@ abstract contract OracleTest is Test {
             keys.push(uint256(keccak256(abi.encode("node", i))));
         }
         for (uint256 i; i < feedCount; ++i) {
-            feeds.push(SignerEpochs.Feed(bytes32(abi.encodePacked("FEED", uint8(65 + i))), -8, 120));
+            feeds.push(SignerEpochs.Feed(bytes32(abi.encodePacked("FEED", uint8(65 + i))), -8, false, 120));
         }
         _open(1, 1, type(uint48).max);
     }
 
     function _open(uint32 epoch, uint64 firstSeq, uint64 lastSeq) internal {
         vm.prank(governance);
-        oracle.openEpoch(SignerEpochs.Epoch(epoch, firstSeq, lastSeq, _signers(), feeds));
+        oracle.openEpoch(_epoch(epoch, firstSeq, lastSeq));
     }
 
-    function _signers() internal view returns (address[] memory signers) {
-        signers = new address[](keys.length);
-        for (uint256 i; i < keys.length; ++i) {
-            signers[i] = vm.addr(keys[i]);
+    function _epoch(uint32 epoch, uint64 firstSeq, uint64 lastSeq)
+        internal
+        view
+        returns (SignerEpochs.Epoch memory)
+    {
+        return SignerEpochs.Epoch(epoch, firstSeq, lastSeq, keccak256("configuration"), _signers(), feeds);
+    }
+
+    function _signers() internal view returns (address[] memory) {
+        return _addresses(keys);
+    }
+
+    function _addresses(uint256[] memory list) internal pure returns (address[] memory signers) {
+        signers = new address[](list.length);
+        for (uint256 i; i < list.length; ++i) {
+            signers[i] = vm.addr(list[i]);
         }
     }
 
@@ -55,7 +67,9 @@ abstract contract OracleTest is Test {
     function _feedsHash() internal view returns (bytes32) {
         bytes memory packed;
         for (uint256 i; i < feeds.length; ++i) {
-            packed = bytes.concat(packed, feeds[i].name, bytes1(uint8(feeds[i].exponent)));
+            packed = bytes.concat(
+                packed, feeds[i].name, bytes1(uint8(feeds[i].exponent) ^ (feeds[i].isSigned ? 0x80 : 0))
+            );
         }
         return keccak256(packed);
     }
@@ -67,19 +81,14 @@ abstract contract OracleTest is Test {
     {
         words = new bytes32[]((prices.length + 2) / 3);
         for (uint256 i; i < 3 * words.length; ++i) {
-            bytes memory lane = i < prices.length
-                ? abi.encodePacked(prices[i], confidences[i])
-                : abi.encodePacked(int64(0), uint16(0xffff));
+            bytes memory lane =
+                i < prices.length ? abi.encodePacked(prices[i], confidences[i]) : new bytes(10);
             words[i / 3] |= bytes32(bytes10(lane)) >> (80 * (i % 3));
         }
     }
 
-    function _digest(uint32 epoch, uint64 seq, bytes32 feedsHash, bytes32[] memory words)
-        internal
-        pure
-        returns (bytes32)
-    {
-        bytes32 domain = keccak256(
+    function _domain() internal pure returns (bytes32) {
+        return keccak256(
             abi.encode(
                 keccak256("EIP712Domain(string name,string version,bytes32 salt)"),
                 keccak256("Clearspan"),
@@ -87,6 +96,13 @@ abstract contract OracleTest is Test {
                 NETWORK
             )
         );
+    }
+
+    function _digest(uint32 epoch, uint64 seq, bytes32 feedsHash, bytes32[] memory words)
+        internal
+        pure
+        returns (bytes32)
+    {
         bytes32 report = keccak256(
             abi.encode(
                 keccak256("Report(uint32 epoch,uint64 seq,bytes32 feeds,bytes32[] slots)"),
@@ -96,7 +112,45 @@ abstract contract OracleTest is Test {
                 keccak256(abi.encodePacked(words))
             )
         );
-        return keccak256(abi.encodePacked(hex"1901", domain, report));
+        return keccak256(abi.encodePacked(hex"1901", _domain(), report));
+    }
+
+    function _handoverDigest(SignerEpochs.Epoch memory next) internal pure returns (bytes32) {
+        bytes32[] memory hashes = new bytes32[](next.feeds.length);
+        string memory feedType = "Feed(bytes32 name,int8 exponent,bool isSigned,uint24 useAge)";
+        for (uint256 i; i < hashes.length; ++i) {
+            SignerEpochs.Feed memory feed = next.feeds[i];
+            hashes[i] = keccak256(
+                abi.encode(
+                    keccak256(bytes(feedType)), feed.name, int256(feed.exponent), feed.isSigned, feed.useAge
+                )
+            );
+        }
+        string memory handoverType = string.concat(
+            "Handover(uint32 epoch,uint64 firstSeq,uint64 lastSeq,bytes32 configHash,address[] signers,",
+            "Feed[] feeds)",
+            feedType
+        );
+        bytes memory head =
+            abi.encode(keccak256(bytes(handoverType)), next.epoch, next.firstSeq, next.lastSeq);
+        bytes memory tail = abi.encode(
+            next.configHash, keccak256(abi.encodePacked(next.signers)), keccak256(abi.encodePacked(hashes))
+        );
+        return keccak256(abi.encodePacked(hex"1901", _domain(), keccak256(bytes.concat(head, tail))));
+    }
+
+    /// @dev `bitmap u32 | signatures` of the nodes with these keys.
+    function _signHandover(uint256[] memory by, SignerEpochs.Epoch memory next, uint32 bitmap)
+        internal
+        pure
+        returns (bytes memory signatures)
+    {
+        signatures = abi.encodePacked(bitmap);
+        for (uint256 i; i < by.length; ++i) {
+            if ((bitmap >> i) & 1 == 1) {
+                signatures = bytes.concat(signatures, _compact(by[i], _handoverDigest(next)));
+            }
+        }
     }
 
     function _compact(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
@@ -131,7 +185,7 @@ abstract contract OracleTest is Test {
         view
         returns (bytes memory)
     {
-        (uint32 epoch,) = oracle.openedEpoch();
+        (uint32 epoch,,) = oracle.openedEpoch();
         bytes32[] memory words = _words(prices, confidences);
         bytes32 digest = _digest(epoch, seq, _feedsHash(), words);
         return _assemble(epoch, seq, words, _quorum(), _sign(digest, _quorum()));

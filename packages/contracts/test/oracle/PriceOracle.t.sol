@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IPriceOracle} from "../../src/interfaces/IPriceOracle.sol";
+import {JumpGuard} from "../../src/oracle/JumpGuard.sol";
 import {PriceOracle} from "../../src/oracle/PriceOracle.sol";
+import {QuorumSignatures} from "../../src/oracle/QuorumSignatures.sol";
 import {SignerEpochs} from "../../src/oracle/SignerEpochs.sol";
 import {OracleTest} from "./OracleTest.sol";
 
@@ -96,15 +97,15 @@ contract PriceOracleTest is OracleTest {
     /* SIGNATURES */
 
     function test_invalid_quorums() public {
-        _refused(_signedBy(0x0f), PriceOracle.MalformedReport.selector); // 4 of 5
-        _refused(_signedBy(0x3f), PriceOracle.MalformedReport.selector); // 6: more than needed
-        _refused(_signedBy(0), PriceOracle.MalformedReport.selector);
+        _refused(_signedBy(0x0f), JumpGuard.MalformedReport.selector); // 4 of 5
+        _refused(_signedBy(0x3f), JumpGuard.MalformedReport.selector); // 6: more than needed
+        _refused(_signedBy(0), JumpGuard.MalformedReport.selector);
         // Bitmap and signatures disagree.
-        _refused(_parts(0x0f, _sign(_goodDigest(), 0x1f)), PriceOracle.MalformedReport.selector);
+        _refused(_parts(0x0f, _sign(_goodDigest(), 0x1f)), QuorumSignatures.MalformedSignatures.selector);
         _refused(_parts(0x3f, _sign(_goodDigest(), 0x1f)), _invalidSignature(5));
-        _refused(_parts(0x9f, _sign(_goodDigest(), 0x1f)), PriceOracle.MalformedReport.selector);
+        _refused(_parts(0x9f, _sign(_goodDigest(), 0x1f)), QuorumSignatures.MalformedSignatures.selector);
         // Bit 7 of 7 signers.
-        _refused(_parts(0x8f, _sign(_goodDigest(), 0x1f)), PriceOracle.MalformedReport.selector);
+        _refused(_parts(0x8f, _sign(_goodDigest(), 0x1f)), QuorumSignatures.MalformedSignatures.selector);
     }
 
     function test_invalid_signatures() public {
@@ -146,7 +147,7 @@ contract PriceOracleTest is OracleTest {
         signers[4] = signer;
         oracle = new PriceOracle(NETWORK, governance, SLOT, _parameters());
         vm.prank(governance);
-        oracle.openEpoch(SignerEpochs.Epoch(1, 1, type(uint48).max, signers, feeds));
+        oracle.openEpoch(SignerEpochs.Epoch(1, 1, type(uint48).max, 0, signers, feeds));
         _refusedSigner(bytes.concat(_sign(digest, 0x0f), abi.encodePacked(r, s)), 4);
         // The same signer's low form is accepted.
         bytes memory low = abi.encodePacked(r, (N - s) | (1 << 255));
@@ -181,24 +182,24 @@ contract PriceOracleTest is OracleTest {
 
     function test_malformed() public {
         bytes memory report = _flat(_now(), P);
-        _refused("", PriceOracle.MalformedReport.selector);
-        _refused(new bytes(12), PriceOracle.MalformedReport.selector);
-        _refused(bytes.concat(report, hex"00"), PriceOracle.MalformedReport.selector);
+        _refused("", JumpGuard.MalformedReport.selector);
+        _refused(new bytes(12), JumpGuard.MalformedReport.selector);
+        _refused(bytes.concat(report, hex"00"), JumpGuard.MalformedReport.selector);
         for (uint256 length = 13; length < report.length; length += 41) {
             bytes memory cut = bytes.concat(report);
             assembly ("memory-safe") {
                 mstore(cut, length)
             }
-            _refused(cut, PriceOracle.MalformedReport.selector);
+            _refused(cut, JumpGuard.MalformedReport.selector);
         }
         bytes memory miscounted = bytes.concat(report);
         miscounted[12] = 0x05;
-        _refused(miscounted, PriceOracle.MalformedReport.selector);
+        _refused(miscounted, JumpGuard.MalformedReport.selector);
         bytes32[] memory words = _goodWords();
         words[2] |= bytes32(uint256(1));
         _refused(
             _assemble(1, _now(), words, 0x1f, _sign(_digest(1, _now(), _feedsHash(), words), 0x1f)),
-            PriceOracle.MalformedReport.selector
+            JumpGuard.MalformedReport.selector
         );
     }
 
@@ -210,115 +211,13 @@ contract PriceOracleTest is OracleTest {
         assertTrue(!ok || !abi.decode(result, (bool)), "altered report stored");
     }
 
-    /* EPOCHS */
-
-    function test_unknown_epoch() public {
+    function test_lanes_without_a_feed_are_refused() public {
         bytes32[] memory words = _goodWords();
-        bytes memory signatures = _sign(_digest(2, _now(), _feedsHash(), words), 0x1f);
+        words[3] |= bytes32(uint256(7) << 112);
         _refused(
-            _assemble(2, _now(), words, 0x1f, signatures),
-            abi.encodeWithSelector(SignerEpochs.UnknownEpoch.selector, 2)
+            _assemble(1, _now(), words, 0x1f, _sign(_digest(1, _now(), _feedsHash(), words), 0x1f)),
+            JumpGuard.MalformedReport.selector
         );
-        signatures = _sign(_digest(0, _now(), _feedsHash(), words), 0x1f);
-        _refused(
-            _assemble(0, _now(), words, 0x1f, signatures),
-            abi.encodeWithSelector(SignerEpochs.UnknownEpoch.selector, 0)
-        );
-    }
-
-    function test_rotation_gives_each_slot_one_set_of_signers() public {
-        uint64 seq = _now();
-        bytes memory oldBefore = _flat(seq + 4, P);
-        bytes memory oldAfter = _flat(seq + 5, P);
-        for (uint256 i; i < keys.length; ++i) {
-            keys[i] = uint256(keccak256(abi.encode("next", i)));
-        }
-        _open(2, seq + 5, seq + 20);
-        bytes memory newBefore = _flat(seq + 4, P);
-        bytes memory newAfter = _flat(seq + 5, P);
-        bytes memory newPastEnd = _flat(seq + 21, P);
-
-        vm.warp(block.timestamp + 5 * SLOT);
-        _refused(oldAfter, abi.encodeWithSelector(SignerEpochs.SlotOutsideEpoch.selector, 1, seq + 5));
-        _refused(newBefore, abi.encodeWithSelector(SignerEpochs.SlotOutsideEpoch.selector, 2, seq + 4));
-        assertTrue(oracle.update(oldBefore));
-        assertTrue(oracle.update(newAfter));
-        (uint32 epoch,) = oracle.latest();
-        assertEq(epoch, 2);
-        vm.warp(block.timestamp + 20 * SLOT);
-        _refused(newPastEnd, abi.encodeWithSelector(SignerEpochs.SlotOutsideEpoch.selector, 2, seq + 21));
-
-        _open(3, seq + 22, seq + 30);
-        _refused(
-            _assemble(1, seq + 21, _goodWords(), 0x1f, new bytes(320)),
-            abi.encodeWithSelector(SignerEpochs.UnknownEpoch.selector, 1)
-        );
-    }
-
-    function test_openEpoch_bounds() public {
-        vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, address(this)));
-        oracle.openEpoch(SignerEpochs.Epoch(2, 2, 3, _signers(), feeds));
-        SignerEpochs.Epoch memory good = SignerEpochs.Epoch(2, 2, 3, _signers(), feeds);
-
-        vm.startPrank(governance);
-        uint32[3] memory epochs = [uint32(0), 1, 3];
-        for (uint256 i; i < 3; ++i) {
-            good.epoch = epochs[i];
-            vm.expectRevert(SignerEpochs.InvalidEpoch.selector);
-            oracle.openEpoch(good);
-        }
-        good.epoch = 2;
-        (good.firstSeq, good.lastSeq) = (1, 3); // not after its predecessor's first
-        vm.expectRevert(SignerEpochs.InvalidEpoch.selector);
-        oracle.openEpoch(good);
-        (good.firstSeq, good.lastSeq) = (3, 2);
-        vm.expectRevert(SignerEpochs.InvalidEpoch.selector);
-        oracle.openEpoch(good);
-        (good.firstSeq, good.lastSeq) = (2, 3);
-
-        address[] memory signers = good.signers;
-        uint256[5] memory counts = [uint256(0), 1, 5, 6, 34];
-        for (uint256 i; i < 5; ++i) {
-            good.signers = new address[](counts[i]);
-            for (uint256 j; j < counts[i]; ++j) {
-                good.signers[j] = address(uint160(j + 1));
-            }
-            vm.expectRevert(SignerEpochs.InvalidSigners.selector);
-            oracle.openEpoch(good);
-        }
-        good.signers = signers;
-        address last = signers[6];
-        signers[6] = signers[2];
-        vm.expectRevert(SignerEpochs.InvalidSigners.selector);
-        oracle.openEpoch(good);
-        signers[6] = address(0);
-        vm.expectRevert(SignerEpochs.InvalidSigners.selector);
-        oracle.openEpoch(good);
-        signers[6] = last;
-        oracle.openEpoch(good);
-    }
-
-    function test_feeds_never_change_their_meaning() public {
-        feeds.push(SignerEpochs.Feed("NEW/USD", -6, 60));
-        _open(2, 2, 3);
-        assertEq(oracle.feedCount(), 11);
-        feeds[3].exponent = -7;
-        _refusedFeeds();
-        feeds[3].exponent = -8;
-        feeds[3].name = "OTHER";
-        _refusedFeeds();
-        feeds[3].name = oracle.feedName(3);
-        feeds.pop();
-        _refusedFeeds();
-        feeds.push(SignerEpochs.Feed("NEW/USD", -6, 60));
-        feeds.push(SignerEpochs.Feed("BIG/USD", 1, 60));
-        _refusedFeeds();
-    }
-
-    function _refusedFeeds() private {
-        vm.prank(governance);
-        vm.expectRevert(SignerEpochs.InvalidFeeds.selector);
-        oracle.openEpoch(SignerEpochs.Epoch(3, 3, 4, _signers(), feeds));
     }
 
     /* VECTORS */
@@ -341,7 +240,9 @@ contract PriceOracleTest is OracleTest {
         for (uint256 i; vm.keyExistsJson(json, _feedAt(path, i, "")); ++i) {
             bytes32 name = vm.parseJsonBytes32(json, _feedAt(path, i, ".name"));
             feeds.push(
-                SignerEpochs.Feed(name, int8(vm.parseJsonInt(json, _feedAt(path, i, ".exponent"))), 120)
+                SignerEpochs.Feed(
+                    name, int8(vm.parseJsonInt(json, _feedAt(path, i, ".exponent"))), false, 120
+                )
             );
         }
         address[] memory signers = new address[](31);
@@ -353,7 +254,7 @@ contract PriceOracleTest is OracleTest {
             mstore(signers, n)
         }
         vm.prank(governance);
-        fresh.openEpoch(SignerEpochs.Epoch(epoch, 1, type(uint48).max, signers, feeds));
+        fresh.openEpoch(SignerEpochs.Epoch(epoch, 1, type(uint48).max, 0, signers, feeds));
         assertEq(_feedsHash(), vm.parseJsonBytes32(json, string.concat(path, ".feedsHash")));
 
         vm.warp(uint256(seq) * SLOT);
@@ -404,7 +305,7 @@ contract PriceOracleTest is OracleTest {
     }
 
     function _invalidSignature(uint256 signer) private pure returns (bytes memory) {
-        return abi.encodeWithSelector(PriceOracle.InvalidSignature.selector, signer);
+        return abi.encodeWithSelector(QuorumSignatures.InvalidSignature.selector, signer);
     }
 
     function _refusedSigner(bytes memory signatures, uint256 signer) private {

@@ -29,7 +29,7 @@ import {
   venueBytecode,
 } from '@clearspan/contracts'
 import { accountId, type Chain, type Hub, type OracleNetwork, PermanentError } from '@clearspan/shared'
-import { type Address, getContractAddress, type Hex, padHex, parseUnits, stringToHex } from 'viem'
+import { type Address, getContractAddress, type Hex, keccak256, padHex, parseUnits, stringToHex } from 'viem'
 import { type Batch, createBatch, type LocalChain } from '../chains/index.js'
 import { baseOf, type LocalMarkets } from './markets.js'
 import { auctionTerms, CREDIT_BPS, globalRisk, instrumentRisk, jumpGuard, LOT_TERMS } from './parameters.js'
@@ -311,10 +311,12 @@ function configureSpoke(
         epoch: oracle.epoch,
         firstSeq: 1n,
         lastSeq: BigInt(Math.floor(chains[index]!.chain.lastTimestamp() / timing.slotSeconds)) + EPOCH_SLOTS,
+        configHash: keccak256(stringToHex(JSON.stringify({ slotMs: oracle.slotMs, feeds: oracle.feeds }))),
         signers: oracle.nodes.map(({ signer }) => signer),
-        feeds: markets.feeds.map(({ name, exponent }) => ({
+        feeds: markets.feeds.map(({ name, exponent, signed }) => ({
           name: stringToHex(name, { size: 32 }),
           exponent,
+          isSigned: signed ?? false,
           useAge: timing.useAge,
         })),
       },
