@@ -1,42 +1,6 @@
 import { clockSchema, oracleSchema, parseConfig, UserError, wordSchema } from '@clearspan/shared'
 import { z } from 'zod'
-import { adapterNames } from './sources/index.js'
-
-const PYTH_ID = /^(0x)?[0-9a-fA-F]{64}$/
-
-const marketSchema = z.strictObject({
-  /** The venue's own spelling: `ETHUSDT` (binance), `ETH-USD` (coinbase, replay), `ETH/USD` (kraken); any name for Pyth. */
-  symbol: z.string().min(1),
-  base: z.string().regex(/^[A-Z0-9.]+$/, 'must be a currency such as ETH'),
-  quote: z.string().regex(/^[A-Z0-9.]+$/, 'must be a currency such as USD'),
-  /** Price feed id, for the adapters hermes and price-service; not needed where the symbol is the id. */
-  pythId: z.string().regex(PYTH_ID, 'must be a Pyth price feed id: 64 hex digits').optional(),
-})
-
-export const sourceSchema = z
-  .strictObject({
-    id: z.string().regex(/^[\w.-]+$/, 'must be a name of letters, digits, dot, dash and underscore'),
-    adapter: z.enum(adapterNames),
-    /** `ws(s)://` for exchanges and replay, `http(s)://` for the two Pyth services. */
-    url: z.url(),
-    /** What it fails together with (venue, vendor): sources that share a tag share one vote. */
-    tags: z.array(z.string().min(1)).min(1),
-    markets: z.array(marketSchema).min(1),
-  })
-  .superRefine(({ adapter, url, markets }, context) => {
-    const pyth = adapter === 'hermes' || adapter === 'price-service'
-    const schemes = pyth ? ['http:', 'https:'] : ['ws:', 'wss:']
-    if (URL.canParse(url) && !schemes.includes(new URL(url).protocol)) {
-      const message = `must begin with ${schemes.join('// or ')}// for the adapter ${adapter}`
-      context.addIssue({ code: 'custom', path: ['url'], message })
-    }
-    for (const [index, market] of markets.entries()) {
-      if (pyth && !PYTH_ID.test(market.pythId ?? market.symbol)) {
-        const message = `is required by the adapter ${adapter}: 64 hex digits`
-        context.addIssue({ code: 'custom', path: ['markets', index, 'pythId'], message })
-      }
-    }
-  })
+import { sourceSchema } from './sources/config.js'
 
 const positiveMs = z.number().int().positive()
 const bps = z.number().int().min(0).max(10_000)
@@ -75,7 +39,6 @@ export const oracleNodeConfigSchema = z.strictObject({
   maxSilenceMs: positiveMs.default(30_000),
 })
 
-export type SourceConfig = z.input<typeof sourceSchema>
 export type OracleNodeConfig = z.output<typeof oracleNodeConfigSchema>
 export type OracleNodeConfigInput = z.input<typeof oracleNodeConfigSchema>
 

@@ -11,12 +11,17 @@ export {
   type OracleNodeConfigInput,
   oracleNodeConfigSchema,
   parseOracleNodeConfig,
-  type SourceConfig,
-  sourceSchema,
 } from './config.js'
 export { createOracleNode, type OracleNode, type OracleNodeParameters } from './node.js'
 export { verifyEvidence } from './observation/evidence.js'
 export { createRemoteSigner, createSigner, remoteSignerSchema, type Signer } from './observation/signer.js'
 export type { FinishedReport } from './report/board.js'
-export { createSource, type Source, type SourceParameters, type SourceStatus } from './sources/index.js'
+export { type SourceConfig, sourceSchema } from './sources/config.js'
+export {
+  createSource,
+  type GuardianSet,
+  type Source,
+  type SourceParameters,
+  type SourceStatus,
+} from './sources/index.js'
 export type { Quote, QuoteKind } from './sources/types.js'

@@ -23,6 +23,7 @@ import { createPeerAuth } from './observation/auth.js'
 import { recoverNode } from './observation/message.js'
 import { createSigner } from './observation/signer.js'
 import type { FinishedReport } from './report/board.js'
+import { hermesEvent, priceUpdate, testGuardians } from './sources/pythUpdate.test-util.js'
 
 const ETH_ID = 'ff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace'
 const USDT_ID = '2b89b9dc8fdf9f34709a5b106b472f0f39bb6ca9ce04b0fd7f2e971688e2e53b'
@@ -68,36 +69,42 @@ async function freePorts(count: number): Promise<number[]> {
 /** All venues on one port by path, quoting ETH at 200.5 USD, times `factor` for a lie, every 100 ms. */
 export async function startVenues(clock: Clock, factor = 1): Promise<string> {
   const at = (price: number) => (price * factor).toFixed(2)
-  let sequence = 0
   const http = createServer((request, response) => {
     expect(request.url).toContain('/v2/updates/price/stream')
     response.writeHead(200, { 'content-type': 'text/event-stream' })
-    const send = () => response.write(`data: ${JSON.stringify({ binary: {}, parsed: pythPrices() })}\n\n`)
+    const send = () => response.write(`data: ${hermesEvent(pythPrices(), oneGuardian)}\n\n`)
     send()
-    const timer = setInterval(send, 100)
+    const timer = setInterval(send, PYTH_MS)
     response.on('close', () => clearInterval(timer))
   })
   const pythPrices = () => {
-    const price = (id: string, value: string) => ({
-      id,
-      price: { price: value, conf: '2000000', expo: -8, publish_time: Math.floor(clock.now() / 1000) },
-      ema_price: { price: value, conf: '2000000', expo: -8, publish_time: Math.floor(clock.now() / 1000) },
-    })
-    return [price(ETH_ID, `${Math.round(20_050_000_000 * factor)}`), price(USDT_ID, '100000000')]
+    const publishTime = Math.floor(clock.now() / 1000)
+    return [
+      { id: ETH_ID, price: BigInt(Math.round(20_050_000_000 * factor)), conf: 2_000_000n, publishTime },
+      { id: USDT_ID, price: 100_000_000n, conf: 2_000_000n, publishTime },
+    ]
   }
   const iso = () => new Date(clock.now()).toISOString()
-  const frames: Record<string, () => unknown[]> = {
-    '/binance': () => [
+  const frames: Record<string, (sequence: number) => unknown[]> = {
+    '/binance': (sequence) => [
       { u: sequence, s: 'ETHUSDT', b: at(200.4), B: '1', a: at(200.5), A: '1' },
       { e: 'aggTrade', E: clock.now(), s: 'ETHUSDT', a: sequence, p: at(200.45), T: clock.now() },
       'not an object',
     ],
-    '/coinbase': () => [
+    '/coinbase': (sequence) => [
       ...['ETH-USD', 'USDT-USD'].map((product_id, index) => {
         const [best_bid, best_ask] = index === 0 ? [at(200.5), at(200.6)] : ['0.9999', '1.0001']
-        return { type: 'ticker', sequence, product_id, price: best_bid, best_bid, best_ask, time: iso() }
+        return {
+          type: 'ticker',
+          trade_id: sequence,
+          product_id,
+          price: best_bid,
+          best_bid,
+          best_ask,
+          time: iso(),
+        }
       }),
-      { type: 'heartbeat', sequence, time: iso() },
+      { type: 'heartbeat', last_trade_id: sequence, product_id: 'ETH-USD', time: iso() },
     ],
     '/kraken': () => [
       {
@@ -116,20 +123,24 @@ export async function startVenues(clock: Clock, factor = 1): Promise<string> {
       },
       { channel: 'heartbeat' },
     ],
-    '/gemini': () => [{ type: 'tick', symbol: 'ETH-USD', price: at(200.51), ts: clock.now(), seq: sequence }],
-    '/ws': () => pythPrices().map((price_feed) => ({ type: 'price_update', price_feed })),
+    '/gemini': (sequence) => [
+      { type: 'tick', symbol: 'ETH-USD', price: at(200.51), ts: clock.now(), seq: sequence },
+    ],
+    '/ws': () => pythPrices().map((price) => priceUpdate(price, oneGuardian)),
   }
   const sockets = new WebSocketServer({ server: http })
   sockets.on('connection', (socket, request) => {
     const make = frames[request.url ?? ''] ?? (() => [])
     socket.on('error', () => {})
     socket.once('message', () => {
+      let sequence = 0
       const send = () => {
         sequence += 1
-        for (const frame of make()) socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame))
+        for (const frame of make(sequence))
+          socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame))
       }
       send()
-      const timer = setInterval(send, 100)
+      const timer = setInterval(send, request.url === '/ws' ? PYTH_MS : 100)
       socket.on('close', () => clearInterval(timer))
     })
   })
@@ -141,6 +152,12 @@ export async function startVenues(clock: Clock, factor = 1): Promise<string> {
   })
   return `127.0.0.1:${port}`
 }
+
+/** One guardian is a set whose quorum is one: what many check is accumulator.test.ts's business, and costs each node milliseconds. */
+const oneGuardian = { guardians: [0] }
+const guardianSet = { index: testGuardians.index, addresses: testGuardians.addresses.slice(0, 1) as Hex[] }
+/** As often as Pyth itself. */
+const PYTH_MS = 400
 
 const market = (symbol: string, base: string, quote: string) => ({ symbol, base, quote })
 const pythMarkets = [
@@ -199,13 +216,21 @@ async function makeConfigs(venues: string, clock: { startMs: number; realStartMs
           tags: ['gemini'],
           markets: [market('ETH-USD', 'ETH', 'USD')],
         },
-        { id: 'hermes', adapter: 'hermes', url: `http://${venues}`, tags: ['pyth'], markets: pythMarkets },
+        {
+          id: 'hermes',
+          adapter: 'hermes',
+          url: `http://${venues}`,
+          tags: ['pyth'],
+          markets: pythMarkets,
+          guardianSets: [guardianSet],
+        },
         {
           id: 'price-service',
           adapter: 'price-service',
           url: `http://${venues}`,
           tags: ['pyth'],
           markets: pythMarkets,
+          guardianSets: [guardianSet],
         },
       ],
       listen: { host: '127.0.0.1', port: ports[index] ?? 0 },

@@ -29,6 +29,8 @@ import { createRunner } from './runner.js'
 
 export interface OracleNodeParameters {
   config: OracleNodeConfigInput
+  /** Keys for sources that ask for one, by source id; sent as bearer tokens and never logged. */
+  accessTokens?: Readonly<Record<string, string>> | undefined
   /** The network's clock: slots and event times. */
   networkClock: Clock
   /** Wall clock: reconnects, deliveries. */

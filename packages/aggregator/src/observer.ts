@@ -1,8 +1,14 @@
-import { type Clock, type Logger, type Random, UNUSABLE_CONFIDENCE } from '@clearspan/shared'
+import { type Clock, type Logger, type Random, UNUSABLE_CONFIDENCE, UserError } from '@clearspan/shared'
 import { aggregate, type ObservedPrice, toObserved } from './aggregation/aggregate.js'
 import { type FeedListing, type PlanSource, planFeeds } from './aggregation/plan.js'
 import type { OracleNodeConfig } from './config.js'
-import { createSource, defaultTimings, normalizePythId, type SourceStatus } from './sources/index.js'
+import {
+  createSource,
+  defaultTimings,
+  normalizePythId,
+  type SourceParameters,
+  type SourceStatus,
+} from './sources/index.js'
 
 /** The sources of a node and what it makes of them. */
 export interface Observer {
@@ -20,11 +26,16 @@ export interface ObserverParameters {
   realClock: Clock
   random: Random
   logger: Logger
+  /** Keys for services that ask for one, by source id. */
+  accessTokens?: Readonly<Record<string, string>> | undefined
 }
 
-/** Throws UserError when the sources can't carry the feeds. */
-export function createObserver({ config, ...injected }: ObserverParameters): Observer {
+/** Throws UserError when the sources can't carry the feeds, or a token is for none of them. */
+export function createObserver({ config, accessTokens = {}, ...injected }: ObserverParameters): Observer {
   const specs = config.sources.map(toSource)
+  for (const id of Object.keys(accessTokens)) {
+    if (!specs.some((spec) => spec.id === id)) throw new UserError(`accessTokens.${id}`, 'is no source')
+  }
   const { plan, listings } = planFeeds({
     feeds: config.oracle.feeds,
     sources: specs,
@@ -33,7 +44,13 @@ export function createObserver({ config, ...injected }: ObserverParameters): Obs
   })
   const timings = { ...defaultTimings, maxSilenceMs: config.maxSilenceMs }
   const sources = specs.map((spec) =>
-    createSource({ ...spec, ...injected, timings, maxClockSkewMs: config.maxClockSkewMs }),
+    createSource({
+      ...spec,
+      ...injected,
+      timings,
+      accessToken: accessTokens[spec.id],
+      maxClockSkewMs: config.maxClockSkewMs,
+    }),
   )
   return {
     start() {
@@ -53,17 +70,18 @@ export function createObserver({ config, ...injected }: ObserverParameters): Obs
 }
 
 /** A market is known inside by the symbol that its frames carry; for Pyth that is the price feed id. */
-function toSource({ id, adapter, url, tags, markets }: OracleNodeConfig['sources'][number]) {
+function toSource({ id, adapter, url, tags, markets, guardianSets }: OracleNodeConfig['sources'][number]) {
   return {
     id,
     adapter,
     url,
     tags,
+    guardianSets,
     markets: markets.map(({ symbol, base, quote, pythId }) => {
       const isPyth = adapter === 'hermes' || adapter === 'price-service'
       return { symbol: isPyth ? normalizePythId(pythId ?? symbol) : symbol, base, quote }
     }),
-  } satisfies PlanSource & { adapter: string; url: string }
+  } satisfies PlanSource & Partial<SourceParameters>
 }
 
 /** An observed price as reports carry it. */

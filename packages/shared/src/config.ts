@@ -62,21 +62,42 @@ export async function readJson<S extends z.ZodType>(path: string, schema: S): Pr
   return parseConfig(schema, value, path)
 }
 
-/** Where a private key lies: in an environment variable or in a file that holds nothing else. Exactly one. */
+/** Where a secret lies: in an environment variable or in a file that holds nothing else. Exactly one. */
 export interface KeySpec {
   env?: string
   file?: string
 }
 
+type Environment = Readonly<Record<string, string | undefined>>
+
 /**
  * Loads a 32-byte private key. The value appears in no error and no log.
  * @throws UserError naming the variable or file, never its content.
  */
-export async function loadKey(
-  spec: KeySpec,
-  env: Readonly<Record<string, string | undefined>>,
-): Promise<Hex> {
-  const { env: variable, file } = spec
+export async function loadKey(spec: KeySpec, env: Environment): Promise<Hex> {
+  const { where, text } = await readSecret(spec, env, 'a private key')
+  const parsed = wordSchema.safeParse(text.startsWith('0x') ? text : `0x${text}`)
+  if (!parsed.success)
+    throw new UserError(where, 'must hold a private key: 64 hex digits, with or without 0x')
+  return parsed.data
+}
+
+/**
+ * Loads an access token, which goes into an HTTP header: printable ASCII without spaces. The value appears in no error and no log.
+ * @throws UserError naming the variable or file, never its content.
+ */
+export async function loadToken(spec: KeySpec, env: Environment): Promise<string> {
+  const { where, text } = await readSecret(spec, env, 'an access token')
+  if (!/^[\x21-\x7e]{1,4096}$/.test(text))
+    throw new UserError(where, 'must hold an access token: printable characters, no spaces')
+  return text
+}
+
+async function readSecret(
+  { env: variable, file }: KeySpec,
+  env: Environment,
+  what: string,
+): Promise<{ where: string; text: string }> {
   if ((variable === undefined) === (file === undefined))
     throw new UserError('key', 'give exactly one of env (a variable name) and file (a path)')
   const where = variable ?? file ?? ''
@@ -86,10 +107,6 @@ export async function loadKey(
           throw new UserError(where, `the key file can't be read (${systemCode(error)})`)
         })
       : env[variable]
-  if (text === undefined) throw new UserError(where, 'is not set: it must hold a private key')
-  const trimmed = text.trim()
-  const parsed = wordSchema.safeParse(trimmed.startsWith('0x') ? trimmed : `0x${trimmed}`)
-  if (!parsed.success)
-    throw new UserError(where, 'must hold a private key: 64 hex digits, with or without 0x')
-  return parsed.data
+  if (text === undefined) throw new UserError(where, `is not set: it must hold ${what}`)
+  return { where, text: text.trim() }
 }

@@ -8,12 +8,13 @@ import {
   rejected,
 } from './decimal.js'
 import type { Decoded, Market } from './types.js'
+import type { Venue } from './websocket.js'
 
 /**
  * Subscribes to trades and to the best bid and ask. On spot `bookTicker` carries no time, so a frozen book could not be told from a
  * calm one: prices come from `aggTrade` (whose trade time `T` is the event time), and the book only gives their half spread.
  */
-export function binanceSubscribe(markets: readonly Market[]): string[] {
+function subscribe(markets: readonly Market[]): string[] {
   const params = markets.flatMap(({ symbol }) => [
     `${symbol.toLowerCase()}@aggTrade`,
     `${symbol.toLowerCase()}@bookTicker`,
@@ -21,7 +22,7 @@ export function binanceSubscribe(markets: readonly Market[]): string[] {
   return [JSON.stringify({ method: 'SUBSCRIBE', params, id: 1 })]
 }
 
-/** Binance spot WebSocket streams, raw or combined (`{stream, data}`). */
+/** Binance spot WebSocket streams, raw or combined (`{stream, data}`). Aggregate trades are numbered without gaps. */
 export function decodeBinance(frame: string): Decoded {
   const message = parseObject(frame)
   if (!message) return rejected('malformed')
@@ -38,7 +39,16 @@ export function decodeBinance(frame: string): Decoded {
     if (eventTime === null) return rejected('bad_time')
     return {
       kind: 'ticks',
-      ticks: [{ symbol: data.s, price, confidence: null, eventTime, sequence: asSequence(data.a) }],
+      ticks: [
+        {
+          symbol: data.s,
+          price,
+          confidence: null,
+          eventTime,
+          sequence: asSequence(data.a),
+          contiguous: true,
+        },
+      ],
     }
   }
   if ('b' in data && 'a' in data && 'u' in data) {
@@ -49,3 +59,6 @@ export function decodeBinance(frame: string): Decoded {
   }
   return rejected('unexpected_shape')
 }
+
+/** The venue pings by WebSocket each 20 s, which the socket answers by itself. */
+export const binance: Venue = { subscribe, decode: decodeBinance }

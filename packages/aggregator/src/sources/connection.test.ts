@@ -1,179 +1,281 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createLogger, seededRandom, systemClock } from '@clearspan/shared'
+
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { type WebSocket, WebSocketServer } from 'ws'
-import { type AdapterName, createSource } from './index.js'
+import { defaultTimings } from './connection.js'
+import { WAD } from './decimal.js'
+import { hermesEvent, priceUpdate } from './pythUpdate.test-util.js'
+import { connectSource, createCleanups, manualClock, priced, startVenue } from './venue.test-util.js'
 
-const logger = createLogger({ name: 'test', level: 'silent' })
-const timings = { minBackoffMs: 10, maxBackoffMs: 50, maxSilenceMs: 2_000 }
+const cleanups = createCleanups()
+afterEach(() => cleanups.run())
+
 const ID = 'ff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace'
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (let end = cleanups.pop(); end; end = cleanups.pop()) await end()
+const pythMarkets = [{ symbol: ID, base: 'ETH', quote: 'USD' }]
+const pythPrice = (price: bigint) => ({
+  id: ID,
+  price: price * 100_000_000n,
+  publishTime: Math.floor(Date.now() / 1000),
 })
-
-interface Venue {
-  host: string
-  sockets: WebSocket[]
-  responses: ServerResponse[]
-  /** What clients sent. */
-  received: string[]
-  /** Waits for the nth connection's first message (or request). */
-  subscribed(nth: number): Promise<void>
-  stop(): Promise<void>
-}
-
-async function startVenue(port = 0): Promise<Venue> {
-  const venue = { sockets: [] as WebSocket[], responses: [] as ServerResponse[], received: [] as string[] }
-  const http = createServer((_: IncomingMessage, response) => {
-    response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
-    venue.responses.push(response)
-  })
-  const server = new WebSocketServer({ server: http })
-  server.on('connection', (socket) => {
-    socket.on('error', () => {})
-    socket.once('message', (data) => {
-      venue.received.push(data.toString())
-      venue.sockets.push(socket)
-    })
-  })
-  http.listen(port, '127.0.0.1')
-  await once(http, 'listening')
-  const stop = () =>
-    new Promise<void>((done) => {
-      for (const client of server.clients) client.terminate()
-      http.close(() => done())
-      http.closeAllConnections()
-    })
-  cleanups.push(stop)
-  return {
-    ...venue,
-    host: `127.0.0.1:${(http.address() as AddressInfo).port}`,
-    stop,
-    subscribed: (nth) =>
-      vi.waitFor(() => expect(venue.sockets.length + venue.responses.length).toBe(nth), { timeout: 5_000 }),
-  }
-}
-
-function connect(adapter: AdapterName, url: string, symbol = 'ETH-USD', change: object = {}) {
-  const source = createSource({
-    id: adapter,
-    adapter,
-    url,
-    markets: [{ symbol, base: 'ETH', quote: 'USD' }],
-    maxClockSkewMs: 1_000,
-    networkClock: systemClock,
-    realClock: systemClock,
-    random: seededRandom(1),
-    logger,
-    timings: { ...timings, ...change },
-  })
-  cleanups.push(() => source.stop())
-  source.start()
-  return source
-}
-
 const replayTick = (price: string, seq: number) =>
   JSON.stringify({ type: 'tick', symbol: 'ETH-USD', price, ts: Date.now(), seq })
-const pythPrice = (price: string) => ({
-  id: ID,
-  price: { price, conf: '1', expo: -8, publish_time: Math.floor(Date.now() / 1000) },
-  ema_price: { price, conf: '1', expo: -8, publish_time: Math.floor(Date.now() / 1000) },
-})
-const priced = (source: ReturnType<typeof connect>, price: bigint) =>
-  vi.waitFor(() => expect(source.quotes()[0]?.price).toBe(price), { timeout: 5_000 })
 
-describe('a source', () => {
-  it('subscribes again after the venue closed, died and came back', async () => {
-    const venue = await startVenue()
-    const source = connect('replay', `ws://${venue.host}`)
-    await venue.subscribed(1)
-    expect(venue.received).toEqual(['{"type":"subscribe","symbols":["ETH-USD"]}'])
-    venue.sockets[0]?.send(replayTick('200', 1))
-    await priced(source, 200n * 10n ** 18n)
-    venue.sockets[0]?.close()
-    await venue.subscribed(2)
-    await venue.stop()
-    await vi.waitFor(() => expect(source.status().connected).toBe(false))
-    const reborn = await startVenue(Number(venue.host.split(':')[1]))
-    await reborn.subscribed(1)
-    reborn.sockets[0]?.send(replayTick('201', 2))
-    await priced(source, 201n * 10n ** 18n)
-    expect(source.status().connects).toBeGreaterThanOrEqual(3)
-  })
-
-  it('leaves a connection that went silent', async () => {
-    const venue = await startVenue()
-    connect('replay', `ws://${venue.host}`, 'ETH-USD', { maxSilenceMs: 100 })
-    await venue.subscribed(3)
-  })
-
-  it('survives hostile frames: counted, dropped, and the next good one taken', async () => {
-    const venue = await startVenue()
-    const source = connect('replay', `ws://${venue.host}`)
-    await venue.subscribed(1)
-    const [socket] = venue.sockets
-    for (const frame of ['', '[[[', 'null', '{"type":"tick"}', replayTick('-1', 1)]) socket?.send(frame)
-    socket?.send(Buffer.from([0, 1, 2]), { binary: true })
-    socket?.send(replayTick('200', 1))
-    await priced(source, 200n * 10n ** 18n)
-    expect(source.status().rejected).toEqual({ malformed: 4, unexpected_shape: 1, bad_price: 1 })
-    // Larger than any frame may be: the connection ends, the source comes back.
-    socket?.send('x'.repeat(2 << 20))
-    await venue.subscribed(2)
-    expect(source.status().rejected).toMatchObject({ too_large: 1 })
-  })
-
-  it('hermes: comes back after the stream ended, and drops a bad event', async () => {
-    const venue = await startVenue()
-    const source = connect('hermes', `http://${venue.host}`, ID)
-    await venue.subscribed(1)
-    venue.responses[0]?.write('data: {"parsed":5}\n\n')
-    venue.responses[0]?.write(`data: ${JSON.stringify({ parsed: [pythPrice('20000000000')] })}\n\n`)
-    await priced(source, 200n * 10n ** 18n)
-    venue.responses[0]?.write('event: error\ndata: closed after 24 hours\n\n')
-    await venue.subscribed(2)
-    venue.responses[1]?.write(`data: ${JSON.stringify({ parsed: [pythPrice('20100000000')] })}\n\n`)
-    await priced(source, 201n * 10n ** 18n)
-    venue.responses[1]?.end()
-    await venue.subscribed(3)
-    expect(source.status().rejected).toEqual({ unexpected_shape: 1 })
-  })
-
-  it('price service: survives what the client would end the process for', async () => {
-    const exit = vi.spyOn(process, 'exit').mockImplementation(() => {
-      throw new Error('the process would have ended')
+describe('a connection', () => {
+  it('is left when it is silent, though the socket stays open', async () => {
+    const venue = await startVenue(cleanups)
+    const realClock = manualClock()
+    const source = connectSource(cleanups, {
+      adapter: 'replay',
+      url: `ws://${venue.host}`,
+      realClock,
+      timings: defaultTimings,
     })
-    cleanups.push(() => exit.mockRestore())
-    const venue = await startVenue()
-    const source = connect('price-service', `http://${venue.host}`, ID)
     await venue.subscribed(1)
-    expect(JSON.parse(venue.received[0] ?? '')).toMatchObject({ ids: [ID], type: 'subscribe' })
-    const [socket] = venue.sockets
-    const update = (price_feed: unknown) => socket?.send(JSON.stringify({ type: 'price_update', price_feed }))
-    socket?.send('not json')
-    socket?.send('{"type":"response","status":"error","error":"unknown id"}')
-    update({ id: 5 })
-    update({ ...pythPrice('1'), price: { ...pythPrice('1').price, expo: 1e9 } })
-    update(pythPrice('20000000000'))
-    await priced(source, 200n * 10n ** 18n)
-    expect(source.status().rejected).toEqual({ malformed: 1, unexpected_shape: 2, bad_price: 1 })
-    await venue.stop()
-    const reborn = await startVenue(Number(venue.host.split(':')[1]))
-    await reborn.subscribed(1)
-    expect(exit).not.toHaveBeenCalled()
+    realClock.advance(defaultTimings.maxSilenceMs)
+    await vi.waitFor(() => expect(source.status().connected).toBe(false))
+    realClock.advance(1_000)
+    await venue.subscribed(2)
+  })
+
+  it('is left when it lives but brings no price', async () => {
+    const venue = await startVenue(cleanups)
+    const realClock = manualClock()
+    const source = connectSource(cleanups, {
+      adapter: 'replay',
+      url: `ws://${venue.host}`,
+      realClock,
+      timings: defaultTimings,
+    })
+    await venue.subscribed(1)
+    for (let ms = 0; ms < defaultTimings.maxQuietMs; ms += 20_000) {
+      expect(source.status().connected).toBe(true)
+      const before = source.status().rejected.venue_error ?? 0
+      venue.clients[0]?.send('{"type":"error"}')
+      await vi.waitFor(() => expect(source.status().rejected.venue_error).toBe(before + 1))
+      realClock.advance(20_000)
+    }
+    await vi.waitFor(() => expect(source.status().connected).toBe(false))
+    realClock.advance(1_000)
+    await venue.subscribed(2)
+  })
+
+  it.each(['replay', 'hermes', 'price-service'] as const)(
+    'of %s is renewed before its 24 hours are over',
+    async (adapter) => {
+      const venue = await startVenue(cleanups)
+      const realClock = manualClock()
+      const timings = { ...defaultTimings, maxSilenceMs: 1e9, maxQuietMs: 1e9 }
+      const scheme = adapter === 'replay' ? 'ws' : 'http'
+      connectSource(cleanups, {
+        adapter,
+        url: `${scheme}://${venue.host}`,
+        realClock,
+        timings,
+        markets: pythMarkets,
+      })
+      await venue.subscribed(1)
+      realClock.advance(24 * 3_600_000 - defaultTimings.maxBackoffMs)
+      await vi.waitFor(() => expect(realClock.slept.at(-1)).toBeLessThanOrEqual(defaultTimings.minBackoffMs))
+      realClock.advance(defaultTimings.minBackoffMs)
+      await venue.subscribed(2)
+    },
+  )
+
+  it('waits longer each time while the venue hangs up after a frame, and starts over once one has lasted', async () => {
+    const venue = await startVenue(cleanups)
+    const realClock = manualClock()
+    const source = connectSource(cleanups, {
+      adapter: 'replay',
+      url: `ws://${venue.host}`,
+      realClock,
+      timings: defaultTimings,
+    })
+    const { minBackoffMs, maxBackoffMs } = defaultTimings
+    const hangUp = async (nth: number) => {
+      await venue.subscribed(nth)
+      venue.clients.at(-1)?.send(replayTick('200', nth))
+      await vi.waitFor(() => expect(source.status().quotes).toBe(nth))
+      const before = realClock.slept.length
+      venue.clients.at(-1)?.end()
+      await vi.waitFor(() => expect(realClock.slept.length).toBeGreaterThan(before))
+      const wait = realClock.slept.at(-1) ?? 0
+      realClock.advance(wait)
+      return wait
+    }
+    for (let i = 1; i <= 8; i++) {
+      const bound = Math.min(maxBackoffMs, minBackoffMs * 2 ** (i - 1))
+      const wait = await hangUp(i)
+      expect(wait).toBeGreaterThanOrEqual(bound / 2)
+      expect(wait).toBeLessThanOrEqual(bound)
+    }
+    await venue.subscribed(9)
+    realClock.advance(maxBackoffMs)
+    expect(await hangUp(9)).toBeLessThanOrEqual(minBackoffMs)
   })
 
   it('stops while it waits to reconnect', async () => {
-    const venue = await startVenue()
+    const venue = await startVenue(cleanups)
     await venue.stop()
-    const source = connect('coinbase', `ws://${venue.host}`, 'ETH-USD', {
-      minBackoffMs: 60_000,
-      maxBackoffMs: 60_000,
-    })
+    const timings = { ...defaultTimings, minBackoffMs: 60_000, maxBackoffMs: 60_000 }
+    const source = connectSource(cleanups, { adapter: 'coinbase', url: `ws://${venue.host}`, timings })
     await source.stop()
     expect(source.status()).toMatchObject({ connected: false, quotes: 0 })
   })
+
+  it.each([
+    ['kraken', '{"method":"ping"}'],
+    ['okx', 'ping'],
+    ['bybit', '{"op":"ping"}'],
+  ] as const)('to %s is kept open by its own ping', async (adapter, ping) => {
+    const venue = await startVenue(cleanups)
+    const realClock = manualClock()
+    const timings = { ...defaultTimings, maxSilenceMs: 1e9, maxQuietMs: 1e9 }
+    connectSource(cleanups, { adapter, url: `ws://${venue.host}`, realClock, timings })
+    await venue.subscribed(1)
+    for (let i = 1; i <= 3; i++) {
+      await vi.waitFor(() => expect(realClock.slept.filter((ms) => ms === 20_000)).toHaveLength(i))
+      realClock.advance(20_000)
+      await vi.waitFor(() => expect(venue.received.filter((text) => text === ping)).toHaveLength(i))
+    }
+  })
+
+  it('answers the pings of the venue', async () => {
+    const venue = await startVenue(cleanups)
+    connectSource(cleanups, { adapter: 'binance', url: `ws://${venue.host}` })
+    await venue.subscribed(1)
+    const pong = new Promise((resolve) => venue.sockets[0]?.once('pong', resolve))
+    venue.sockets[0]?.ping('1700000000')
+    expect(String(await pong)).toBe('1700000000')
+  })
+})
+
+describe('bounded memory', () => {
+  it('a frame beyond the limit ends the WebSocket and is counted', async () => {
+    const venue = await startVenue(cleanups)
+    const source = connectSource(cleanups, { adapter: 'replay', url: `ws://${venue.host}` })
+    await venue.subscribed(1)
+    venue.clients[0]?.send(Buffer.from([0, 1, 2]))
+    venue.clients[0]?.send('x'.repeat(2 << 20))
+    await venue.subscribed(2)
+    expect(source.status().rejected).toEqual({ malformed: 1, too_large: 1 })
+    venue.clients[1]?.send(replayTick('200', 1))
+    await priced(source, 200n * WAD)
+  })
+
+  it('the Price Service too, where the vendor client would buffer 100 MB', async () => {
+    const venue = await startVenue(cleanups)
+    const url = `http://${venue.host}/`
+    const source = connectSource(cleanups, { adapter: 'price-service', url, markets: pythMarkets })
+    await venue.subscribed(1)
+    venue.clients[0]?.send('x'.repeat(2 << 20))
+    await venue.subscribed(2)
+    expect(source.status().rejected).toEqual({ too_large: 1 })
+  })
+
+  it('an event without an end ends the Hermes stream, comments between do not', async () => {
+    const venue = await startVenue(cleanups)
+    const source = connectSource(cleanups, {
+      adapter: 'hermes',
+      url: `http://${venue.host}`,
+      markets: pythMarkets,
+    })
+    await venue.subscribed(1)
+    const [stream] = venue.responses
+    for (let i = 0; i < 40; i++) stream?.write(`:${'x'.repeat(50_000)}\n\n`)
+    stream?.write(`data: ${hermesEvent([pythPrice(200n)])}\n\n`)
+    await priced(source, 200n * WAD)
+    expect(source.status().connects).toBe(1)
+    stream?.write('data: ')
+    for (let i = 0; i < 30; i++) stream?.write('x'.repeat(50_000))
+    await venue.subscribed(2)
+    expect(source.status().rejected).toEqual({ too_large: 1 })
+  })
+})
+
+describe('Pyth services', () => {
+  it('hermes: comes back after the error event of the 24th hour, and after an end', async () => {
+    const venue = await startVenue(cleanups)
+    const source = connectSource(cleanups, {
+      adapter: 'hermes',
+      url: `http://${venue.host}`,
+      markets: pythMarkets,
+    })
+    await venue.subscribed(1)
+    venue.responses[0]?.write('event: error\ndata: closed after 24 hours\n\n')
+    await venue.subscribed(2)
+    venue.responses[1]?.end()
+    await venue.subscribed(3)
+    venue.clients[2]?.send(hermesEvent([pythPrice(201n)]))
+    await priced(source, 201n * WAD)
+    expect(source.status().rejected).toEqual({})
+  })
+
+  it.each(['hermes', 'price-service'] as const)(
+    '%s: sends its access token, and none when there is none',
+    async (adapter) => {
+      const venue = await startVenue(cleanups)
+      const parameters = { adapter, url: `http://${venue.host}`, markets: pythMarkets }
+      connectSource(cleanups, { ...parameters, accessToken: 's3cret' })
+      await venue.subscribed(1)
+      expect(venue.clients[0]?.headers.authorization).toBe('Bearer s3cret')
+      connectSource(cleanups, parameters)
+      await venue.subscribed(2)
+      expect(venue.clients[1]?.headers.authorization).toBeUndefined()
+    },
+  )
+
+  it('hermes: follows no redirect, which would carry the token elsewhere, and takes no other content', async () => {
+    const elsewhere = await startVenue(cleanups)
+    let asked = 0
+    const http = createServer((_, response) => {
+      asked += 1
+      if (asked % 2 === 1) response.writeHead(302, { location: `http://${elsewhere.host}/` }).end()
+      else response.writeHead(200, { 'content-type': 'text/html' }).end('<html>')
+    })
+    await new Promise<void>((done) => http.listen(0, '127.0.0.1', done))
+    cleanups.add(() => new Promise((done) => http.close(done).closeAllConnections()))
+    const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`
+    const source = connectSource(cleanups, {
+      adapter: 'hermes',
+      url,
+      markets: pythMarkets,
+      accessToken: 's3cret',
+    })
+    await vi.waitFor(() => expect(asked).toBeGreaterThanOrEqual(4), { timeout: 10_000 })
+    expect(elsewhere.received).toEqual([])
+    expect(source.status()).toMatchObject({ connects: 0, quotes: 0 })
+  })
+
+  it.each(['hermes', 'price-service'] as const)(
+    '%s: forged updates end the connection and cost no more than one each',
+    async (adapter) => {
+      const venue = await startVenue(cleanups)
+      const exit = vi.spyOn(process, 'exit').mockImplementation(() => {
+        throw new Error('the process would have ended')
+      })
+      cleanups.add(() => exit.mockRestore())
+      const source = connectSource(cleanups, { adapter, url: `http://${venue.host}`, markets: pythMarkets })
+      const frame = (guardians: number[]) =>
+        adapter === 'hermes'
+          ? hermesEvent([pythPrice(150n)], { guardians })
+          : priceUpdate(pythPrice(150n), { guardians })
+      for (const [nth, guardians] of [
+        [0, 1, 1],
+        [0, 1],
+        [2, 1, 0],
+      ].entries()) {
+        await venue.subscribed(nth + 1)
+        venue.clients[nth]?.send(frame(guardians))
+      }
+      await venue.subscribed(4)
+      expect(source.status().rejected).toEqual({ bad_signature: 2, no_quorum: 1 })
+      expect(source.quotes()).toEqual([])
+      venue.clients[3]?.send('{"type":"response","status":"error","error":"unknown id"}')
+      venue.clients[3]?.send(
+        adapter === 'hermes' ? hermesEvent([pythPrice(200n)]) : priceUpdate(pythPrice(200n)),
+      )
+      await priced(source, 200n * WAD)
+      expect(exit).not.toHaveBeenCalled()
+    },
+  )
 })

@@ -44,6 +44,11 @@ export function asMilliseconds(value: unknown): number | null {
   return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : null
 }
 
+/** The same from the digits of a string. */
+export function asTextMilliseconds(value: unknown): number | null {
+  return typeof value === 'string' && /^\d{1,16}$/.test(value) ? asMilliseconds(Number(value)) : null
+}
+
 /** ISO 8601 in UTC with up to nanoseconds, as unix ms; null when it is anything else. */
 export function isoToMilliseconds(value: unknown): number | null {
   if (typeof value !== 'string' || !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/.test(value)) return null

@@ -1,25 +1,19 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createUpdateVerifier } from './accumulator.js'
 import { decodeBinance } from './binance.js'
+import { decodeBybit } from './bybit.js'
 import { decodeCoinbase } from './coinbase.js'
 import { decimalToWad, WAD } from './decimal.js'
 import { decodeKraken } from './kraken.js'
-import { decodeHermes, decodePythPrice } from './pyth.js'
+import { decodeOkx } from './okx.js'
+import { createHermesDecoder, createPriceServiceDecoder } from './pyth.js'
+import { testGuardians } from './pythUpdate.test-util.js'
 import { decodeReplay } from './replay.js'
+import { fixture, frames, hasFixtures } from './testData.js'
 import type { Decoded } from './types.js'
 
-const repository = join(dirname(fileURLToPath(import.meta.url)), '../../../..')
-const fixtures = join(process.env.CLEARSPAN_SHARED ?? join(repository, '../shared'), 'fixtures')
-const present = existsSync(fixtures)
-if (!present) {
-  if (process.env.CI === 'true') throw new Error(`no fixtures at ${fixtures}: set CLEARSPAN_SHARED`)
-  console.warn(`skipped: golden frames of venues, because ${fixtures} is absent (set CLEARSPAN_SHARED)`)
-}
-const fixture = (name: string) => JSON.parse(readFileSync(join(fixtures, name), 'utf8'))
-const frames = (list: { raw: string }[]) => list.map(({ raw }) => raw)
+const present = hasFixtures('golden frames of venues')
 
 function onlyTick(decoded: Decoded) {
   if (decoded.kind !== 'ticks' || decoded.ticks.length !== 1) throw new Error(`no tick: ${decoded.kind}`)
@@ -39,6 +33,7 @@ describe.skipIf(!present)('frames as venues sent them', () => {
             confidence: null,
             eventTime: 1633998523963,
             sequence: 15683430n,
+            contiguous: true,
           },
         ],
       },
@@ -51,6 +46,7 @@ describe.skipIf(!present)('frames as venues sent them', () => {
             confidence: null,
             eventTime: 1633998534486,
             sequence: 9213679n,
+            contiguous: true,
           },
         ],
       },
@@ -70,7 +66,7 @@ describe.skipIf(!present)('frames as venues sent them', () => {
       price: 14780500000000000000n,
       confidence: 25500000000000000n,
       eventTime: Date.parse('2021-04-17T16:43:30.244Z'),
-      sequence: 333938798n,
+      sequence: 881613n,
     })
     for (const frame of frames(ticker)) {
       const sent = JSON.parse(frame)
@@ -97,31 +93,64 @@ describe.skipIf(!present)('frames as venues sent them', () => {
     }
   })
 
-  it('pyth: Hermes events and Price Service objects, prices to the last digit', () => {
-    const verbatim = fixture('pyth_hermes_v2_verbatim.json')
-    expect(onlyTick(decodeHermes(JSON.stringify(verbatim.sse_v2_updates_price_stream[0])))).toEqual({
-      symbol: 'e62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43',
-      price: 61632600000000000000000n,
-      confidence: 32685480790000000000n,
-      eventTime: 1714748300000,
-      sequence: 138886134n,
+  it('okx: the middle of the book, spot and whatever else was subscribed; trades are another channel', () => {
+    const { control, tickers, trades } = fixture('ws_captured.json').okx_v5
+    expect(onlyTick(decodeOkx(frames(tickers)[2] ?? ''))).toEqual({
+      symbol: 'BTC-USDT',
+      price: 30228650000000000000000n,
+      confidence: 50000000000000000n,
+      eventTime: 1652459224956,
+      sequence: null,
     })
-    expect(decodeHermes(JSON.stringify(verbatim.response_v2_updates_price_latest))).toMatchObject({
-      kind: 'ticks',
-      ticks: [{ price: 61409935010000000000000n }, {}],
+    for (const frame of frames(tickers)) {
+      const [sent] = JSON.parse(frame).data
+      expect(onlyTick(decodeOkx(frame))).toMatchObject({ symbol: sent.instId, eventTime: Number(sent.ts) })
+    }
+    for (const frame of frames(control)) expect(decodeOkx(frame)).toEqual({ kind: 'control' })
+    for (const frame of frames(trades)) expect(decodeOkx(frame).kind).toBe('rejected')
+    const unknown = { event: 'error', code: '60018', msg: "doesn't exist", connId: 'a4d3ae55' }
+    expect(decodeOkx(JSON.stringify(unknown))).toEqual({ kind: 'rejected', reason: 'venue_error' })
+  })
+
+  it('bybit: a v5 ticker snapshot; a v1 frame is no v5 frame', () => {
+    const { sample } = fixture('ws_current_shapes.json').bybit_v5
+    expect(onlyTick(decodeBybit(JSON.stringify(sample)))).toEqual({
+      symbol: 'BTCUSDT',
+      price: 17216000000000000000000n,
+      confidence: null,
+      eventTime: 1673272861686,
+      sequence: 24987956059n,
     })
-    for (const update of fixture('pyth_hermes_v2_updates.json').updates) {
-      expect(decodeHermes(JSON.stringify(update))).toMatchObject({ kind: 'ticks' })
+    for (const frame of frames(fixture('ws_captured.json').bybit_v1_realtime.trade)) {
+      expect(decodeBybit(frame).kind).toBe('rejected')
     }
-    for (const [feed] of fixture('pyth_price_service_v1.json').latest_price_feeds) {
-      expect(decodePythPrice(feed)).toMatchObject({
-        symbol: feed.id,
-        eventTime: feed.price.publish_time * 1000,
-      })
+  })
+})
+
+describe('bybit', () => {
+  it('gives the spread of the first level, answers of the venue, and refuses deltas', () => {
+    const data = { s: 'BTCUSDT', b: [['16493.50', '0.006']], a: [['16493.60', '0.029']], u: 18521288, seq: 7 }
+    const frame = {
+      topic: 'orderbook.1.BTCUSDT',
+      type: 'snapshot',
+      ts: 1672304484978,
+      data,
+      cts: 1672304484976,
     }
-    // Random bytes that someone signed with a test key: exponent −479473253, negative price and time.
-    const [hostile] = fixture('pyth_negative.json').updates
-    expect(decodeHermes(JSON.stringify(hostile))).toEqual({ kind: 'rejected', reason: 'bad_price' })
+    const decode = (change: object) => decodeBybit(JSON.stringify({ ...frame, ...change }))
+    expect(decode({})).toEqual({ kind: 'spread', symbol: 'BTCUSDT', halfSpread: 50000000000000000n })
+    expect(decode({ type: 'delta' })).toMatchObject({ reason: 'unexpected_shape' })
+    expect(decode({ data: { ...data, b: [] } })).toMatchObject({ reason: 'bad_price' })
+    expect(decode({ data: { ...data, b: [['16493.70', '1']] } })).toMatchObject({ reason: 'crossed_book' })
+    expect(decode({ topic: 'tickers.ETHUSDT', data: { symbol: 'BTCUSDT' } })).toMatchObject({
+      reason: 'unexpected_shape',
+    })
+    expect(decodeBybit('{"success":true,"ret_msg":"pong","conn_id":"x","op":"ping"}')).toEqual({
+      kind: 'control',
+    })
+    expect(decodeBybit('{"success":false,"ret_msg":"handler not found","op":"subscribe"}')).toMatchObject({
+      reason: 'venue_error',
+    })
   })
 })
 
@@ -134,6 +163,7 @@ describe('replay', () => {
       confidence: null,
       eventTime: 1583712000000,
       sequence: 1n,
+      contiguous: true,
     })
     const reason = (change: object) => {
       const decoded = decodeReplay(JSON.stringify({ ...frame, ...change }))
@@ -149,7 +179,17 @@ describe('replay', () => {
 })
 
 describe('every decoder', () => {
-  const decoders = { decodeBinance, decodeCoinbase, decodeKraken, decodeHermes, decodeReplay }
+  const verify = createUpdateVerifier([testGuardians])
+  const decoders = {
+    decodeBinance,
+    decodeBybit,
+    decodeCoinbase,
+    decodeKraken,
+    decodeOkx,
+    decodeReplay,
+    decodeHermes: createHermesDecoder(verify),
+    decodePriceService: createPriceServiceDecoder(verify),
+  }
   const number = fc.oneof(
     fc.double().map(String),
     fc.integer().map(String),
@@ -171,7 +211,12 @@ describe('every decoder', () => {
     fc
       .record({
         ...field,
-        type: fc.constantFrom('ticker', 'tick', 'heartbeat'),
+        type: fc.constantFrom('ticker', 'tick', 'heartbeat', 'snapshot', 'price_update'),
+        topic: fc.constantFrom('tickers.X', 'orderbook.1.X'),
+        arg: fc.constant({ channel: 'tickers' }),
+        bidPx: number,
+        askPx: number,
+        instId: fc.string(),
         e: fc.constantFrom('aggTrade', undefined),
         u: fc.nat(),
         s: fc.string(),
@@ -184,20 +229,20 @@ describe('every decoder', () => {
         T: fc.oneof(number, fc.constant(1583971200000)),
         ts: fc.oneof(number, fc.constant(1583971200000)),
         data: fc.jsonValue(),
-        parsed: fc.array(
-          fc.record({
-            id: fc.constant('ff'.repeat(32)),
-            price: fc.record({
-              price: number,
-              conf: number,
-              expo: fc.oneof(fc.integer(), fc.constant(-8)),
-              publish_time: fc.oneof(fc.integer(), fc.double()),
-            }),
-          }),
-          { maxLength: 3 },
-        ),
+        binary: fc.record({ encoding: fc.constantFrom('hex', 'base64'), data: fc.array(fc.base64String()) }),
+        price_feed: fc.record({ vaa: fc.oneof(fc.base64String(), fc.jsonValue()) }),
       })
-      .map((value) => JSON.stringify({ ...value, data: [value] })),
+      .chain((value) =>
+        fc
+          .constantFrom([value], {
+            ...value,
+            symbol: 'X',
+            lastPrice: value.price,
+            b: [[value.b]],
+            a: [[value.a]],
+          })
+          .map((data) => JSON.stringify({ ...value, data })),
+      ),
   )
 
   it.each(Object.entries(decoders))('%s never throws, and yields only sound ticks', (_, decode) => {

@@ -1,28 +1,47 @@
 import type { Clock, Logger, Random } from '@clearspan/shared'
-import { binanceSubscribe, decodeBinance } from './binance.js'
+import { createUpdateVerifier, type GuardianSet } from './accumulator.js'
+import { binance } from './binance.js'
 import { createQuoteBook, type SourceStatus } from './book.js'
-import { coinbaseSubscribe, decodeCoinbase } from './coinbase.js'
+import { bybit } from './bybit.js'
+import { coinbase } from './coinbase.js'
 import { type ConnectionParameters, type ConnectionTimings, defaultTimings } from './connection.js'
 import { runHermes } from './hermes.js'
-import { decodeKraken, krakenSubscribe } from './kraken.js'
-import { runPriceService } from './price-service.js'
-import { decodeReplay, replaySubscribe } from './replay.js'
+import { kraken } from './kraken.js'
+import { okx } from './okx.js'
+import { priceService, priceServiceUrl } from './price-service.js'
+import { createHermesDecoder, createPriceServiceDecoder } from './pyth.js'
+import { replay } from './replay.js'
 import type { Market, Quote } from './types.js'
-import { runWebSocket } from './websocket.js'
+import { runWebSocket, type Venue } from './websocket.js'
 
+export type { GuardianSet } from './accumulator.js'
 export type { SourceStatus } from './book.js'
 export { defaultTimings } from './connection.js'
 export { normalizePythId } from './pyth.js'
 
-type Run = (parameters: ConnectionParameters, signal: AbortSignal) => Promise<void>
+type Run = (
+  parameters: ConnectionParameters & { guardianSets: readonly GuardianSet[] },
+  signal: AbortSignal,
+) => Promise<void>
+
+const overWebSocket =
+  (venue: Venue): Run =>
+  (parameters, signal) =>
+    runWebSocket(parameters, venue, signal)
 
 const runners = {
-  binance: (parameters, signal) => runWebSocket(parameters, binanceSubscribe, decodeBinance, signal),
-  coinbase: (parameters, signal) => runWebSocket(parameters, coinbaseSubscribe, decodeCoinbase, signal),
-  kraken: (parameters, signal) => runWebSocket(parameters, krakenSubscribe, decodeKraken, signal),
-  replay: (parameters, signal) => runWebSocket(parameters, replaySubscribe, decodeReplay, signal),
-  hermes: runHermes,
-  'price-service': runPriceService,
+  binance: overWebSocket(binance),
+  bybit: overWebSocket(bybit),
+  coinbase: overWebSocket(coinbase),
+  kraken: overWebSocket(kraken),
+  okx: overWebSocket(okx),
+  replay: overWebSocket(replay),
+  hermes: (parameters, signal) =>
+    runHermes(parameters, createHermesDecoder(createUpdateVerifier(parameters.guardianSets)), signal),
+  'price-service': (parameters, signal) => {
+    const decode = createPriceServiceDecoder(createUpdateVerifier(parameters.guardianSets))
+    return runWebSocket({ ...parameters, url: priceServiceUrl(parameters.url) }, priceService(decode), signal)
+  },
 } satisfies Record<string, Run>
 
 export type AdapterName = keyof typeof runners
@@ -35,6 +54,10 @@ export interface SourceParameters {
   url: string
   /** For the Pyth adapters a market's symbol is its price feed id without 0x. */
   markets: readonly Market[]
+  /** Whose signatures the Pyth adapters accept; without any they take no price. */
+  guardianSets?: readonly GuardianSet[] | undefined
+  /** Sent as a bearer token when connecting, for services that ask for a key. */
+  accessToken?: string | undefined
   maxClockSkewMs: number
   networkClock: Clock
   realClock: Clock
@@ -54,14 +77,14 @@ export interface Source {
 }
 
 export function createSource(parameters: SourceParameters): Source {
-  const { id, adapter, markets, maxClockSkewMs, timings = defaultTimings } = parameters
+  const { id, adapter, markets, maxClockSkewMs, timings = defaultTimings, guardianSets = [] } = parameters
   const book = createQuoteBook({ source: id, markets, maxClockSkewMs })
   const abort = new AbortController()
   let running: Promise<void> | undefined
   return {
     start() {
       const logger = parameters.logger.child({ source: id })
-      running ??= runners[adapter]({ ...parameters, book, timings, logger }, abort.signal)
+      running ??= runners[adapter]({ ...parameters, guardianSets, book, timings, logger }, abort.signal)
     },
     async stop() {
       abort.abort()

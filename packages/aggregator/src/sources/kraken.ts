@@ -1,8 +1,9 @@
 import { asObject, isoToMilliseconds, middle, parseObject, rejected } from './decimal.js'
 import type { Decoded, Market, Tick } from './types.js'
+import type { Venue } from './websocket.js'
 
 /** `event_trigger: bbo`: by default Kraken sends a ticker on trades only. */
-export function krakenSubscribe(markets: readonly Market[]): string[] {
+function subscribe(markets: readonly Market[]): string[] {
   const symbol = markets.map((market) => market.symbol)
   const params = { channel: 'ticker', symbol, event_trigger: 'bbo' }
   return [JSON.stringify({ method: 'subscribe', params })]
@@ -26,4 +27,10 @@ export function decodeKraken(frame: string): Decoded {
     ticks.push({ symbol: data.symbol, ...book, eventTime, sequence: null })
   }
   return { kind: 'ticks', ticks }
+}
+
+export const kraken: Venue = {
+  subscribe,
+  decode: decodeKraken,
+  ping: { text: '{"method":"ping"}', everyMs: 20_000 },
 }

@@ -1,66 +1,22 @@
-import { PriceServiceConnection } from '@pythnetwork/price-service-client'
-import { type Attempt, type ConnectionParameters, keepConnected } from './connection.js'
-import { rejected } from './decimal.js'
-import { decodePythPrice } from './pyth.js'
+import type { Decoder, Market } from './types.js'
+import type { Venue } from './websocket.js'
+
+function subscribe(markets: readonly Market[]): string[] {
+  const ids = markets.map(({ symbol }) => symbol)
+  return [JSON.stringify({ type: 'subscribe', ids, verbose: true, binary: true, allow_out_of_order: false })]
+}
 
 /**
- * Runs a Pyth Price Service v1 subscription (WebSocket by the vendor's client) until aborted. Market symbols are price feed ids.
- * The client reconnects by itself with an unbounded backoff, so the silence watch replaces the whole client in the end.
+ * Pyth Price Service v1 over its WebSocket. Market symbols are price feed ids. The vendor's client ends the process on an error, reconnects
+ * without a bound and buffers frames up to 100 MB; this is the venue shell that all others run in. The service pings each 30 s.
  */
-export function runPriceService(parameters: ConnectionParameters, signal: AbortSignal): Promise<void> {
-  return keepConnected(parameters, (attempt) => subscribeOnce(parameters, attempt), signal)
+export function priceService(decode: Decoder): Venue {
+  return { subscribe, decode }
 }
 
-async function subscribeOnce(
-  { url, markets, book, networkClock, logger }: ConnectionParameters,
-  attempt: Attempt,
-): Promise<void> {
-  const ignore = () => {}
-  const log = (...details: unknown[]) =>
-    logger.debug({ details: details.map(String) }, 'price service client')
-  const client = new PriceServiceConnection(url, {
-    logger: { trace: ignore, debug: ignore, info: ignore, warn: log, error: log },
-    priceFeedRequestConfig: { verbose: true },
-  })
-  try {
-    await new Promise<void>((resolve, reject) => {
-      attempt.signal.addEventListener('abort', () => resolve(), { once: true })
-      if (attempt.signal.aborted) resolve()
-      // The default handler ends the process. An error of the system ends this connection; all others are frames that the client
-      // can't read, or the service's complaints, and it goes on after them.
-      client.onWsError = (error) => {
-        if (attempt.signal.aborted) return
-        if ('code' in error) reject(error)
-        else
-          book.take(
-            rejected(error instanceof SyntaxError ? 'malformed' : 'unexpected_shape'),
-            networkClock.now(),
-          )
-      }
-      const ids = markets.map(({ symbol }) => symbol)
-      client
-        .subscribePriceFeedUpdates(ids, (feed) => {
-          attempt.alive()
-          book.setConnected(true)
-          const tick = decodePythPrice(toWire(feed))
-          book.take(
-            typeof tick === 'string' ? rejected(tick) : { kind: 'ticks', ticks: [tick] },
-            networkClock.now(),
-          )
-        })
-        .catch(reject)
-    })
-  } finally {
-    client.closeWebSocket()
-  }
-}
-
-/** The client hands on unchecked JSON under typed names; it goes through the same decoder as every other Pyth price. */
-function toWire(feed: Parameters<Parameters<PriceServiceConnection['subscribePriceFeedUpdates']>[1]>[0]) {
-  const { price, conf, expo, publishTime } = feed.getPriceUnchecked()
-  return {
-    id: feed.id,
-    price: { price, conf, expo, publish_time: publishTime },
-    metadata: { slot: feed.metadata?.slot },
-  }
+/** The WebSocket of a service that is configured by its `http(s)` address. */
+export function priceServiceUrl(url: string): string {
+  const socket = new URL('ws', url.endsWith('/') ? url : `${url}/`)
+  socket.protocol = socket.protocol === 'https:' ? 'wss:' : 'ws:'
+  return socket.toString()
 }

@@ -1,45 +1,82 @@
-import { asMilliseconds, asObject, asSequence, parseObject, rejected, scaleToWad } from './decimal.js'
-import type { Decoded, RejectReason, Tick } from './types.js'
+import type { PriceMessage, VerifyUpdate } from './accumulator.js'
+import { asObject, parseObject, rejected, scaleToWad } from './decimal.js'
+import type { Decoded, Decoder, RejectReason, Tick } from './types.js'
 
-const INTEGER = /^-?\d{1,20}$/
+/** A stream's event holds one update; the endpoint for the latest prices may give a few. */
+const MAX_UPDATES = 8
 
 /** Feed ids are compared without 0x and in lower case. */
 export function normalizePythId(id: string): string {
   return id.toLowerCase().replace(/^0x/, '')
 }
 
-/** One parsed price object of either Pyth service: `{id, price: {price, conf, expo, publish_time}, metadata?: {slot}}`. */
-export function decodePythPrice(value: unknown): Tick | RejectReason {
-  const feed = asObject(value)
-  const price = asObject(feed?.price)
-  if (!feed || !price || typeof feed.id !== 'string' || !/^(0x)?[0-9a-fA-F]{64}$/.test(feed.id)) {
-    return 'unexpected_shape'
-  }
-  const { expo } = price
-  if (typeof expo !== 'number' || !Number.isInteger(expo) || expo < -30 || expo > 12) return 'bad_price'
-  if (typeof price.price !== 'string' || !INTEGER.test(price.price)) return 'bad_price'
-  if (typeof price.conf !== 'string' || !INTEGER.test(price.conf)) return 'bad_confidence'
-  const wad = scaleToWad(BigInt(price.price), expo)
-  const confidence = scaleToWad(BigInt(price.conf), expo)
+/** What Pyth's publishers can't have meant is no price, whoever signed it. */
+export function toTick({
+  id,
+  price,
+  confidence,
+  expo,
+  publishTime,
+  slot,
+}: PriceMessage): Tick | RejectReason {
+  if (expo < -30 || expo > 12) return 'bad_price'
+  const wad = scaleToWad(price, expo)
   if (wad <= 0n) return 'bad_price'
-  if (confidence < 0n) return 'bad_confidence'
-  const seconds = asMilliseconds(price.publish_time)
-  const eventTime = seconds === null ? null : asMilliseconds(seconds * 1000)
-  if (eventTime === null) return 'bad_time'
-  const sequence = asSequence(asObject(feed.metadata)?.slot)
-  return { symbol: normalizePythId(feed.id), price: wad, confidence, eventTime, sequence }
+  if (publishTime <= 0n || publishTime > 10_000_000_000n) return 'bad_time'
+  const eventTime = Number(publishTime) * 1000
+  return { symbol: id, price: wad, confidence: scaleToWad(confidence, expo), eventTime, sequence: slot }
 }
 
-/** One event of Hermes v2 `/v2/updates/price/stream`: `{binary, parsed: [...]}`. */
-export function decodeHermes(frame: string): Decoded {
-  const message = parseObject(frame)
-  if (!message) return rejected('malformed')
-  if (!Array.isArray(message.parsed)) return rejected('unexpected_shape')
+/** Verified prices of updates in text; one bad update or message rejects the frame, for its neighbours came from the same hand. */
+function decodeUpdates(
+  updates: readonly unknown[],
+  encoding: 'hex' | 'base64',
+  verify: VerifyUpdate,
+): Decoded {
   const ticks: Tick[] = []
-  for (const item of message.parsed) {
-    const tick = decodePythPrice(item)
-    if (typeof tick === 'string') return rejected(tick)
-    ticks.push(tick)
+  for (const text of updates) {
+    const bytes = bytesOf(text, encoding)
+    if (!bytes) return rejected('malformed')
+    const messages = verify(bytes)
+    if (typeof messages === 'string') return rejected(messages)
+    for (const message of messages) {
+      const tick = toTick(message)
+      if (typeof tick === 'string') return rejected(tick)
+      ticks.push(tick)
+    }
   }
   return { kind: 'ticks', ticks }
+}
+
+/** Buffer stops silently at what it can't read, so the text is checked first. */
+function bytesOf(text: unknown, encoding: 'hex' | 'base64'): Uint8Array | null {
+  const fits = encoding === 'hex' ? /^([0-9a-fA-F]{2})+$/ : /^[0-9a-zA-Z+/]+={0,2}$/
+  return typeof text === 'string' && fits.test(text) ? Buffer.from(text, encoding) : null
+}
+
+/** One event of Hermes v2 `/v2/updates/price/stream`: `{binary: {encoding, data}, parsed?}`. What it says as `parsed` is not looked at. */
+export function createHermesDecoder(verify: VerifyUpdate): Decoder {
+  return (frame) => {
+    const message = parseObject(frame)
+    if (!message) return rejected('malformed')
+    const { encoding, data } = asObject(message.binary) ?? {}
+    if ((encoding !== 'hex' && encoding !== 'base64') || !Array.isArray(data) || data.length > MAX_UPDATES) {
+      return rejected('unexpected_shape')
+    }
+    return decodeUpdates(data, encoding, verify)
+  }
+}
+
+/** One frame of Price Service v1: `price_update` with the update as `price_feed.vaa`, beside which the rest is not looked at. */
+export function createPriceServiceDecoder(verify: VerifyUpdate): Decoder {
+  return (frame) => {
+    const message = parseObject(frame)
+    if (!message) return rejected('malformed')
+    if (message.type === 'response') {
+      return message.status === 'success' ? { kind: 'control' } : rejected('venue_error')
+    }
+    if (message.type !== 'price_update') return rejected('unexpected_shape')
+    const { vaa } = asObject(message.price_feed) ?? {}
+    return vaa === undefined ? rejected('unexpected_shape') : decodeUpdates([vaa], 'base64', verify)
+  }
 }

@@ -1,11 +1,15 @@
 import { asMilliseconds, asSequence, decimalToWad, parseObject, rejected } from './decimal.js'
 import type { Decoded, Market } from './types.js'
+import type { Venue } from './websocket.js'
 
-export function replaySubscribe(markets: readonly Market[]): string[] {
+function subscribe(markets: readonly Market[]): string[] {
   return [JSON.stringify({ type: 'subscribe', symbols: markets.map(({ symbol }) => symbol) })]
 }
 
-/** The plain format for venues without an adapter: `{type: 'tick', symbol, price, ts, seq}`; prices are decimal text, times unix ms. */
+/**
+ * The plain format for venues without an adapter: `{type: 'tick', symbol, price, ts, seq}`; prices are decimal text, times unix ms, and
+ * `seq` counts a symbol's ticks without gaps.
+ */
 export function decodeReplay(frame: string): Decoded {
   const message = parseObject(frame)
   if (!message) return rejected('malformed')
@@ -17,5 +21,11 @@ export function decodeReplay(frame: string): Decoded {
   const eventTime = asMilliseconds(message.ts)
   if (eventTime === null) return rejected('bad_time')
   const sequence = asSequence(message.seq)
-  return { kind: 'ticks', ticks: [{ symbol: message.symbol, price, confidence: null, eventTime, sequence }] }
+  const { symbol } = message
+  return {
+    kind: 'ticks',
+    ticks: [{ symbol, price, confidence: null, eventTime, sequence, contiguous: true }],
+  }
 }
+
+export const replay: Venue = { subscribe, decode: decodeReplay }

@@ -10,6 +10,20 @@ export type RejectReason =
   | 'unknown_symbol'
   | 'future'
   | 'out_of_order'
+  /** Ten times or a tenth of the market's price less than a minute before: a slipped decimal point, not a market. */
+  | 'decimal_slip'
+  /** The last quote once more, to the last digit: a repetition refreshes nothing. */
+  | 'duplicate'
+  /** A number is missing before this one; the market has no price until the venue is subscribed anew. */
+  | 'sequence_gap'
+  /** A Pyth update of a guardian set that isn't configured. */
+  | 'unknown_guardians'
+  | 'no_quorum'
+  | 'bad_signature'
+  /** Signed by guardians, but not for Pyth. */
+  | 'bad_emitter'
+  /** A message that the signed Merkle root doesn't contain. */
+  | 'bad_proof'
   | 'venue_error'
 
 /** One price as a venue sent it, not yet tied to a market. */
@@ -23,6 +37,8 @@ export interface Tick {
   eventTime: number
   /** The venue's sequence number, when it has one. */
   sequence: bigint | null
+  /** Set where the venue numbers a market's ticks without gaps: the tick before this one has `sequence - 1`. */
+  contiguous?: true
 }
 
 /** What one frame of a venue means. A decoder is pure and total: any input gives one of these and nothing throws. */
@@ -32,6 +48,8 @@ export type Decoded =
   | { kind: 'spread'; symbol: string; halfSpread: bigint }
   /** Acknowledgements and heartbeats: they show that the connection lives, never that a price is fresh. */
   | { kind: 'control' }
+  /** The number of the market's newest tick, by the venue's own heartbeat: one second later a tick with it must have arrived. */
+  | { kind: 'heartbeat'; symbol: string; sequence: bigint }
   | { kind: 'rejected'; reason: RejectReason }
 
 export type Decoder = (frame: string) => Decoded

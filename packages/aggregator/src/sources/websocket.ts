@@ -1,3 +1,4 @@
+import type { Clock } from '@clearspan/shared'
 import WebSocket from 'ws'
 import { type Attempt, type ConnectionParameters, keepConnected } from './connection.js'
 import { rejected } from './decimal.js'
@@ -8,48 +9,69 @@ const MAX_FRAME_BYTES = 1 << 20
 /** The code of the socket's error for such a frame. */
 const FRAME_TOO_LARGE = 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
 
-/** Runs a venue that speaks JSON over a WebSocket, until aborted. */
+/** A venue that speaks text over a WebSocket. WebSocket pings are answered by themselves. */
+export interface Venue {
+  /** What is sent when the connection opens. */
+  subscribe(markets: readonly Market[]): string[]
+  decode: Decoder
+  /** What the venue wants to hear from a client that has nothing to say; real ms. */
+  ping?: { text: string; everyMs: number }
+}
+
+/** Runs a venue until aborted. */
 export function runWebSocket(
   parameters: ConnectionParameters,
-  subscribe: (markets: readonly Market[]) => string[],
-  decode: Decoder,
+  venue: Venue,
   signal: AbortSignal,
 ): Promise<void> {
-  return keepConnected(
-    parameters,
-    (attempt) => connectOnce(parameters, subscribe(parameters.markets), decode, attempt),
-    signal,
-  )
+  return keepConnected(parameters, (attempt) => connectOnce(parameters, venue, attempt), signal)
 }
 
 function connectOnce(
-  { url, book, networkClock }: ConnectionParameters,
-  subscriptions: readonly string[],
-  decode: Decoder,
+  { url, markets, accessToken, realClock }: ConnectionParameters,
+  { subscribe, decode, ping }: Venue,
   attempt: Attempt,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url, { maxPayload: MAX_FRAME_BYTES, perMessageDeflate: false })
+    const headers = accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }
+    const socket = new WebSocket(url, { maxPayload: MAX_FRAME_BYTES, perMessageDeflate: false, headers })
+    const ended = new AbortController()
     const abort = () => socket.terminate()
     attempt.signal.addEventListener('abort', abort, { once: true })
     socket.on('open', () => {
-      book.setConnected(true)
-      for (const text of subscriptions) socket.send(text)
+      attempt.opened()
+      for (const text of subscribe(markets)) socket.send(text)
+      if (ping) void sendEvery(socket, ping, realClock, ended.signal)
     })
-    socket.on('ping', () => attempt.alive())
+    socket.on('ping', attempt.alive)
     socket.on('message', (data, isBinary) => {
-      attempt.alive()
-      book.take(isBinary ? rejected('malformed') : decode(data.toString()), networkClock.now())
+      if (attempt.signal.aborted) return
+      attempt.take(isBinary ? rejected('malformed') : decode(data.toString()))
     })
     socket.on('error', (error) => {
-      if ('code' in error && error.code === FRAME_TOO_LARGE)
-        book.take(rejected('too_large'), networkClock.now())
+      if ('code' in error && error.code === FRAME_TOO_LARGE) {
+        attempt.take(rejected('too_large'))
+      }
       reject(error)
     })
     socket.on('close', () => {
+      ended.abort()
       attempt.signal.removeEventListener('abort', abort)
       resolve()
     })
     if (attempt.signal.aborted) abort()
   })
+}
+
+async function sendEvery(
+  socket: WebSocket,
+  { text, everyMs }: { text: string; everyMs: number },
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    await clock.sleep(everyMs, signal).catch(() => {})
+    if (signal.aborted) return
+    if (socket.readyState === socket.OPEN) socket.send(text)
+  }
 }

@@ -9,6 +9,7 @@ import {
   createQueueBackend,
   createShutdown,
   loadKey,
+  loadToken,
   networkSchema,
   onSignals,
   readJson,
@@ -29,7 +30,14 @@ const keySpecSchema = z.union([z.strictObject({ env: z.string() }), z.strictObje
 const processConfigSchema = z.strictObject({
   name: z.string().min(1),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-  oracle: z.strictObject({ node: oracleNodeConfigSchema, key: keySpecSchema }).optional(),
+  oracle: z
+    .strictObject({
+      node: oracleNodeConfigSchema,
+      key: keySpecSchema,
+      /** API keys of sources, by source id. */
+      accessTokens: z.record(z.string(), keySpecSchema).default({}),
+    })
+    .optional(),
   relayer: z
     .strictObject({
       /** The network's manifest. */
@@ -91,6 +99,9 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
 
   async function startOracle(): Promise<string | undefined> {
     if (!config.oracle) return undefined
+    const tokens = Object.entries(config.oracle.accessTokens).map(
+      async ([id, spec]) => [id, await loadToken(beside(spec), env)] as const,
+    )
     const node = createOracleNode({
       config: { ...config.oracle.node, dataDir: resolve(directory, config.oracle.node.dataDir) },
       networkClock: networkClock(config.oracle.node.clock),
@@ -98,6 +109,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
       random: systemRandom,
       logger,
       signer: createSigner(await loadKey(beside(config.oracle.key), env)),
+      accessTokens: Object.fromEntries(await Promise.all(tokens)),
     })
     shutdown.add('oracle', () => node.stop())
     return (await node.start()).url

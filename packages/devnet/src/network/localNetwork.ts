@@ -29,7 +29,7 @@ import {
   type VenuePlan,
 } from '../prices/index.js'
 import { openRunDirectory, type RunDirectory } from '../processes/index.js'
-import { type SourceSimulators, startSourceSimulators } from '../sources/index.js'
+import { localGuardianSet, type SourceSimulators, startSourceSimulators } from '../sources/index.js'
 import { deployClearspan } from './deploy.js'
 import { type LocalMarkets, planMarkets } from './markets.js'
 import { type Program, startOracleNodes, startRelayer } from './processes.js'
@@ -222,7 +222,13 @@ async function assemble(options: Assembly): Promise<LocalNetwork> {
   const child = { run, program: options.program, network: manifest, roles, timing, env: options.env }
   const nodes = await startOracleNodes({
     ...child,
-    sources: plan.sourceConfigs.map((source) => ({ ...source, url: sources.urls[source.id]! })),
+    sources: plan.sourceConfigs.map((source) => ({
+      ...source,
+      url: sources.urls[source.id]!,
+      ...(source.adapter === 'hermes' || source.adapter === 'price-service'
+        ? { guardianSets: [localGuardianSet] }
+        : {}),
+    })),
     ports: nodePorts,
   })
   onProgress(`oracle: ${nodes.length} nodes over ${plan.sources.length} sources (${since(began)})`)

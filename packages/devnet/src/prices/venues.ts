@@ -18,7 +18,18 @@ const QUOTE_ORDER = ['USD', ...LEGS]
 const LEG_NOISE_BPS = 2
 const EXTRA_NOISE_BPS = 8
 
-export type AdapterName = 'binance' | 'coinbase' | 'kraken' | 'hermes' | 'price-service' | 'replay'
+export type AdapterName =
+  | 'binance'
+  | 'bybit'
+  | 'coinbase'
+  | 'kraken'
+  | 'okx'
+  | 'hermes'
+  | 'price-service'
+  | 'replay'
+
+/** Venues whose source is named like its adapter. */
+const EXCHANGES = ['binance', 'bybit', 'coinbase', 'kraken', 'okx'] as const
 
 /** Venues that exist in every plan because they have an adapter of their own. */
 const CORE: readonly { venue: string; quote: string; noiseBps: number; legs: boolean }[] = [
@@ -28,7 +39,7 @@ const CORE: readonly { venue: string; quote: string; noiseBps: number; legs: boo
   { venue: 'pyth', quote: 'USD', noiseBps: 3, legs: true },
 ]
 
-/** Lent their names, through the replay adapter, when a feed has too few independent groups. */
+/** Lent their names, through the replay adapter where they have none, when a feed has too few independent groups. */
 const EXTRA_VENUES = ['bitstamp', 'gemini', 'bitfinex', 'okx'] as const
 
 /** Pyth's published price feed ids. */
@@ -267,9 +278,7 @@ function servicesOf(venue: string): { id: string; adapter: AdapterName }[] {
       { id: 'pyth-hermes', adapter: 'hermes' },
       { id: 'pyth-price-service', adapter: 'price-service' },
     ]
-  if (venue === 'binance' || venue === 'coinbase' || venue === 'kraken')
-    return [{ id: venue, adapter: venue }]
-  return [{ id: venue, adapter: 'replay' }]
+  return [{ id: venue, adapter: EXCHANGES.find((one) => one === venue) ?? 'replay' }]
 }
 
 function wireMarket(adapter: AdapterName, base: string, quote: string): MarketConfig {
@@ -277,7 +286,7 @@ function wireMarket(adapter: AdapterName, base: string, quote: string): MarketCo
     const pythId = pythFeedId(base)
     return { symbol: pythId, base, quote, pythId }
   }
-  const separator = adapter === 'binance' ? '' : adapter === 'kraken' ? '/' : '-'
+  const separator = adapter === 'binance' || adapter === 'bybit' ? '' : adapter === 'kraken' ? '/' : '-'
   return { symbol: `${base}${separator}${quote}`, base, quote }
 }
 

@@ -3,6 +3,7 @@ import { createSource, planFeeds, type Source } from '@clearspan/aggregator'
 import { acceleratedClock, createLogger, seededRandom, systemClock } from '@clearspan/shared'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { builtInTape, planVenues, selectWindow } from '../prices/index.js'
+import { localGuardianSet } from './pythUpdate.js'
 import { type SourceSimulators, startSourceSimulators } from './simulators.js'
 
 const tape = builtInTape()
@@ -20,6 +21,7 @@ beforeAll(async () => {
       adapter,
       url: simulators.urls[id]!,
       markets,
+      guardianSets: [localGuardianSet],
       maxClockSkewMs: 2_000,
       networkClock: clock,
       realClock: systemClock,

@@ -7,7 +7,7 @@ export interface LiveTick {
   price: number
   /** When the venue says it traded: unix ms of network time. */
   eventMs: number
-  /** Rises by one with each tick of the source. */
+  /** Rises by one with each tick of the market. */
   sequence: number
   /** First, highest and lowest price since the simulator started. */
   open: number

@@ -33,7 +33,7 @@ export async function startHermes({ markets, latest }: SimulatorParameters): Pro
   app.get('/v2/updates/price/latest', async (request, reply) => {
     const asked = readRequest(request.url)
     if ('status' in asked) return reply.code(asked.status).type('text/plain').send(asked.message)
-    return hermesUpdate(current(asked.ids), asked.encoding, asked.parsed)
+    return hermesUpdate(feeds, asked.ids, asked.encoding, asked.parsed)
   })
   app.get('/v2/updates/price/stream', async (request, reply) => {
     const asked = readRequest(request.url)
@@ -64,12 +64,8 @@ export async function startHermes({ markets, latest }: SimulatorParameters): Pro
     return { ids: known.map(({ id }) => id), encoding, parsed: query.flag('parsed', true) }
   }
 
-  function current(ids: readonly string[]) {
-    return ids.map((id) => feeds.get(id)).filter((feed) => feed !== undefined)
-  }
-
   function eventOf({ ids, encoding, parsed }: Omit<Stream, 'response'>): string {
-    return `data:${JSON.stringify(hermesUpdate(current(ids), encoding, parsed))}\n\n`
+    return `data:${JSON.stringify(hermesUpdate(feeds, ids, encoding, parsed))}\n\n`
   }
 
   return {

@@ -1,3 +1,4 @@
+export { localGuardianSet } from './pythUpdate.js'
 export {
   type SourceFault,
   type SourceSimulators,

@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import type { SimulatorParameters, SourceSimulator } from './feed.js'
-import { createPythFeeds, encodeBinary, priceServiceFeed, readQuery, sortIds } from './pyth.js'
+import { createPythFeeds, priceServiceFeed, readQuery, sortIds } from './pyth.js'
 import { fieldsOf, send, startSocketServer, stringsOf } from './server.js'
 
 /** The service pings each 30 s (heartbeats of one real second) and drops a client that has not answered by the next. */
@@ -29,13 +29,20 @@ export async function startPriceService({ markets, latest }: SimulatorParameters
     if (malformed !== undefined) return reply.code(400).type('text/plain').send(malformedMessage(malformed))
     if (missing.length > 0) return reply.code(404).type('text/plain').send(notFound(missing))
     const options = { verbose: query.flag('verbose', false), binary: query.flag('binary', false) }
-    return known.map((feed) => priceServiceFeed(feed, options))
+    return known.map((feed) => priceServiceFeed(feeds, feed, options))
   })
   app.get('/api/latest_vaas', async (request, reply) => {
     const { known, missing, malformed } = sortIds(readQuery(request.url).ids, feeds)
     if (malformed !== undefined) return reply.code(400).type('text/plain').send(malformedMessage(malformed))
     if (missing.length > 0) return reply.code(404).type('text/plain').send(notFound(missing))
-    return known.length === 0 ? [] : [encodeBinary(known, 'base64')]
+    return known.length === 0
+      ? []
+      : [
+          feeds.binary(
+            known.map(({ id }) => id),
+            'base64',
+          ),
+        ]
   })
 
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
@@ -91,7 +98,7 @@ export async function startPriceService({ markets, latest }: SimulatorParameters
           const key = `${feed.id} ${options.verbose} ${options.binary}`
           const frame =
             frames.get(key) ??
-            JSON.stringify({ type: 'price_update', price_feed: priceServiceFeed(feed, options) })
+            JSON.stringify({ type: 'price_update', price_feed: priceServiceFeed(feeds, feed, options) })
           frames.set(key, frame)
           send(socket, frame)
         }

@@ -1,6 +1,6 @@
 import { hexToBytes } from 'viem'
 import type { LiveTick } from './feed.js'
-import { encodeAccumulatorUpdate, type PythPrice } from './pythUpdate.js'
+import { type Accumulator, createAccumulator, type PythPrice } from './pythUpdate.js'
 
 /** Publishers' confidence, in bps of the price. */
 const CONFIDENCE_BPS = 5
@@ -17,13 +17,17 @@ export interface PythFeeds {
   /** By id without 0x, in lower case. */
   get(id: string): PythPrice | undefined
   ids(): string[]
+  /** A signed update of these feeds as text, without 0x; signed once for all until the next `update`. */
+  binary(ids: readonly string[], encoding: 'hex' | 'base64'): string
 }
 
 /** The exponent is fixed by a feed's first price: -8 as usual, -12 where that would leave too few digits. */
 export function createPythFeeds(): PythFeeds {
   const feeds = new Map<string, { current: PythPrice; ema: number; eventMs: number; sequence: number }>()
+  let accumulator: Accumulator | undefined
   return {
     update(ticks) {
+      accumulator = undefined
       for (const { market, price, eventMs, sequence } of ticks) {
         const id = market.symbol
         const last = feeds.get(id)
@@ -50,6 +54,10 @@ export function createPythFeeds(): PythFeeds {
     },
     get: (id) => feeds.get(id)?.current,
     ids: () => [...feeds.keys()],
+    binary(ids, encoding) {
+      accumulator ??= createAccumulator([...feeds.values()].map(({ current }) => current))
+      return Buffer.from(hexToBytes(accumulator.update(ids))).toString(encoding)
+    },
   }
 }
 
@@ -60,15 +68,17 @@ function priceJson(feed: PythPrice, kind: 'spot' | 'ema') {
 
 /** Hermes v2: the answer of /v2/updates/price/latest and each event of its stream. */
 export function hermesUpdate(
-  feeds: readonly PythPrice[],
+  feeds: PythFeeds,
+  ids: readonly string[],
   encoding: 'hex' | 'base64',
   parsed: boolean,
 ): object {
+  const prices = ids.map((id) => feeds.get(id)).filter((feed) => feed !== undefined)
   return {
-    binary: { encoding, data: feeds.length === 0 ? [] : [encodeBinary(feeds, encoding)] },
+    binary: { encoding, data: prices.length === 0 ? [] : [feeds.binary(ids, encoding)] },
     ...(parsed
       ? {
-          parsed: feeds.map((feed) => ({
+          parsed: prices.map((feed) => ({
             id: feed.id,
             price: priceJson(feed, 'spot'),
             ema_price: priceJson(feed, 'ema'),
@@ -85,6 +95,7 @@ export function hermesUpdate(
 
 /** Price Service v1: a price feed of /api/latest_price_feeds and of a price_update. */
 export function priceServiceFeed(
+  feeds: PythFeeds,
   feed: PythPrice,
   { verbose, binary }: { verbose: boolean; binary: boolean },
 ): object {
@@ -102,13 +113,8 @@ export function priceServiceFeed(
           },
         }
       : {}),
-    ...(binary ? { vaa: encodeBinary([feed], 'base64') } : {}),
+    ...(binary ? { vaa: feeds.binary([feed.id], 'base64') } : {}),
   }
-}
-
-/** The update's bytes as text, without 0x. */
-export function encodeBinary(feeds: readonly PythPrice[], encoding: 'hex' | 'base64'): string {
-  return Buffer.from(hexToBytes(encodeAccumulatorUpdate(feeds))).toString(encoding)
 }
 
 /** What a client asked for: ids without 0x in lower case, those malformed, and those that do not exist. */

@@ -1,20 +1,27 @@
 import type { Clock, Logger, Random } from '@clearspan/shared'
 import type { AdapterName, PlannedMarket, PlannedSource, VenuePlan } from '../prices/index.js'
 import { startBinance } from './binance.js'
+import { startBybit } from './bybit.js'
 import { startCoinbase } from './coinbase.js'
 import type { LiveTick, SimulatorParameters, SourceSimulator } from './feed.js'
 import { startHermes } from './hermes.js'
 import { startKraken } from './kraken.js'
+import { startOkx } from './okx.js'
 import { startPriceService } from './priceService.js'
 import { startReplay } from './replay.js'
 
 const DEFAULT_TICK_MS = 200
 const HEARTBEAT_MS = 1_000
 
+/** Pythnet makes a slot each 400 ms; more would only be more signatures for every node to check. */
+const PYTH_SLOT_MS = 400
+
 const starters: Record<AdapterName, (parameters: SimulatorParameters) => Promise<SourceSimulator>> = {
   binance: startBinance,
+  bybit: startBybit,
   coinbase: startCoinbase,
   kraken: startKraken,
+  okx: startOkx,
   hermes: startHermes,
   'price-service': startPriceService,
   replay: startReplay,
@@ -82,10 +89,12 @@ export async function startSourceSimulators({
   logger?.info({ urls }, 'source simulators listen')
 
   const beatEvery = Math.max(1, Math.round(HEARTBEAT_MS / realTickMs))
+  const slotEvery = Math.max(1, Math.round(PYTH_SLOT_MS / realTickMs))
   let rounds = 0
   const timer = setInterval(() => {
     const beat = ++rounds % beatEvery === 0
-    for (const { simulator, feed } of running) {
+    for (const { source, simulator, feed } of running) {
+      if (isPyth(source.adapter) && rounds % slotEvery !== 0 && !beat) continue
       const ticks = feed.tick()
       if (feed.fault?.kind === 'silent') continue
       simulator.push(ticks)
@@ -111,6 +120,10 @@ export async function startSourceSimulators({
   }
 }
 
+function isPyth(adapter: AdapterName): boolean {
+  return adapter === 'hermes' || adapter === 'price-service'
+}
+
 interface Feed {
   fault: SourceFault | null
   /** Takes the prices of now; the ticks to send, none for a market whose venue is silent in the tape. */
@@ -120,7 +133,7 @@ interface Feed {
 
 function createFeed(markets: readonly PlannedMarket[], clock: Clock, random: Random): Feed {
   const newest = new Map<string, LiveTick>()
-  let sequence = 1 + Math.floor(random.next() * 1_000_000)
+  const firstSequence = 1 + Math.floor(random.next() * 1_000_000)
   const feed: Feed = {
     fault: null,
     latest: (symbol) => newest.get(symbol),
@@ -137,7 +150,7 @@ function createFeed(markets: readonly PlannedMarket[], clock: Clock, random: Ran
           market,
           price,
           eventMs,
-          sequence: ++sequence,
+          sequence: last === undefined ? firstSequence : last.sequence + 1,
           open: last?.open ?? price,
           high: Math.max(last?.high ?? price, price),
           low: Math.min(last?.low ?? price, price),
