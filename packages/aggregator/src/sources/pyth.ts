@@ -11,14 +11,7 @@ export function normalizePythId(id: string): string {
 }
 
 /** What Pyth's publishers can't have meant is no price, whoever signed it. */
-export function toTick({
-  id,
-  price,
-  confidence,
-  expo,
-  publishTime,
-  slot,
-}: PriceMessage): Tick | RejectReason {
+function toTick({ id, price, confidence, expo, publishTime, slot }: PriceMessage): Tick | RejectReason {
   if (expo < -30 || expo > 12) return 'bad_price'
   const wad = scaleToWad(price, expo)
   if (wad <= 0n) return 'bad_price'

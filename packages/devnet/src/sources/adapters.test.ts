@@ -3,10 +3,18 @@ import { createSource, planFeeds, type Source } from '@clearspan/aggregator'
 import { acceleratedClock, createLogger, seededRandom, systemClock } from '@clearspan/shared'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { builtInTape, planVenues, selectWindow } from '../prices/index.js'
+import { createTape } from '../prices/tape.js'
 import { localGuardianSet } from './pythUpdate.js'
 import { type SourceSimulators, startSourceSimulators } from './simulators.js'
 
-const tape = builtInTape()
+const crash = builtInTape()
+/** The built-in prices, and Binance's once more as if OKX and Bybit had had them. */
+const tape = createTape(crash.name, false, [
+  ...crash.series,
+  ...crash.series
+    .filter(({ source }) => source === 'binance')
+    .flatMap((series) => ['okx', 'bybit'].map((source) => ({ ...series, source }))),
+])
 const window = selectWindow(tape)
 const plan = planVenues(tape, window, seededRandom(1))
 const clock = acceleratedClock({ startMs: window.startMs, realStartMs: Date.now(), speed: 60 })
@@ -47,6 +55,11 @@ test("the oracle's own planner finds the quorum that the plan promises", () => {
     expect(groups.length, feed).toBeGreaterThanOrEqual(4)
     expect(toleratedFaults).toBeGreaterThanOrEqual(1)
   }
+})
+
+test('rows of OKX and Bybit reach the oracle by their own wire formats', () => {
+  const adapters = Object.fromEntries(plan.sourceConfigs.map(({ id, adapter }) => [id, adapter]))
+  expect(adapters).toMatchObject({ okx: 'okx', bybit: 'bybit', binance: 'binance' })
 })
 
 test('every adapter reads every market of its simulator, at the price of its event time, and rejects nothing', async () => {

@@ -28,9 +28,15 @@ function manualClock(): Clock & { time: number } {
 const tape = parsePriceTape(
   [
     'timestamp_ms,source,symbol,open,high,low,close,volume',
-    ...['binance,BTC-USDT', 'coinbase,BTC-USD', 'kraken,BTC-USD', 'pyth,BTC-USD', 'gemini,BTC-USD'].flatMap(
-      (name) => [`${T},${name},,,,5301.14,`, `${T + HOUR},${name},,,,4770.5,`],
-    ),
+    ...[
+      'binance,BTC-USDT',
+      'bybit,BTC-USDT',
+      'coinbase,BTC-USD',
+      'gemini,BTC-USD',
+      'kraken,BTC-USD',
+      'okx,BTC-USDT',
+      'pyth,BTC-USD',
+    ].flatMap((name) => [`${T},${name},,,,5301.14,`, `${T + HOUR},${name},,,,4770.5,`]),
     `${T},bitfinex,BTC-USD,,,,5300,`,
     `${T + 60_000},bitfinex,BTC-USD,,,,5300,`,
   ].join('\n'),
@@ -180,6 +186,48 @@ test('Kraken: status, acknowledgement, snapshot, update, heartbeat, ping, unknow
   expect(await client.next(({ error }) => error === 'Unsupported channel candles')).toMatchObject({
     success: false,
   })
+})
+
+test('OKX: subscribe, ticker, ping, its complaints', async () => {
+  const client = await connect('okx')
+  const arg = { channel: 'tickers', instId: 'BTC-USDT' }
+  client.send({ op: 'subscribe', args: [arg] })
+  expect(await client.next(({ event }) => event === 'subscribe')).toMatchObject({ arg })
+  const ticker = await client.next(({ data }) => data !== undefined)
+  expect(ticker).toMatchObject({ arg, data: [{ last: '5301.14', ts: String(clock.time) }] })
+  if (fixtures !== undefined) {
+    const captured = JSON.parse(fixture('ws_captured.json').okx_v5.tickers[2].raw)
+    expect(shapeOf(ticker)).toEqual(shapeOf(captured))
+  }
+  const pong = new Promise((resolve) =>
+    client.socket.on('message', (data) => String(data) === 'pong' && resolve('pong')),
+  )
+  client.send('ping')
+  expect(await pong).toBe('pong')
+  client.send({ op: 'subscribe', args: [{ channel: 'tickers', instId: 'NO-USDT' }] })
+  expect(await client.next(({ event }) => event === 'error')).toMatchObject({ code: '60018' })
+  client.send({ op: 'shout' })
+  expect(await client.next(({ event }) => event === 'error')).toMatchObject({ code: '60012' })
+})
+
+test('Bybit: subscribe, ticker and first level, ping, its complaints', async () => {
+  const client = await connect('bybit')
+  client.send({ op: 'subscribe', args: ['tickers.BTCUSDT', 'orderbook.1.BTCUSDT'], req_id: '7' })
+  expect(await client.next(({ op }) => op === 'subscribe')).toMatchObject({ success: true, req_id: '7' })
+  expect(await client.next(({ topic }) => topic === 'tickers.BTCUSDT')).toMatchObject({
+    ts: clock.time,
+    type: 'snapshot',
+    data: { symbol: 'BTCUSDT', lastPrice: '5301.14' },
+  })
+  const { data } = await client.next(({ topic }) => topic === 'orderbook.1.BTCUSDT')
+  const { b, a } = data as { b: [string, string][]; a: [string, string][] }
+  expect((Number(b[0]![0]) + Number(a[0]![0])) / 2).toBeCloseTo(5301.14, 4)
+  client.send({ op: 'ping' })
+  expect(await client.next(({ op }) => op === 'ping')).toMatchObject({ success: true, ret_msg: 'pong' })
+  client.send({ op: 'subscribe', args: ['tickers.NOUSDT'] })
+  expect(await client.next(({ success }) => success === false)).toMatchObject({ op: 'subscribe' })
+  client.send({ op: 'subscribe', args: Array(11).fill('tickers.BTCUSDT') })
+  expect(await client.next(({ success }) => success === false)).toMatchObject({ ret_msg: 'args size >10' })
 })
 
 test('replay: ticks at once, errors by name', async () => {

@@ -16,7 +16,8 @@ export async function openSocket(url: string, opened: Set<WebSocket>): Promise<T
   let frames: Record<string, unknown>[] = []
   const waiting = new Set<() => void>()
   socket.on('message', (data) => {
-    frames.push(JSON.parse(data.toString()))
+    // OKX answers a ping with a word that is no JSON.
+    if (data.toString() !== 'pong') frames.push(JSON.parse(data.toString()))
     for (const wake of waiting) wake()
   })
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
