@@ -10,10 +10,10 @@ import { type SourceSimulators, startSourceSimulators } from './simulators.js'
 const crash = builtInTape()
 /** The built-in prices, and Binance's once more as if OKX and Bybit had had them. */
 const tape = createTape(crash.name, false, [
-  ...crash.series,
+  ...crash.series.map((series) => ({ ...series, bars: [...series.bars] })),
   ...crash.series
     .filter(({ source }) => source === 'binance')
-    .flatMap((series) => ['okx', 'bybit'].map((source) => ({ ...series, source }))),
+    .flatMap((series) => ['okx', 'bybit'].map((source) => ({ ...series, bars: [...series.bars], source }))),
 ])
 const window = selectWindow(tape)
 const plan = planVenues(tape, window, seededRandom(1))
