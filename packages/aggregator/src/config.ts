@@ -37,6 +37,17 @@ export const oracleNodeConfigSchema = z.strictObject({
   deadlineFraction: z.number().gt(0).lt(1).default(0.6),
   /** A source's connection without any frame for this long is made anew; real ms. */
   maxSilenceMs: positiveMs.default(30_000),
+  /** Segments of raw quotes and decisions, from which every report can be computed again. */
+  recording: z
+    .strictObject({
+      maxSegmentBytes: z
+        .number()
+        .int()
+        .min(65_536)
+        .default(64 << 20),
+      maxSegments: z.number().int().min(1).default(16),
+    })
+    .prefault({}),
 })
 
 export type OracleNodeConfig = z.output<typeof oracleNodeConfigSchema>

@@ -16,6 +16,7 @@ export { createOracleNode, type OracleNode, type OracleNodeParameters } from './
 export { verifyEvidence } from './observation/evidence.js'
 export { createRemoteSigner, createSigner, remoteSignerSchema, type Signer } from './observation/signer.js'
 export type { FinishedReport } from './report/board.js'
+export { type ReplaySummary, replaySegment } from './report/replay.js'
 export { type SourceConfig, sourceSchema } from './sources/config.js'
 export {
   createSource,

@@ -20,6 +20,7 @@ export interface NodeMetrics {
   outliers: Counter
   equivocations: Counter
   errors: Counter
+  recordingFailures: Counter
   setSource(status: SourceStatus): void
 }
 
@@ -64,6 +65,10 @@ export function createNodeMetrics(metrics: Metrics): NodeMetrics {
     ]),
     equivocations: metrics.counter('oracle_equivocations_total', 'Proofs of a faulty node', ['node', 'kind']),
     errors: metrics.counter('oracle_errors_total', 'Steps of the protocol that failed', ['step']),
+    recordingFailures: metrics.counter(
+      'oracle_recording_failures_total',
+      'Segments that were torn by the disk',
+    ),
     setSource({ id, ...status }: SourceStatus) {
       connected.set({ source: id }, status.connected ? 1 : 0)
       quotes.set({ source: id }, status.quotes)

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { reportPreimage, UserError } from '@clearspan/shared'
 import type { Hex } from 'viem'
@@ -20,6 +21,7 @@ import {
 import { verifyEvidence } from './observation/evidence.js'
 import { createSigner } from './observation/signer.js'
 import { toWire } from './observation/wire.js'
+import { replaySegment } from './report/replay.js'
 
 afterEach(cleanUp)
 // Real time passes in slots, more of them on a busy machine.
@@ -63,9 +65,24 @@ describe('a network of four oracle nodes over loopback', () => {
     }
     // Back from the dead it takes part again, and leads its slots.
     const [, , , last] = configs
-    if (last) await makeNode(last, clock).start()
+    if (!last) throw new Error('no configuration')
+    const revived = makeNode(last, clock)
+    await revived.start()
     const back = await collect(second, (all) => all.some(({ seq }) => Number(seq) % 4 === 3))
     expect(back.length).toBeGreaterThan(0)
+
+    // Every node's record replays bit for bit, of the one that was stopped in two segments.
+    await Promise.all([...nodes, revived].map((node) => node.stop()))
+    for (const { dataDir } of configs) {
+      for (const name of await readdir(join(dataDir, 'segments'))) {
+        const path = join(dataDir, 'segments', name)
+        const summary = await replaySegment(createReadStream(path, 'utf8'), name)
+        expect(summary).toMatchObject({ closed: true })
+        expect(summary.observations).toBeGreaterThan(0)
+        expect(summary.reports - summary.unproposed).toBeGreaterThan(0)
+        expect(summary.quotes).toBeGreaterThan(10)
+      }
+    }
 
     const journal = await readFile(join(configs[0]?.dataDir ?? '', 'signed.jsonl'), 'utf8')
     const entries = journal

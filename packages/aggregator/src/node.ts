@@ -21,10 +21,12 @@ import { createPeerAuth } from './observation/auth.js'
 import { type EvidenceStore, openEvidence } from './observation/evidence.js'
 import { type Journal, openJournal } from './observation/journal.js'
 import type { Signer } from './observation/signer.js'
-import { createObserver, toReportPrice } from './observer.js'
+import { createObserver } from './observer.js'
 import { createPeers } from './peers.js'
 import { createReportBoard } from './report/board.js'
 import { createSlotMachine } from './report/machine.js'
+import { openRecording, type Recording } from './report/recording.js'
+import { toReportPrice } from './rules.js'
 import { createRunner } from './runner.js'
 
 export interface OracleNodeParameters {
@@ -76,7 +78,13 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     )
   }
   const logger = parameters.logger.child({ node: index })
-  const observer = createObserver({ ...parameters, config, logger })
+  const observer = createObserver({
+    ...parameters,
+    config,
+    logger,
+    onQuote: (quote) => recording?.quote(quote),
+  })
+  let recording: Recording | undefined
   const metrics = parameters.metrics ?? createMetrics()
   const counters = createNodeMetrics(metrics)
   const board = createReportBoard(config, parameters.networkClock)
@@ -92,13 +100,15 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   const shutdown = createShutdown({ logger })
 
   function observe(seq: bigint) {
-    const observed = observer.observe(Number(seq) * oracle.slotMs)
+    const at = Number(seq) * oracle.slotMs
+    const { quotes, observed } = observer.observe(at)
+    recording?.observation(seq, at, quotes, observed)
     board.setOwnReasons(
       seq,
       observed.map((value) => ('hold' in value ? value.hold : null)),
     )
-    for (const [at, value] of observed.entries()) {
-      const feed = oracle.feeds[at]?.name ?? ''
+    for (const [index, value] of observed.entries()) {
+      const feed = oracle.feeds[index]?.name ?? ''
       if ('hold' in value) counters.held.inc({ feed, reason: value.hold })
       else for (const source of value.outliers) counters.outliers.inc({ feed, source })
     }
@@ -111,6 +121,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     counters.lastSeq.set(Number(report.seq))
     counters.latency.observe(late / 1000)
     board.add(report, signatures)
+    recording?.finished(report, signatures)
     logger.debug({ seq: `${report.seq}`, lateMs: late }, 'report finished')
   }
 
@@ -148,6 +159,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
       logger,
       metrics: counters,
       observe,
+      onProposal: (seq, observations) => recording?.proposal(seq, observations),
       onFinish,
       onEvidence: evidence.save,
     })
@@ -199,6 +211,14 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     const journal = await openJournal({ dataDir: config.dataDir, networkId, signer: signer.address })
     shutdown.add('journal', journal.close)
     const evidence = await openEvidence(config.dataDir, protocol)
+    recording = await openRecording({
+      dataDir: config.dataDir,
+      rules: observer.rules,
+      ...config.recording,
+      logger,
+      onFailure: () => counters.recordingFailures.inc(),
+    })
+    shutdown.add('recording', recording.close)
     const { peers, runner, server } = createParts(journal, evidence)
     let running: Promise<void> | undefined
     // Ended from the last to the first: nothing comes in or goes out, then the steps under way end, then their file closes.

@@ -1,7 +1,8 @@
-import { type Clock, type Logger, type Random, UNUSABLE_CONFIDENCE, UserError } from '@clearspan/shared'
-import { aggregate, type ObservedPrice, toObserved } from './aggregation/aggregate.js'
-import { type FeedListing, type PlanSource, planFeeds } from './aggregation/plan.js'
+import { type Clock, type Logger, type Random, UserError } from '@clearspan/shared'
+import type { ObservedPrice } from './aggregation/aggregate.js'
+import type { FeedListing, PlanSource } from './aggregation/plan.js'
 import type { OracleNodeConfig } from './config.js'
+import { createDecision, type Rules, rulesOf } from './rules.js'
 import {
   createSource,
   defaultTimings,
@@ -9,13 +10,16 @@ import {
   type SourceParameters,
   type SourceStatus,
 } from './sources/index.js'
+import type { Quote } from './sources/types.js'
 
 /** The sources of a node and what it makes of them. */
 export interface Observer {
   start(): void
   stop(): Promise<void>
-  /** Every feed's price at `at` (unix ms of network time), or why it is held; in feed order. */
-  observe(at: number): ObservedPrice[]
+  /** Every feed's price at `at` (unix ms of network time), or why it is held, in feed order; and the quotes that say so. */
+  observe(at: number): { quotes: Quote[]; observed: ObservedPrice[] }
+  /** What, besides quotes, decides an observation. */
+  rules: Rules
   listings: FeedListing[]
   statuses(): SourceStatus[]
 }
@@ -28,6 +32,8 @@ export interface ObserverParameters {
   logger: Logger
   /** Keys for services that ask for one, by source id. */
   accessTokens?: Readonly<Record<string, string>> | undefined
+  /** Told of every quote that a source hands on. */
+  onQuote(quote: Quote): void
 }
 
 /** Throws UserError when the sources can't carry the feeds, or a token is for none of them. */
@@ -36,12 +42,8 @@ export function createObserver({ config, accessTokens = {}, ...injected }: Obser
   for (const id of Object.keys(accessTokens)) {
     if (!specs.some((spec) => spec.id === id)) throw new UserError(`accessTokens.${id}`, 'is no source')
   }
-  const { plan, listings } = planFeeds({
-    feeds: config.oracle.feeds,
-    sources: specs,
-    faultyTags: config.faultySources,
-    capped: config.capped,
-  })
+  const rules = rulesOf(config, specs)
+  const { listings, decide } = createDecision(rules)
   const timings = { ...defaultTimings, maxSilenceMs: config.maxSilenceMs }
   const sources = specs.map((spec) =>
     createSource({
@@ -61,10 +63,10 @@ export function createObserver({ config, accessTokens = {}, ...injected }: Obser
     },
     observe(at) {
       const quotes = sources.flatMap((source) => source.quotes())
-      const aggregates = aggregate(plan, quotes, at, config)
-      return aggregates.map((value, index) => toObserved(value, config.oracle.feeds[index]?.exponent ?? 0))
+      return { quotes, observed: decide(quotes, at) }
     },
     listings,
+    rules,
     statuses: () => sources.map((source) => source.status()),
   }
 }
@@ -82,10 +84,4 @@ function toSource({ id, adapter, url, tags, markets, guardianSets }: OracleNodeC
       return { symbol: isPyth ? normalizePythId(pythId ?? symbol) : symbol, base, quote }
     }),
   } satisfies PlanSource & Partial<SourceParameters>
-}
-
-/** An observed price as reports carry it. */
-export function toReportPrice(observed: ObservedPrice) {
-  if ('hold' in observed) return { price: 0n, confidence: UNUSABLE_CONFIDENCE }
-  return { price: observed.price, confidence: observed.confidence }
 }

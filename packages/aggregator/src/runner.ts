@@ -4,7 +4,13 @@ import type { Receipt } from './http.js'
 import type { NodeMetrics } from './metrics.js'
 import type { Equivocation } from './observation/evidence.js'
 import type { CommitmentKind, Journal } from './observation/journal.js'
-import { observationPreimage, type Protocol, preimageOf, proposalPreimage } from './observation/message.js'
+import {
+  type Observation,
+  observationPreimage,
+  type Protocol,
+  preimageOf,
+  proposalPreimage,
+} from './observation/message.js'
 import type { Signer } from './observation/signer.js'
 import { authenticate, type Unverified } from './observation/verify.js'
 import type { Peers } from './peers.js'
@@ -22,6 +28,8 @@ export interface RunnerParameters {
   metrics: NodeMetrics
   /** This node's prices for a slot. */
   observe(seq: bigint): Report['prices']
+  /** A proposal whose median this node is about to sign. */
+  onProposal(seq: bigint, observations: readonly Observation[]): void
   onFinish(report: Report, signatures: ReportSignature[]): void
   /** Keeps a proof of a faulty node; false when enough are kept. */
   onEvidence(evidence: Equivocation): Promise<boolean>
@@ -69,7 +77,8 @@ export function createRunner(parameters: RunnerParameters): Runner {
     await peers.broadcast({ kind: 'proposal', message })
   }
 
-  async function signReport(report: Report) {
+  async function signReport({ report, observations }: Effect & { type: 'sign' }) {
+    parameters.onProposal(report.seq, observations)
     const signed = await sign('report', report.seq, preimageOf(report, protocol))
     if (!signed) return
     const { digest, signature } = signed
@@ -95,7 +104,7 @@ export function createRunner(parameters: RunnerParameters): Runner {
       case 'propose':
         return propose(effect)
       case 'sign':
-        return signReport(effect.report)
+        return signReport(effect)
       case 'finish':
         return parameters.onFinish(effect.report, effect.signatures)
       case 'evidence':

@@ -14,7 +14,8 @@ export type Authenticated =
 export type Effect =
   | { type: 'observe'; seq: bigint }
   | { type: 'propose'; seq: bigint; observers: number[]; observations: Observation[] }
-  | { type: 'sign'; report: Report }
+  /** `report` is the median of `observations`, the leader's proposal. */
+  | { type: 'sign'; report: Report; observations: Observation[] }
   | { type: 'finish'; report: Report; signatures: ReportSignature[] }
   /** Two different messages that one node signed for one slot: proof that it is faulty. */
   | { type: 'evidence'; from: number; kind: MessageKind; seq: bigint; messages: [SlotMessage, SlotMessage] }
@@ -139,7 +140,10 @@ export function createSlotMachine(parameters: MachineParameters): SlotMachine {
     slot.proposal = { digest, message }
     const prices = combine(message.observations, parameters.feeds, quorum)
     const report: Report = { epoch: message.epoch, seq: message.seq, prices }
-    return { effects: [{ type: 'sign', report } satisfies Effect], ignored: null }
+    return {
+      effects: [{ type: 'sign', report, observations: message.observations } satisfies Effect],
+      ignored: null,
+    }
   }
 
   function receiveObservation(input: Authenticated & { kind: 'observation' }, slot: Slot, now: number) {

@@ -18,6 +18,8 @@ export interface QuoteBookParameters {
   markets: readonly Market[]
   /** How far ahead of this node's clock an event time may lie, ms of network time. */
   maxClockSkewMs: number
+  /** Told of every quote taken. */
+  onQuote?: ((quote: Quote) => void) | undefined
 }
 
 const SLIP_FACTOR = 10n
@@ -37,7 +39,12 @@ export interface QuoteBook {
   status(): SourceStatus
 }
 
-export function createQuoteBook({ source, markets, maxClockSkewMs }: QuoteBookParameters): QuoteBook {
+export function createQuoteBook({
+  source,
+  markets,
+  maxClockSkewMs,
+  onQuote,
+}: QuoteBookParameters): QuoteBook {
   const bySymbol = new Map(markets.map((market) => [market.symbol, market]))
   const newest = new Map<string, Quote>()
   const halfSpreads = new Map<string, bigint>()
@@ -69,7 +76,7 @@ export function createQuoteBook({ source, markets, maxClockSkewMs }: QuoteBookPa
     }
     if (last && isSame(tick, last)) return 'duplicate'
     if (last && isSlip(tick, last)) return 'decimal_slip'
-    newest.set(tick.symbol, {
+    const quote: Quote = {
       source,
       kind: 'price',
       market,
@@ -79,7 +86,9 @@ export function createQuoteBook({ source, markets, maxClockSkewMs }: QuoteBookPa
       receiveTime: now,
       expiresAt: null,
       sequence: tick.sequence,
-    })
+    }
+    newest.set(tick.symbol, quote)
+    onQuote?.(quote)
     status.quotes += 1
     status.lastEventTime = Math.max(status.lastEventTime ?? 0, tick.eventTime)
     return null

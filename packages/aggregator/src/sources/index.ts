@@ -64,6 +64,8 @@ export interface SourceParameters {
   random: Random
   logger: Logger
   timings?: ConnectionTimings
+  /** Told of every quote taken. */
+  onQuote?: (quote: Quote) => void
 }
 
 /** A running connection to one source. */
@@ -78,7 +80,7 @@ export interface Source {
 
 export function createSource(parameters: SourceParameters): Source {
   const { id, adapter, markets, maxClockSkewMs, timings = defaultTimings, guardianSets = [] } = parameters
-  const book = createQuoteBook({ source: id, markets, maxClockSkewMs })
+  const book = createQuoteBook({ source: id, markets, maxClockSkewMs, onQuote: parameters.onQuote })
   const abort = new AbortController()
   let running: Promise<void> | undefined
   return {

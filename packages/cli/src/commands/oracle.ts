@@ -1,5 +1,7 @@
-import { verifyEvidence } from '@clearspan/aggregator'
-import { readJson } from '@clearspan/shared'
+import { createReadStream } from 'node:fs'
+import { access } from 'node:fs/promises'
+import { replaySegment, verifyEvidence } from '@clearspan/aggregator'
+import { readJson, UserError } from '@clearspan/shared'
 import type { Command } from 'commander'
 import { z } from 'zod'
 
@@ -15,5 +17,16 @@ export function addOracle(program: Command): void {
     .action(async (file: string) => {
       const culprit = await verifyEvidence(await readJson(file, z.unknown()), file)
       process.stdout.write(`${JSON.stringify(culprit)}\n`)
+    })
+  oracle
+    .command('replay')
+    .description('compute every report of a recorded segment again, and fail at the first difference')
+    .argument('<segment>', "a file of a node's dataDir/segments")
+    .action(async (segment: string) => {
+      await access(segment).catch(() => {
+        throw new UserError(segment, "can't be read: check the path and its permissions")
+      })
+      const summary = await replaySegment(createReadStream(segment, 'utf8'), segment)
+      process.stdout.write(`${JSON.stringify(summary)}\n`)
     })
 }
