@@ -34,7 +34,11 @@ export const relayerConfigSchema = z.strictObject({
     })
     .prefault({}),
   /** Gas that one delivering transaction may ask for; chains cap a transaction at 16.7 million (EIP-7825). */
-  maxDeliveryGas: real.max(16_000_000).default(15_000_000),
+  maxDeliveryGas: real.min(1_000_000).max(16_000_000).default(15_000_000),
+  /** Native value that one delivering transaction may lay out for packets whose senders paid our executor for it, in gwei. */
+  maxDeliveryValueGwei: z.number().min(0).default(10_000_000),
+  /** Packets of others that pay our workers and may wait at once, by destination. 0: only this network's own gateways are served. */
+  maxForeignPackets: z.number().int().min(0).default(1_000),
   /** The most ever paid, in gwei per gas. */
   maxFeeGwei: z.number().positive().default(500),
   maxPriorityFeeGwei: z.number().positive().default(10),

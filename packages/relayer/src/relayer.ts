@@ -139,15 +139,14 @@ export function createRelayer(options: RelayerOptions): Relayer {
     for (const on of chains) await open(createLotsLane(context, on))
   }
 
-  async function sweep(): Promise<void> {
+  /** Each lane by itself: one whose chain doesn't answer holds no other up. */
+  async function sweep({ lane, sweep: derive }: LanePart): Promise<void> {
     while (!abort.signal.aborted) {
       await clock.sleep(config.sweepMs, abort.signal).catch(() => {})
-      for (const part of parts) {
-        if (abort.signal.aborted) return
-        await Promise.resolve(part.sweep()).catch((err: unknown) =>
-          logger.warn({ err, lane: part.lane.name }, 'sweep failed'),
-        )
-      }
+      if (abort.signal.aborted) return
+      await Promise.resolve()
+        .then(derive)
+        .catch((err: unknown) => logger.warn({ err, lane: lane.name }, 'sweep failed'))
     }
   }
 
@@ -163,7 +162,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     const running = Promise.all([
       ...chains.map(({ feed }) => feed.run(abort.signal)),
       prices.run(abort.signal),
-      sweep(),
+      ...parts.map(sweep),
     ])
     shutdown.add('watchers', () => running)
     // Rejects what waits for a block, so that running jobs can end.

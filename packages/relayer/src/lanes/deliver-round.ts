@@ -1,42 +1,51 @@
-import type { Logger, SentTransaction } from '@clearspan/shared'
-import { encodeFunctionData, type Hex, isAddressEqual, parseEventLogs } from 'viem'
+import { isAnswered, type Logger, type SentTransaction } from '@clearspan/shared'
+import { BaseError, encodeFunctionData, type Hex, isAddressEqual, parseEventLogs } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
 import { dvnAbi, endpointAbi, receiveUlnAbi, workerMulticallAbi } from '../layerzero/abi.js'
 import {
   buildDelivery,
   type Delivery,
+  type DeliveryLimits,
   executableInOrder,
+  fitting,
   type Step,
   signVerification,
-  stepGas,
   type Verification,
 } from '../layerzero/batch.js'
 import type { Outbox, Pending } from '../layerzero/outbox.js'
-import { pathOf } from '../layerzero/packet.js'
-import { packetStates, requiredConfirmations, verificationStates } from '../layerzero/state.js'
+import { outstanding } from '../layerzero/outstanding.js'
+import { packetStates } from '../layerzero/state.js'
 import { confirmedPackets } from '../layerzero/witness.js'
 import type { LaneContext } from './context.js'
+import { batches } from './counters.js'
 
-/** Packets whose state is asked for at once. */
-const LOOKUP = 300
+/** Packets looked at in one round, and of others' packets: each path of theirs costs requests of its own. */
+const TURN = { limit: 300, foreignLimit: 50 }
 /** A signature is good for so long, in seconds of the destination's time. */
 const SIGNATURE_SECONDS = 3_600n
 
-/** One round of a destination: from what is due to one mined transaction. */
+export interface DeliveryRoundOptions {
+  destination: ChainContext
+  /** By endpoint id. */
+  sources: ReadonlyMap<number, ChainContext>
+  outbox: Outbox
+  limits: DeliveryLimits
+  /** Whether a packet's block is deep enough as far as its feed has read. */
+  isDeep: (entry: Pending) => boolean
+  /** Hears of what the destination still lacks. */
+  onLacking: (steps: readonly Step[]) => void
+  log: Logger
+}
+
+/** One round of a destination: from what is due to one mined transaction. It answers whether there was any. */
 export function createDeliveryRound(
   context: LaneContext,
-  destination: ChainContext,
-  sources: ReadonlyMap<number, ChainContext>,
-  outbox: Outbox,
-  log: Logger,
+  { destination, sources, outbox, limits, isDeep, onLacking, log }: DeliveryRoundOptions,
 ) {
   const { clock, stages, config, keys } = context
   const { chain, client, senders } = destination
   const { dvn, executor, receiveUln, workerMulticall } = chain.layerzero
-  const unsupported = context.metrics.counter('packets_unsupported_total', 'Packets left to others', [
-    'chain',
-  ])
   let contract: Promise<{ vid: number; quorum: number }> | undefined
 
   function readDvn() {
@@ -57,86 +66,31 @@ export function createDeliveryRound(
     outbox.postpone(entry.packet.guid, clock.now())
   }
 
-  /** What the destination still lacks of each packet; what is delivered leaves the outbox here, whoever did it. */
-  async function outstanding(entries: readonly Pending[]): Promise<Step[]> {
+  /** What the destination still lacks; what is delivered leaves the outbox here. */
+  async function lacking(entries: readonly Pending[]): Promise<Step[]> {
+    const confirmations = (eid: number) => sources.get(eid)?.chain.confirmations ?? 1
     const head = destination.feed.head()?.number ?? 0n
-    const states = await packetStates(destination, entries)
-    const open = entries.filter((_, i) => states[i]?.state === 'open')
-    const [verification, confirmations] = await Promise.all([
-      verificationStates(destination, open),
-      requiredConfirmations(destination, entries),
-    ])
-    return entries.flatMap((entry, i) => {
-      const { packet, options, execute: paid } = entry
-      const { state, inbound } = states[i] ?? { state: 'open', inbound: 0n }
-      if (state === 'delivered') {
-        outbox.settle(packet.guid, head)
-        return []
-      }
-      const execute = paid && !options.other && options.gas > 0n
-      if (!execute && paid) unsupported.inc({ chain: chain.name })
-      const source = sources.get(packet.srcEid)?.chain.confirmations ?? 1
-      const required = confirmations.get(pathOf(packet)) ?? 0n
-      const step = {
-        entry,
-        confirmations: required > BigInt(source) ? required : BigInt(source),
-        inbound,
-        execute,
-        verify: false,
-        commit: false,
-      }
-      if (state === 'committed' && execute) return [step]
-      const verified = verification[open.indexOf(entry)]
-      if (state === 'open' && verified === 'verifiable') return [{ ...step, commit: true }]
-      // Ours is there and others' are missing: only they can go on.
-      if (state === 'open' && verified === 'unverified' && entry.verify && !entry.verified)
-        return [{ ...step, verify: true, commit: true }]
-      postpone(entry, `${state} ${verified ?? ''}`)
-      return []
-    })
+    const { steps, done, waiting } = await outstanding(destination, entries, confirmations, limits)
+    for (const { packet } of done) outbox.settle(packet.guid, head)
+    for (const { entry, reason } of waiting) postpone(entry, reason)
+    return steps
   }
 
-  let rereadAt = -Infinity
-
-  /** A nonce that its path waits for and that no log has shown: the source is read again, since a node may have kept it back. */
-  function findGaps(steps: readonly Step[]): void {
-    const now = clock.now()
-    if (now - rereadAt < config.sweepMs) return
-    for (const { entry, inbound } of steps) {
-      const { packet } = entry
-      if (packet.nonce <= inbound + 1n || outbox.has(pathOf(packet), inbound + 1n)) continue
-      log.warn(
-        { path: pathOf(packet), nonce: String(inbound + 1n) },
-        'a packet is missing, reading its source again',
-      )
-      sources.get(packet.srcEid)?.feed.reread(0n)
-      rereadAt = now
-    }
-  }
-
-  /** As many steps as one transaction takes, those to verify only when their source confirms them now. */
-  async function choose(steps: readonly Step[]): Promise<Step[]> {
-    const chosen: Step[] = []
-    let gas = 0n
-    for (const step of steps) {
-      gas += stepGas(step)
-      if (chosen.length >= config.batch.packets) break
-      if (chosen.length > 0 && gas > BigInt(config.maxDeliveryGas)) break
-      chosen.push(step)
-    }
-    const confirmed = new Map<Hex, number>()
+  /** Leaves out what its source does not confirm now. */
+  async function confirmed(chosen: readonly Step[]): Promise<Step[]> {
+    const times = new Map<Hex, number>()
     await Promise.all(
       [...sources.values()].map(async (source) => {
         const own = chosen.filter(({ entry }) => entry.packet.srcEid === source.chain.eid)
         const packets = own.map(({ entry, confirmations }) => ({ ...entry, confirmations }))
         const found = await confirmedPackets(source.witnesses, source.chain.layerzero.endpoint, packets)
-        for (const [guid, timestamp] of found) confirmed.set(guid, timestamp)
+        for (const [guid, timestamp] of found) times.set(guid, timestamp)
       }),
     )
     const now = clock.now()
     return chosen.filter(({ entry, verify, commit }) => {
       const { guid } = entry.packet
-      const sentBlockTime = confirmed.get(guid)
+      const sentBlockTime = times.get(guid)
       if (sentBlockTime !== undefined) stages.note(guid, { sentBlockTime, confirmedAt: now })
       // What is committed on the destination can't be taken back by its source any more.
       if (sentBlockTime !== undefined || (!verify && !commit)) return true
@@ -161,8 +115,41 @@ export function createDeliveryRound(
     )
   }
 
+  function build(steps: readonly Step[], verifications: ReadonlyMap<Hex, Verification>): Delivery {
+    const guids = new Set(steps.map(({ entry }) => entry.packet.guid))
+    const own = new Map([...verifications].filter(([guid]) => guids.has(guid)))
+    return buildDelivery(steps, own, { dvn, receiveUln, executor })
+  }
+
+  /**
+   * The steps that may be sent together. Where all of them would fail, each half is tried by itself, down to the one that takes the others down:
+   * it alone has to wait. What follows the first half that stands is left to the next round.
+   */
+  async function standing(
+    steps: readonly Step[],
+    verifications: ReadonlyMap<Hex, Verification>,
+  ): Promise<Step[]> {
+    try {
+      return executableInOrder(await simulate(steps, build(steps, verifications)))
+    } catch (error) {
+      if (!(error instanceof BaseError) || !isAnswered(error)) throw error
+      const [only, ...others] = steps
+      if (only !== undefined && others.length === 0) {
+        log.warn({ guid: only.entry.packet.guid, reason: error.shortMessage }, 'packet not deliverable')
+        postpone(only.entry, 'its delivery would fail')
+        return []
+      }
+      for (const half of batches(steps, Math.ceil(steps.length / 2))) {
+        const found = await standing(executableInOrder(half), verifications)
+        if (found.length > 0) return found
+      }
+      return []
+    }
+  }
+
   /** Leaves out what can't be committed now; what needs other DVNs too is still verified, and no lzReceive is tried without its commit. */
   async function simulate(steps: readonly Step[], delivery: Delivery): Promise<Step[]> {
+    if (delivery.calls.length === 0) return []
     const { result } = await client.simulateContract({
       account: senders.bulk.address,
       address: workerMulticall,
@@ -192,8 +179,10 @@ export function createDeliveryRound(
         isAddressEqual(args.dvn, dvn)
       )
         outbox.markVerified(args.header, args.proofHash)
-      if (eventName === 'LzReceiveAlert' && isAddressEqual(args.executor, executor))
+      if (eventName === 'LzReceiveAlert' && isAddressEqual(args.executor, executor)) {
+        outbox.markFailed(args.guid)
         log.warn({ guid: args.guid, reason: args.reason, gas: String(args.gas) }, 'lzReceive failed')
+      }
     }
     const states = await packetStates(
       destination,
@@ -210,19 +199,18 @@ export function createDeliveryRound(
     }
   }
 
-  return async (entries: readonly Pending[], signal: AbortSignal): Promise<void> => {
-    const lacking = await outstanding(entries.slice(0, LOOKUP))
-    findGaps(lacking)
-    const steps = executableInOrder(await choose(lacking))
-    if (steps.length === 0 || signal.aborted) return
+  return async (signal: AbortSignal): Promise<boolean> => {
+    const entries = outbox.take(clock.now(), isDeep, TURN)
+    if (entries.length === 0) return false
+    const all = await lacking(entries)
+    onLacking(all)
+    const chosen = fitting(executableInOrder(all), config.batch.packets, limits)
+    const steps = executableInOrder(await confirmed(chosen))
+    if (steps.length === 0 || signal.aborted) return false
     const verifications = await sign(steps)
-    const addresses = { dvn, receiveUln, executor }
-    const possible = executableInOrder(await simulate(steps, buildDelivery(steps, verifications, addresses)))
-    if (possible.length === 0) return
-    const chosen = new Set(possible.map(({ entry }) => entry.packet.guid))
-    const signed = new Map([...verifications].filter(([guid]) => chosen.has(guid)))
-    const { calls, gas, value } = buildDelivery(possible, signed, addresses)
-    if (calls.length === 0) return
+    const possible = await standing(steps, verifications)
+    const { calls, gas, value } = build(possible, verifications)
+    if (calls.length === 0) return false
     const dueAt = clock.now()
     const sent = await senders.bulk.send({
       to: workerMulticall,
@@ -233,15 +221,9 @@ export function createDeliveryRound(
       abi: workerMulticallAbi,
     })
     const { readyAt, broadcastAt, minedAt, missedFirstBlock } = sent
-    stages.sample({
-      label: 'deliver',
-      chainId: chain.chainId,
-      dueAt,
-      readyAt,
-      broadcastAt,
-      minedAt,
-      missedFirstBlock,
-    })
+    const times = { dueAt, readyAt, broadcastAt, minedAt, missedFirstBlock }
+    stages.sample({ label: 'deliver', chainId: chain.chainId, ...times })
     await read(sent, possible)
+    return true
   }
 }

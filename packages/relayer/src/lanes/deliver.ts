@@ -1,12 +1,21 @@
 import type { Chain, Logger } from '@clearspan/shared'
-import { type Address, type Hex, pad } from 'viem'
+import { type Address, type Hex, pad, parseGwei } from 'viem'
+import { type Backoff, createBackoff } from '../backoff.js'
 import type { ChainContext } from '../chains/context.js'
 import { endpointAbi, sendUlnAbi } from '../layerzero/abi.js'
-import { wordToAddress } from '../layerzero/batch.js'
+import { admit, type Refusal } from '../layerzero/admission.js'
+import { type DeliveryLimits, EMPTY_DELIVERY_GAS, type Step, wordToAddress } from '../layerzero/batch.js'
 import { createOutbox, type Outbox, type Pending } from '../layerzero/outbox.js'
-import { sentPackets } from '../layerzero/sent.js'
+import { pathOf } from '../layerzero/packet.js'
+import { type SentPacket, sentPackets } from '../layerzero/sent.js'
 import { type LaneContext, type LanePart, openLane } from './context.js'
 import { createDeliveryRound } from './deliver-round.js'
+
+/** A source is read again for one missing packet after waits of up to so many sweeps. */
+const LONGEST_WAIT_SWEEPS = 64
+const WAITS_KEPT = 1_000
+/** Refused packets remembered, so that one whose logs are read again is reported once. */
+const REFUSED_KEPT = 2_000
 
 /**
  * Delivers packets to one chain: it watches every other chain's PacketSent, and each round takes what is deep enough, asks the destination
@@ -16,51 +25,47 @@ export async function createDeliverLane(
   context: LaneContext,
   destination: ChainContext,
 ): Promise<LanePart & { pending(): number }> {
-  const { chains, clock, stages, logger } = context
+  const { chains, clock, config, logger } = context
   const { chain, feed } = destination
-  const outbox = createOutbox()
   const sources = new Map(
     chains.filter(({ chain: { eid } }) => eid !== chain.eid).map((source) => [source.chain.eid, source]),
   )
+  const paths = [...sources.values()].flatMap((source) => gatewayPaths(context, source.chain, chain))
+  const outbox = createOutbox({ ownPaths: new Set(paths), maxForeign: config.maxForeignPackets })
+  const limits = {
+    gas: BigInt(config.maxDeliveryGas) - EMPTY_DELIVERY_GAS,
+    value: parseGwei(String(config.maxDeliveryValueGwei)),
+  }
   const log = logger.child({ lane: `deliver-${chain.chainId}` })
   const isDeep = ({ packet, blockNumber }: Pending) => {
     const source = sources.get(packet.srcEid)
     const head = source?.feed.head()
     return head !== undefined && head.number - blockNumber + 1n >= BigInt(source?.chain.confirmations ?? 0)
   }
-  const due = () => outbox.due(clock.now(), isDeep)
-  const round = createDeliveryRound(context, destination, sources, outbox, log)
+  const waits = { firstMs: config.sweepMs, maxMs: LONGEST_WAIT_SWEEPS * config.sweepMs, keys: WAITS_KEPT }
+  const missing: MissingPackets = { context, sources, outbox, backoff: createBackoff(waits), log }
+  const round = createDeliveryRound(context, {
+    destination,
+    sources,
+    outbox,
+    limits,
+    isDeep,
+    onLacking: (steps) => findGaps(missing, steps),
+    log,
+  })
+  const isDue = () => outbox.isDue(clock.now(), isDeep)
   const { lane, ring } = await openLane(context, `deliver-${chain.chainId}`, {
     async deliver(signal) {
-      const entries = due()
-      if (entries.length === 0) return
-      await round(entries, signal)
-      if (due().length > 0) ring('deliver')
+      // Without progress the next block is soon enough.
+      if ((await round(signal)) && isDue()) ring('deliver')
     },
   })
   const ringIfDue = () => {
-    if (due().length > 0) ring('deliver')
+    if (isDue()) ring('deliver')
   }
-
+  const take = createIntake(context, chain, { outbox, ownPaths: new Set(paths), limits, log })
   for (const source of sources.values()) {
-    const { endpoint, sendUln, dvn, executor } = source.chain.layerzero
-    const onInvalid = (err: unknown) => log.warn({ err, source: source.chain.name }, 'packet not readable')
-    source.feed.listen({
-      addresses: [endpoint, sendUln],
-      abi: [...endpointAbi.filter((item) => item.name === 'PacketSent'), ...sendUlnAbi],
-      onReorg: (from) => outbox.forget(source.chain.eid, from),
-      onLogs(logs) {
-        const sent = sentPackets(logs, { endpoint, sendUln, dvn, executor }, onInvalid).filter(
-          ({ packet }) => packet.dstEid === chain.eid && packet.srcEid === source.chain.eid,
-        )
-        const now = clock.now()
-        outbox.add(sent, now)
-        for (const { packet } of sent) {
-          const { guid, srcEid, dstEid, nonce } = packet
-          stages.note(guid, {}, { srcEid, dstEid, nonce: String(nonce), observedAt: now })
-        }
-      },
-    })
+    listen(source, take, (from) => outbox.forget(source.chain.eid, from), log)
     source.feed.onHead(ringIfDue)
   }
   feed.listen({ addresses: [], abi: [], onReorg: (from) => outbox.restore(from), onLogs: () => {} })
@@ -71,38 +76,117 @@ export async function createDeliverLane(
     pending: outbox.size,
     /** A node may have kept logs back: the source's own count of a path's packets shows it. */
     async sweep() {
-      for (const source of sources.values()) await findMissing(context, destination, source, outbox, log)
       ringIfDue()
+      const found = await Promise.allSettled(paths.map((path) => findMissing(missing, path)))
+      for (const result of found) if (result.status === 'rejected') throw result.reason
     },
   }
 }
 
-/** Reads the source again when it has sent more on a path than its logs have shown. */
-async function findMissing(
-  context: LaneContext,
-  { chain }: ChainContext,
-  { chain: source, client, feed }: ChainContext,
-  outbox: Outbox,
+/** Reads packets for one destination out of a source's logs, in the order of the chain. */
+function listen(
+  { chain, feed }: ChainContext,
+  take: (packets: readonly SentPacket[], source: Chain) => void,
+  onReorg: (from: bigint) => void,
   log: Logger,
-): Promise<void> {
-  const head = feed.head()
-  if (head === undefined) return
-  const prefix = `${source.eid}:`
-  const seen = outbox.paths().filter((path) => path.startsWith(prefix))
-  for (const path of new Set([...seen, ...gatewayPaths(context, source, chain)])) {
-    const [, sender, , receiver] = path.split(':') as [string, Hex, string, Hex]
-    const nonce = await client.readContract({
-      address: source.layerzero.endpoint,
-      abi: endpointAbi,
-      functionName: 'outboundNonce',
-      args: [wordToAddress(sender), chain.eid, receiver],
-      blockNumber: head.number,
-    })
-    const highest = outbox.highest(path)
-    if (nonce <= (highest?.nonce ?? 0n)) continue
-    log.warn({ path, nonce: String(nonce) }, 'packets missed, reading the source again')
-    feed.reread(highest?.block ?? 0n)
+): void {
+  const { endpoint, sendUln, dvn, executor } = chain.layerzero
+  const onInvalid = (err: unknown) => log.warn({ err, source: chain.name }, 'packet not readable')
+  feed.listen({
+    addresses: [endpoint, sendUln],
+    abi: [...endpointAbi.filter((item) => item.name === 'PacketSent'), ...sendUlnAbi],
+    onReorg,
+    onLogs: (logs) => take(sentPackets(logs, { endpoint, sendUln, dvn, executor }, onInvalid), chain),
+  })
+}
+
+/** Puts into the outbox what our workers are paid for and can bear; the rest is counted and, once, logged. */
+function createIntake(
+  { clock, stages, metrics, config }: LaneContext,
+  destination: Chain,
+  {
+    outbox,
+    ownPaths,
+    limits,
+    log,
+  }: { outbox: Outbox; ownPaths: ReadonlySet<string>; limits: DeliveryLimits; log: Logger },
+) {
+  const count = metrics.counter('packets_refused_total', 'Packets left to others, whole or their execution', [
+    'chain',
+    'reason',
+  ])
+  const reported = new Set<Hex>()
+
+  function report({ packet, options }: SentPacket, reason: Refusal, isOwn: boolean): void {
+    if (reported.has(packet.guid)) return
+    reported.add(packet.guid)
+    for (const oldest of reported) if (reported.size > REFUSED_KEPT) reported.delete(oldest)
+    count.inc({ chain: destination.name, reason })
+    const told = { guid: packet.guid, path: pathOf(packet), nonce: String(packet.nonce), reason }
+    const asked = { gas: String(options.gas), value: String(options.value) }
+    log[isOwn ? 'error' : 'info']({ ...told, ...asked }, 'packet refused')
   }
+
+  return (packets: readonly SentPacket[], source: Chain): void => {
+    const now = clock.now()
+    for (const sent of packets) {
+      const { guid, srcEid, dstEid, nonce } = sent.packet
+      if (dstEid !== destination.eid || srcEid !== source.eid) continue
+      const isOwn = ownPaths.has(pathOf(sent.packet))
+      outbox.note(sent)
+      const carriesForeign = config.maxForeignPackets > 0
+      const { verify, execute, refusal } = admit(sent, { isOwn, carriesForeign, limits })
+      if (refusal !== undefined) report(sent, refusal, isOwn)
+      if (!verify && !execute) continue
+      if (!outbox.add({ ...sent, verify, execute }, now)) report(sent, 'too-many', isOwn)
+      else stages.note(guid, {}, { srcEid, dstEid, nonce: String(nonce), observedAt: now })
+    }
+  }
+}
+
+/** What looking for packets needs that a source has sent and no log has shown. */
+interface MissingPackets {
+  context: LaneContext
+  sources: ReadonlyMap<number, ChainContext>
+  outbox: Outbox
+  backoff: Backoff
+  log: Logger
+}
+
+/** Nonces that their paths wait for and that no log has shown: the source is read again, since a node may have kept them back. */
+function findGaps({ context, sources, outbox, backoff, log }: MissingPackets, steps: readonly Step[]): void {
+  for (const { entry, inbound } of steps) {
+    const { packet, own } = entry
+    const path = pathOf(packet)
+    const nonce = inbound + 1n
+    if (packet.nonce <= nonce || outbox.has(path, nonce)) continue
+    // A stranger may leave gaps on as many paths as it likes, by paying others: all of theirs share one wait.
+    if (!backoff.ready(own ? `${path}:${nonce}` : `foreign:${packet.srcEid}`, context.clock.now())) continue
+    log.warn({ path, nonce: String(nonce) }, 'a packet is missing, reading its source again')
+    sources.get(packet.srcEid)?.feed.reread(0n)
+  }
+}
+
+/** Reads the source again when it has sent more on a path of our own than its logs have shown. @throws RetryableError when the node fails. */
+async function findMissing(
+  { context, sources, outbox, backoff, log }: MissingPackets,
+  path: string,
+): Promise<void> {
+  const [srcEid, sender, dstEid, receiver] = path.split(':') as [string, Hex, string, Hex]
+  const source = sources.get(Number(srcEid))
+  const head = source?.feed.head()
+  if (source === undefined || head === undefined) return
+  const nonce = await source.client.readContract({
+    address: source.chain.layerzero.endpoint,
+    abi: endpointAbi,
+    functionName: 'outboundNonce',
+    args: [wordToAddress(sender), Number(dstEid), receiver],
+    blockNumber: head.number,
+  })
+  const highest = outbox.highest(path)
+  if (nonce <= (highest?.nonce ?? 0n) || !backoff.ready(`${path}:${nonce}`, context.clock.now())) return
+  log.warn({ path, nonce: String(nonce) }, 'packets missed, reading the source again')
+  source.feed.reread(highest?.block ?? 0n)
 }
 
 /** The paths between two chains that this network itself uses: counters to the hub, releases from it. */

@@ -24,9 +24,23 @@ const EXECUTOR_GAS_PER_BYTE = 40n
 const TRANSACTION_GAS = 80_000n
 const GAS_PER_CALLDATA_BYTE = 40n
 
+/** Of one packet, its signatures aside, in the calls that verify, commit and execute it. */
+const CALLDATA_BYTES = 2_500n
+/** Gas of a transaction that delivers nothing. */
+export const EMPTY_DELIVERY_GAS =
+  TRANSACTION_GAS + (EXECUTE_BASE_GAS * 64n) / 63n + 1_000n * GAS_PER_CALLDATA_BYTE
+
+/** What one delivering transaction may cost: gas for its packets, and native value in wei. */
+export interface DeliveryLimits {
+  gas: bigint
+  value: bigint
+}
+
 /** What a packet still needs on its destination. */
 export interface Step {
   entry: Pending
+  /** How much more gas lzReceive gets than was paid for, in halves. */
+  boost: number
   confirmations: bigint
   /** Nonce of its path up to which all packets are committed on the destination. */
   inbound: bigint
@@ -115,7 +129,7 @@ export function buildDelivery(
     const data = encodeFunctionData({ abi: dvnAbi, functionName: 'execute', args: [params] })
     add(dvn, data, EXECUTE_BASE_GAS + VERIFY_GAS * BigInt(params.length))
   }
-  const commitOf = steps.map(({ entry, commit, execute }) => {
+  const commitOf = steps.map(({ entry, boost, commit, execute }) => {
     const { header, payloadHash } = entry
     const data = () =>
       encodeFunctionData({
@@ -124,7 +138,7 @@ export function buildDelivery(
         args: [header, payloadHash],
       })
     const index = commit ? add(receiveUln, data(), COMMIT_GAS) : -1
-    if (execute) add(executor, executeCall(entry), executeGas(entry), entry.options.value)
+    if (execute) add(executor, executeCall(entry, boost), executeGas(entry, boost), entry.options.value)
     return index
   })
   const bytes = calls.reduce((sum, { data }) => sum + BigInt(size(data) + 192), 0n)
@@ -153,22 +167,58 @@ export function executableInOrder(steps: readonly Step[]): Step[] {
   })
 }
 
-/** Gas that a packet may take in a batch. */
-export function stepGas({ entry }: Step): bigint {
-  return VERIFY_GAS + COMMIT_GAS + executeGas(entry) + 1_500n * GAS_PER_CALLDATA_BYTE
+/** Largest boost: lzReceive gets twice what was paid for. */
+const MAX_BOOST = 2
+
+/** Gas that a packet takes in a batch, at most. */
+export function stepGas(entry: Executable, boost: number): bigint {
+  const bytes = CALLDATA_BYTES + BigInt(size(entry.packet.message))
+  return ((VERIFY_GAS + COMMIT_GAS + executeGas(entry, boost)) * 64n) / 63n + bytes * GAS_PER_CALLDATA_BYTE
 }
 
-/** What the sender paid for; after a failure half as much more, twice, because gas it was short of is the likeliest reason. */
-function receiveGas({ options, attempts }: Pending): bigint {
-  return (options.gas * BigInt(2 + Math.min(attempts, 2))) / 2n
+/** After failures half as much more gas, twice, because what it was short of is likeliest gas; less where that would not fit. */
+export function boostOf(entry: Executable, failures: number, limits: DeliveryLimits): number {
+  let boost = Math.min(failures, MAX_BOOST)
+  while (boost > 0 && stepGas(entry, boost) > limits.gas) boost--
+  return boost
 }
 
-function executeGas(entry: Pending): bigint {
+/**
+ * The steps of one transaction: in order, as many as its limits take. One that doesn't fit waits, and those above it on its path with it; other
+ * paths go on.
+ */
+export function fitting(steps: readonly Step[], packets: number, limits: DeliveryLimits): Step[] {
+  const full = new Set<string>()
+  let { gas, value } = { gas: 0n, value: 0n }
+  return steps
+    .filter(({ entry, boost, execute }) => {
+      const path = pathOf(entry.packet)
+      const needed = stepGas(entry, boost)
+      const laidOut = execute ? entry.options.value : 0n
+      if (full.has(path) || gas + needed > limits.gas || value + laidOut > limits.value) {
+        full.add(path)
+        return false
+      }
+      gas += needed
+      value += laidOut
+      return true
+    })
+    .slice(0, packets)
+}
+
+/** What decides how much gas lzReceive takes. */
+type Executable = Pick<Pending, 'packet' | 'options'>
+
+function receiveGas({ options }: Executable, boost: number): bigint {
+  return (options.gas * BigInt(2 + boost)) / 2n
+}
+
+function executeGas(entry: Executable, boost: number): bigint {
   const bytes = BigInt(size(entry.packet.message))
-  return (receiveGas(entry) * 64n) / 63n + EXECUTOR_GAS + bytes * EXECUTOR_GAS_PER_BYTE
+  return (receiveGas(entry, boost) * 64n) / 63n + EXECUTOR_GAS + bytes * EXECUTOR_GAS_PER_BYTE
 }
 
-function executeCall(entry: Pending): Hex {
+function executeCall(entry: Pending, boost: number): Hex {
   const { packet } = entry
   const { srcEid, sender, nonce, guid, message } = packet
   return encodeFunctionData({
@@ -181,7 +231,7 @@ function executeCall(entry: Pending): Hex {
         guid,
         message,
         extraData: '0x',
-        gasLimit: receiveGas(entry),
+        gasLimit: receiveGas(entry, boost),
       },
     ],
   })

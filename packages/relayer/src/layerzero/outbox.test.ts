@@ -2,9 +2,20 @@ import fc from 'fast-check'
 import { type Hex, numberToHex, pad, zeroHash } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { describe, expect, it } from 'vitest'
-import { buildDelivery, executableInOrder, quorumSigners, type Step, signVerification } from './batch.js'
+import { admit } from './admission.js'
+import {
+  boostOf,
+  buildDelivery,
+  EMPTY_DELIVERY_GAS,
+  executableInOrder,
+  fitting,
+  quorumSigners,
+  type Step,
+  signVerification,
+  stepGas,
+} from './batch.js'
 import { createOutbox } from './outbox.js'
-import { packetGuid, pathOf } from './packet.js'
+import { type Packet, packetGuid, pathOf } from './packet.js'
 import type { SentPacket } from './sent.js'
 import { packetState } from './state.js'
 
@@ -26,51 +37,54 @@ function sent(nonce: bigint, block: bigint, sender = 1): SentPacket {
   }
 }
 const all = () => true
-const nonces = (outbox: ReturnType<typeof createOutbox>, now = 0) =>
-  outbox.due(now, all).map(({ packet }) => packet.nonce)
+const own = pathOf(sent(1n, 1n, 1).packet)
+const open = (maxForeign = 1_000) => createOutbox({ ownPaths: new Set([own]), maxForeign })
+type Outbox = ReturnType<typeof open>
+const add = (outbox: Outbox, packets: readonly SentPacket[]) => {
+  for (const packet of packets) {
+    outbox.note(packet)
+    outbox.add(packet, 0)
+  }
+}
+const due = (outbox: Outbox, now = 0, limit = 1_000, foreignLimit = limit) =>
+  outbox.take(now, all, { limit, foreignLimit })
+const nonces = (outbox: Outbox, now = 0) => due(outbox, now).map(({ packet }) => packet.nonce)
+const whose = ({ packet: { sender, nonce } }: { packet: Packet }) => [Number(sender), nonce]
 
 describe('outbox', () => {
   it('gives each path in order of nonce, whatever the order of arrival', () => {
     const arrivals = fc.shuffledSubarray([1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n], { minLength: 1 })
     fc.assert(
       fc.property(arrivals, arrivals, (first, second) => {
-        const outbox = createOutbox()
-        outbox.add(
-          first.map((nonce) => sent(nonce, nonce, 1)),
-          0,
-        )
-        outbox.add(
-          second.map((nonce) => sent(nonce, nonce, 2)),
-          0,
-        )
-        const due = outbox.due(0, all)
-        const paths = [...new Set(due.map(({ packet }) => pathOf(packet)))]
-        const byPath = paths.map((path) => due.filter(({ packet }) => pathOf(packet) === path))
-        const sorted = (list: bigint[]) => [...list].sort((a, b) => Number(a - b))
-        expect(byPath.map((path) => path.map(({ packet }) => packet.nonce))).toEqual([
-          sorted(first),
-          sorted(second),
+        const outbox = open()
+        add(outbox, [
+          ...first.map((nonce) => sent(nonce, nonce, 1)),
+          ...second.map((nonce) => sent(nonce, nonce, 2)),
         ])
+        const sorted = (list: bigint[]) => [...list].sort((a, b) => Number(a - b))
+        const of = (sender: number) =>
+          due(outbox).flatMap(({ packet }) => (Number(packet.sender) === sender ? [packet.nonce] : []))
+        expect([of(1), of(2)]).toEqual([sorted(first), sorted(second)])
       }),
     )
   })
 
   it('forgets what a reorg of the source took, and takes the same nonce with another block', () => {
-    const outbox = createOutbox()
-    outbox.add([sent(1n, 5n), sent(2n, 6n)], 0)
+    const outbox = open()
+    add(outbox, [sent(1n, 5n), sent(2n, 6n)])
     outbox.forget(1, 6n)
     expect(nonces(outbox)).toEqual([1n])
-    outbox.add([sent(2n, 7n)], 0)
-    expect(outbox.due(0, all).map(({ blockNumber }) => blockNumber)).toEqual([5n, 7n])
+    add(outbox, [sent(2n, 7n)])
+    expect(due(outbox).map(({ blockNumber }) => blockNumber)).toEqual([5n, 7n])
     outbox.forget(3, 0n)
     expect(outbox.size()).toBe(2)
   })
 
   it('does not bring a delivered packet back when its logs are read again, but when the destination reorgs', () => {
-    const outbox = createOutbox()
-    outbox.add([sent(1n, 5n)], 0)
+    const outbox = open()
+    add(outbox, [sent(1n, 5n)])
     outbox.settle(sent(1n, 5n).packet.guid, 40n)
-    outbox.add([sent(1n, 5n)], 0)
+    add(outbox, [sent(1n, 5n)])
     expect(outbox.size()).toBe(0)
     outbox.restore(41n)
     expect(outbox.size()).toBe(0)
@@ -79,29 +93,160 @@ describe('outbox', () => {
   })
 
   it('waits longer after each failure, and keeps the highest nonce of a path', () => {
-    const outbox = createOutbox()
+    const outbox = open()
     const { guid } = sent(1n, 5n).packet
-    outbox.add([sent(1n, 5n), sent(9n, 6n)], 0)
+    add(outbox, [sent(1n, 5n), sent(9n, 6n)])
     outbox.postpone(guid, 0)
     expect(nonces(outbox, 999)).toEqual([9n])
     expect(nonces(outbox, 1_000)).toContain(1n)
     outbox.postpone(guid, 1_000)
     expect(nonces(outbox, 2_999)).toEqual([9n])
-    expect(outbox.highest(outbox.paths()[0]!)).toEqual({ nonce: 9n, block: 6n })
+    expect(outbox.highest(own)).toEqual({ nonce: 9n, block: 6n })
   })
 })
 
-it('tries paths with something fresh first, and still each path by nonce', () => {
-  const outbox = createOutbox()
-  outbox.add([sent(1n, 1n, 1), sent(1n, 1n, 2), sent(2n, 1n, 2)], 0)
-  outbox.postpone(sent(1n, 1n, 1).packet.guid, 0)
-  outbox.postpone(sent(1n, 1n, 2).packet.guid, 0)
-  const order = outbox.due(5_000, all).map(({ packet: { sender, nonce } }) => [Number(sender), nonce])
-  expect(order).toEqual([
-    [2, 1n],
-    [2, 2n],
-    [1, 1n],
-  ])
+describe('turns', () => {
+  it('tries paths with something fresh first, and still each path by nonce', () => {
+    const outbox = open()
+    add(outbox, [sent(1n, 1n, 2), sent(1n, 1n, 3), sent(2n, 1n, 3)])
+    outbox.postpone(sent(1n, 1n, 2).packet.guid, 0)
+    outbox.postpone(sent(1n, 1n, 3).packet.guid, 0)
+    expect(due(outbox, 5_000).map(whose)).toEqual([
+      [3, 1n],
+      [2, 1n],
+      [3, 2n],
+    ])
+  })
+
+  it('serves our own gateways before strangers, and strangers one after another', () => {
+    const outbox = open()
+    for (const sender of [2, 3, 1]) for (const nonce of [1n, 2n, 3n]) add(outbox, [sent(nonce, 1n, sender)])
+    expect(due(outbox, 0, 6).map(whose)).toEqual([
+      [1, 1n],
+      [1, 2n],
+      [1, 3n],
+      [2, 1n],
+      [3, 1n],
+      [2, 2n],
+    ])
+  })
+
+  it("a path that fills every round keeps no other stranger's from its turn", () => {
+    const outbox = open()
+    for (let nonce = 1n; nonce <= 50n; nonce++) add(outbox, [sent(nonce, 1n, 2)])
+    for (let sender = 3; sender <= 8; sender++) add(outbox, [sent(1n, 1n, sender)])
+    const rounds = [due(outbox, 0, 100, 4), due(outbox, 0, 100, 4)]
+    expect(new Set(rounds.flat().map(({ packet }) => Number(packet.sender))).size).toBe(7)
+  })
+
+  it('holds no more of strangers than told, and takes them when there is room again', () => {
+    const outbox = open(2)
+    expect([2, 3, 4].map((sender) => outbox.add(sent(1n, 1n, sender), 0))).toEqual([true, true, false])
+    expect(outbox.add(sent(1n, 1n, 1), 0)).toBe(true)
+    outbox.settle(sent(1n, 1n, 2).packet.guid, 1n)
+    expect(outbox.add(sent(1n, 1n, 4), 0)).toBe(true)
+    expect(outbox.size()).toBe(3)
+    outbox.forget(1, 0n)
+    expect([5, 6, 7].map((sender) => outbox.add(sent(1n, 1n, sender), 0))).toEqual([true, true, false])
+  })
+})
+
+describe('admission', () => {
+  const limits = { gas: 2_000_000n, value: 10n }
+  const packet = sent(1n, 1n)
+  const admitted = (change: Partial<SentPacket>, isOwn = false, carriesForeign = true) =>
+    admit({ ...packet, ...change }, { isOwn, carriesForeign, limits })
+  const options = (change: Partial<SentPacket['options']>) => ({ options: { ...packet.options, ...change } })
+
+  it.each([
+    ['nobody of ours is paid', { verify: false, execute: false }, false, false, 'unpaid'],
+    ['more gas than a transaction', options({ gas: 2_000_000n }), true, false, 'gas-above-limit'],
+    ['any gas at all', options({ gas: 2n ** 128n - 1n }), true, false, 'gas-above-limit'],
+    ['more value than we lay out', options({ value: 11n }), true, false, 'value-above-limit'],
+    ['value within the limit', options({ value: 10n }), true, true, undefined],
+    ['no gas', options({ gas: 0n }), true, false, 'no-gas'],
+    ['a native drop', options({ other: true }), true, false, 'unsupported-options'],
+    ['only our executor paid', { verify: false }, false, true, undefined],
+    ['only our verifier paid', { ...options({ gas: 0n }), execute: false }, true, false, undefined],
+  ] as const)('%s', (_, change, verify, execute, refusal) => {
+    expect(admitted(change)).toEqual({ verify, execute, refusal })
+  })
+
+  it("takes no stranger's packet when told to serve our gateways alone", () => {
+    expect(admitted({}, false, false)).toEqual({ verify: false, execute: false, refusal: 'foreign' })
+    expect(admitted({}, true, false)).toEqual({ verify: true, execute: true, refusal: undefined })
+  })
+})
+
+describe('a transaction', () => {
+  const step = (entry: Step['entry'], boost = 0): Step => ({
+    entry,
+    boost,
+    confirmations: 1n,
+    inbound: 0n,
+    verify: true,
+    commit: true,
+    execute: true,
+  })
+  const pendingOf = (packets: readonly SentPacket[]) => {
+    const outbox = open()
+    add(outbox, packets)
+    return due(outbox)
+  }
+
+  it('leaves out what does not fit and what is above it on its path, and goes on with other paths', () => {
+    const dear = (nonce: bigint, sender: number) => ({
+      ...sent(nonce, 1n, sender),
+      options: { gas: 5_000_000n, value: 3n, other: false },
+    })
+    const steps = pendingOf([dear(1n, 1), dear(1n, 2), sent(2n, 1n, 2), sent(1n, 1n, 3)]).map((entry) =>
+      step(entry),
+    )
+    const nonceOf = (chosen: readonly Step[]) => chosen.map(({ entry }) => whose(entry))
+    expect(nonceOf(fitting(steps, 10, { gas: 8_000_000n, value: 100n }))).toEqual([
+      [1, 1n],
+      [3, 1n],
+    ])
+    expect(nonceOf(fitting(steps, 10, { gas: 80_000_000n, value: 5n }))).toEqual([
+      [1, 1n],
+      [3, 1n],
+    ])
+    expect(nonceOf(fitting(steps, 1, { gas: 80_000_000n, value: 100n }))).toEqual([[1, 1n]])
+  })
+
+  it('never asks for more gas than its steps were counted with', async () => {
+    const signers = Array.from({ length: 4 }, (_, n) => privateKeyToAccount(pad(numberToHex(n + 1))))
+    const [dvn, receiveUln, executor] = [1, 2, 3].map((n) => pad(numberToHex(n), { size: 20 }))
+    const contract = { vid: 1, quorum: 4, signers, receiveUln: receiveUln! }
+    for (const bytes of [0, 3, 10_000]) {
+      const packets = [1n, 2n].map((nonce) => {
+        const packet = sent(nonce, 1n)
+        const message: Hex = `0x${'ab'.repeat(bytes)}`
+        return { ...packet, packet: { ...packet.packet, message } }
+      })
+      for (const count of [1, 2]) {
+        const steps = pendingOf(packets.slice(0, count)).map((entry) => step(entry, 2))
+        const signed = await Promise.all(
+          steps.map(
+            async (one) => [one.entry.packet.guid, await signVerification(one, contract, 1n)] as const,
+          ),
+        )
+        const { gas } = buildDelivery(steps, new Map(signed), {
+          dvn: dvn!,
+          receiveUln: receiveUln!,
+          executor: executor!,
+        })
+        const counted = steps.reduce((sum, { entry, boost }) => sum + stepGas(entry, boost), 0n)
+        expect(gas).toBeLessThanOrEqual(EMPTY_DELIVERY_GAS + counted)
+      }
+    }
+  })
+
+  it('raises the gas of what has failed only as far as it still fits', () => {
+    const [entry] = pendingOf([sent(1n, 1n)])
+    const limits = { gas: stepGas(entry!, 1), value: 0n }
+    expect([0, 1, 2, 9].map((failures) => boostOf(entry!, failures, limits))).toEqual([0, 1, 1, 1])
+  })
 })
 
 describe('packet state', () => {
@@ -134,13 +279,14 @@ describe('delivery', () => {
   })
 
   it('executes a nonce only when all below it are committed, there or in this batch', () => {
-    const outbox = createOutbox()
-    outbox.add(
+    const outbox = open()
+    add(
+      outbox,
       [4n, 5n, 7n, 8n].map((nonce) => sent(nonce, 1n)),
-      0,
     )
     const step = (entry: Step['entry'], change: Partial<Step>): Step => ({
       entry,
+      boost: 0,
       confirmations: 1n,
       inbound: 4n,
       verify: true,
@@ -148,7 +294,7 @@ describe('delivery', () => {
       execute: true,
       ...change,
     })
-    const [four, five, seven, eight] = outbox.due(0, all)
+    const [four, five, seven, eight] = due(outbox)
     const steps = [
       step(four!, { verify: false, commit: false }),
       step(five!, {}),
@@ -167,13 +313,21 @@ describe('delivery', () => {
   })
 
   it('verifies all, then commits and executes each, and says which call commits which step', async () => {
-    const outbox = createOutbox()
-    outbox.add([sent(1n, 1n), sent(2n, 1n), sent(3n, 1n)], 0)
-    const [first, second, third] = outbox.due(0, all)
+    const outbox = open()
+    add(outbox, [sent(1n, 1n), sent(2n, 1n), sent(3n, 1n)])
+    const [first, second, third] = due(outbox)
     const steps: Step[] = [
-      { entry: first!, confirmations: 1n, inbound: 0n, verify: true, commit: true, execute: true },
-      { entry: second!, confirmations: 1n, inbound: 0n, verify: false, commit: false, execute: true },
-      { entry: third!, confirmations: 1n, inbound: 0n, verify: true, commit: true, execute: false },
+      { entry: first!, boost: 0, confirmations: 1n, inbound: 0n, verify: true, commit: true, execute: true },
+      {
+        entry: second!,
+        boost: 0,
+        confirmations: 1n,
+        inbound: 0n,
+        verify: false,
+        commit: false,
+        execute: true,
+      },
+      { entry: third!, boost: 0, confirmations: 1n, inbound: 0n, verify: true, commit: true, execute: false },
     ]
     const contract = { vid: 1, quorum: 2, signers: keys, receiveUln: addresses.receiveUln }
     const verifications = new Map(

@@ -6,11 +6,15 @@ import type { SentPacket } from './sent.js'
 export interface Pending extends SentPacket {
   header: Hex
   payloadHash: Hex
+  /** Of this network's own gateways. */
+  own: boolean
   /** Real ms at which its block had been read. */
   observedAt: number
   /** Our DVN's verification is on the destination chain. */
   verified: boolean
   attempts: number
+  /** Executions that failed: the next gets more gas. */
+  failures: number
   /** Real ms before which it is not tried again. */
   notBefore: number
 }
@@ -20,41 +24,71 @@ const MAX_RETRY_MS = 60_000
 /** Delivered packets that a reorg of the destination may bring back. */
 const DELIVERED_KEPT = 2_000
 
+export interface OutboxOptions {
+  /** Paths of this network's own gateways (`pathOf`): served first, and watched for packets that no log has shown. */
+  ownPaths: ReadonlySet<string>
+  /** Most packets of others that may wait: strangers must not fill the memory. */
+  maxForeign: number
+}
+
 /**
  * Packets for one destination, as the sources' logs show them. It holds nothing that the chains don't: a new process fills it again.
  */
-export function createOutbox() {
+export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
   const pending = new Map<Hex, Pending>()
   const delivered = new Map<Hex, { entry: Pending; block: bigint }>()
   const highest = new Map<string, { nonce: bigint; block: bigint }>()
+  const served = createTurns()
+  let foreign = 0
+
+  function put(entry: Pending): void {
+    remove(entry.packet.guid)
+    pending.set(entry.packet.guid, entry)
+    if (!entry.own) foreign++
+  }
+
+  function remove(guid: Hex): void {
+    const entry = pending.get(guid)
+    if (entry !== undefined && !entry.own) foreign--
+    pending.delete(guid)
+  }
 
   return {
-    /** Adds what a source sent; a packet that is known already keeps its history unless its block changed. */
-    add(packets: readonly SentPacket[], now: number): void {
-      for (const sent of packets) {
-        const { packet, blockNumber, blockHash } = sent
-        const path = pathOf(packet)
-        const top = highest.get(path)
-        if (top === undefined || top.nonce < packet.nonce)
-          highest.set(path, { nonce: packet.nonce, block: blockNumber })
-        const known = pending.get(packet.guid) ?? delivered.get(packet.guid)?.entry
-        if (known?.blockHash === blockHash) continue
-        delivered.delete(packet.guid)
-        pending.set(packet.guid, {
-          ...sent,
-          header: packetHeader(packet),
-          payloadHash: payloadHash(packet),
-          observedAt: now,
-          verified: false,
-          attempts: 0,
-          notBefore: 0,
-        })
-      }
+    /** A packet of an own path was sent, whether it is ours to deliver or not. */
+    note({ packet, blockNumber }: SentPacket): void {
+      const path = pathOf(packet)
+      const top = highest.get(path)
+      if (ownPaths.has(path) && (top === undefined || top.nonce < packet.nonce))
+        highest.set(path, { nonce: packet.nonce, block: blockNumber })
+    },
+    /**
+     * Adds what a source sent; a packet that is known already keeps its history unless its block changed. False when it is a stranger's and as
+     * many wait as may: it is taken when its logs are read again.
+     */
+    add(sent: SentPacket, now: number): boolean {
+      const { packet, blockHash } = sent
+      const own = ownPaths.has(pathOf(packet))
+      const known = pending.get(packet.guid) ?? delivered.get(packet.guid)?.entry
+      if (known?.blockHash === blockHash) return true
+      if (!own && known === undefined && foreign >= maxForeign) return false
+      delivered.delete(packet.guid)
+      put({
+        ...sent,
+        header: packetHeader(packet),
+        payloadHash: payloadHash(packet),
+        own,
+        observedAt: now,
+        verified: false,
+        attempts: 0,
+        failures: 0,
+        notBefore: 0,
+      })
+      return true
     },
     /** The source's blocks from `block` on have changed: what they sent is read again. */
     forget(srcEid: number, block: bigint): void {
       for (const [guid, entry] of pending)
-        if (entry.packet.srcEid === srcEid && entry.blockNumber >= block) pending.delete(guid)
+        if (entry.packet.srcEid === srcEid && entry.blockNumber >= block) remove(guid)
       for (const [path, top] of highest)
         if (path.startsWith(`${srcEid}:`) && top.block >= block) highest.delete(path)
     },
@@ -63,13 +97,14 @@ export function createOutbox() {
       for (const [guid, { entry, block: at }] of delivered) {
         if (at < block) continue
         delivered.delete(guid)
-        pending.set(guid, { ...entry, verified: false, attempts: 0, notBefore: 0 })
+        put({ ...entry, verified: false, attempts: 0, notBefore: 0 })
       }
     },
+    /** Nothing is left to do for it. */
     settle(guid: Hex, block: bigint): void {
       const entry = pending.get(guid)
       if (entry === undefined) return
-      pending.delete(guid)
+      remove(guid)
       delivered.set(guid, { entry, block })
       if (delivered.size > DELIVERED_KEPT)
         for (const oldest of delivered.keys()) return void delivered.delete(oldest)
@@ -81,33 +116,89 @@ export function createOutbox() {
       entry.notBefore = now + Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(entry.attempts, 10))
       entry.attempts++
     },
+    markFailed(guid: Hex): void {
+      const entry = pending.get(guid)
+      if (entry !== undefined) entry.failures++
+    },
     markVerified(header: Hex, hash: Hex): void {
       for (const entry of pending.values())
         if (entry.header === header && entry.payloadHash === hash) entry.verified = true
     },
-    /** What may be tried now, fresh before failed, each path in order of nonce. */
-    due(now: number, isDeep: (entry: Pending) => boolean): Pending[] {
-      return inOrder([...pending.values()].filter((entry) => entry.notBefore <= now && isDeep(entry)))
+    isDue(now: number, isDeep: (entry: Pending) => boolean): boolean {
+      for (const entry of pending.values()) if (entry.notBefore <= now && isDeep(entry)) return true
+      return false
     },
-    has: (path: string, nonce: bigint) =>
-      [...pending.values()].some(({ packet }) => packet.nonce === nonce && pathOf(packet) === path),
+    /**
+     * What may be tried now, at most `limit`, and of others' packets at most `foreignLimit`: own paths first, then whoever has waited longest
+     * since its last turn, one packet of each path after another, each path in order of nonce.
+     */
+    take(
+      now: number,
+      isDeep: (entry: Pending) => boolean,
+      { limit, foreignLimit }: { limit: number; foreignLimit: number },
+    ): Pending[] {
+      const due = [...pending.values()].filter((entry) => entry.notBefore <= now && isDeep(entry))
+      const own = served.take(pathsOf(due.filter((entry) => entry.own)), limit)
+      const others = pathsOf(due.filter((entry) => !entry.own))
+      return [...own, ...served.take(others, Math.min(foreignLimit, limit - own.length))]
+    },
+    has(path: string, nonce: bigint): boolean {
+      for (const { packet } of pending.values())
+        if (packet.nonce === nonce && pathOf(packet) === path) return true
+      return false
+    },
+    /** Of an own path. */
     highest: (path: string) => highest.get(path),
-    paths: () => [...highest.keys()],
     size: () => pending.size,
   }
 }
 
 export type Outbox = ReturnType<typeof createOutbox>
 
-/** Paths with something fresh first; within a path always by nonce, since a nonce can't be committed before the ones below it. */
-function inOrder(entries: readonly Pending[]): Pending[] {
+/** By path, each in order of nonce, since a nonce can't be committed before the ones below it. */
+function pathsOf(entries: readonly Pending[]): Map<string, Pending[]> {
   const paths = new Map<string, Pending[]>()
   for (const entry of entries) {
     const path = pathOf(entry.packet)
-    paths.set(path, [...(paths.get(path) ?? []), entry])
+    const list = paths.get(path)
+    if (list === undefined) paths.set(path, [entry])
+    else list.push(entry)
   }
-  const hasFailed = (path: readonly Pending[]) => Number(path.every(({ attempts }) => attempts > 0))
-  return [...paths.values()]
-    .sort((a, b) => hasFailed(a) - hasFailed(b))
-    .flatMap((path) => path.sort((a, b) => (a.packet.nonce < b.packet.nonce ? -1 : 1)))
+  for (const list of paths.values()) list.sort((a, b) => (a.packet.nonce < b.packet.nonce ? -1 : 1))
+  return paths
 }
+
+/** Whose turn it is: paths with something fresh before those where all has failed, then by how long ago their last turn was. */
+function createTurns() {
+  const lastTurn = new Map<string, number>()
+  let turn = 0
+  return {
+    take(paths: ReadonlyMap<string, readonly Pending[]>, limit: number): Pending[] {
+      const rank = (path: string) => {
+        const hasFailed = paths.get(path)?.every(({ attempts }) => attempts > 0) ?? false
+        return [Number(hasFailed), lastTurn.get(path) ?? 0] as const
+      }
+      const order = [...paths.keys()].sort((a, b) => {
+        const [[failedA, turnA], [failedB, turnB]] = [rank(a), rank(b)]
+        return failedA - failedB || turnA - turnB
+      })
+      const taken: Pending[] = []
+      for (let depth = 0, more = true; more && taken.length < limit; depth++) {
+        more = false
+        for (const path of order) {
+          const entry = paths.get(path)?.[depth]
+          if (entry === undefined || taken.length >= limit) continue
+          more = true
+          taken.push(entry)
+        }
+      }
+      turn++
+      for (const { packet } of taken) lastTurn.set(pathOf(packet), turn)
+      for (const path of lastTurn.keys()) if (lastTurn.size > TURNS_KEPT) lastTurn.delete(path)
+      return taken
+    },
+  }
+}
+
+/** Paths whose last turn is remembered. */
+const TURNS_KEPT = 1_000

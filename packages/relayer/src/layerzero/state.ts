@@ -1,3 +1,4 @@
+import { RetryableError } from '@clearspan/shared'
 import { type Hex, size, zeroHash } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
@@ -13,11 +14,13 @@ const NOT_INITIALIZABLE = 3
 /** What `nilify` leaves: the receiver has withdrawn the packet, and reviving it isn't ours to decide. */
 const NIL_HASH: Hex = `0x${'f'.repeat(64)}`
 
+type Destination = Pick<ChainContext, 'client' | 'chain'>
+
 export type PacketState = 'delivered' | 'committed' | 'withdrawn' | 'open'
 
 /** What the destination's endpoint says of packets; `inbound`: the highest nonce of the path up to which all are committed. */
 export async function packetStates(
-  { client, chain }: Pick<ChainContext, 'client' | 'chain'>,
+  { client, chain }: Destination,
   entries: readonly Pending[],
 ): Promise<{ state: PacketState; inbound: bigint }[]> {
   const address = chain.layerzero.endpoint
@@ -45,45 +48,76 @@ export function packetState(nonce: bigint, payloadHash: Hex, stored: string, inb
   return stored === payloadHash ? 'committed' : 'open'
 }
 
-/** Whether open packets have been verified already, and whether their path accepts any. */
+export type Verification = 'verifiable' | 'not-initializable' | 'unverified' | 'unknown'
+
+/** Whether open packets have been verified already, and whether their path accepts any; unknown when a stranger's receiver doesn't let it be asked. */
 export async function verificationStates(
-  { client, chain }: Pick<ChainContext, 'client' | 'chain'>,
+  { client, chain }: Destination,
   entries: readonly Pending[],
-): Promise<('verifiable' | 'not-initializable' | 'unverified')[]> {
-  const results = await readAll(
-    client,
-    entries.map(
-      ({ header, payloadHash }) =>
-        ({
-          address: chain.layerzero.receiveUlnView,
-          abi: receiveUlnViewAbi,
-          functionName: 'verifiable',
-          args: [header, payloadHash],
-        }) as const,
+): Promise<Verification[]> {
+  const view = { address: chain.layerzero.receiveUlnView, abi: receiveUlnViewAbi } as const
+  const states = await readApart(entries, (group) =>
+    readAll(
+      client,
+      group.map(
+        ({ header, payloadHash }) =>
+          ({ ...view, functionName: 'verifiable', args: [header, payloadHash] }) as const,
+      ),
     ),
   )
-  return results.map((state) =>
-    state === VERIFIABLE ? 'verifiable' : state === NOT_INITIALIZABLE ? 'not-initializable' : 'unverified',
-  )
+  return states.map((state) => {
+    if (state === undefined) return 'unknown'
+    return state === VERIFIABLE
+      ? 'verifiable'
+      : state === NOT_INITIALIZABLE
+        ? 'not-initializable'
+        : 'unverified'
+  })
 }
 
-/** Confirmations that the destination asks for, by path: the receive side's number binds. */
-export async function requiredConfirmations(
-  { client, chain }: Pick<ChainContext, 'client' | 'chain'>,
+/** Confirmations that the destination asks for: the receive side's number binds. Undefined for a stranger's path whose configuration can't be read. */
+export function requiredConfirmations(
+  { client, chain }: Destination,
   entries: readonly Pending[],
-): Promise<Map<string, bigint>> {
-  const paths = new Map(entries.map((entry) => [pathOf(entry.packet), entry.packet]))
-  const configs = await readAll(
-    client,
-    [...paths.values()].map(
-      ({ receiver, srcEid }) =>
-        ({
-          address: chain.layerzero.receiveUln,
-          abi: receiveUlnAbi,
-          functionName: 'getUlnConfig',
-          args: [wordToAddress(receiver), srcEid],
-        }) as const,
-    ),
+): Promise<(bigint | undefined)[]> {
+  const uln = { address: chain.layerzero.receiveUln, abi: receiveUlnAbi } as const
+  return readApart(entries, async (group) => {
+    const configs = await readAll(
+      client,
+      group.map(({ packet: { receiver, srcEid } }) => {
+        const args = [wordToAddress(receiver), srcEid] as const
+        return { ...uln, functionName: 'getUlnConfig', args } as const
+      }),
+    )
+    return configs.map(({ confirmations }) => confirmations)
+  })
+}
+
+/**
+ * Reads what a receiver's own code has a say in. A stranger's may revert or burn all gas, and one request stands or falls as a whole: so each
+ * path of others is asked by itself, and one that fails answers undefined.
+ */
+async function readApart<R>(
+  entries: readonly Pending[],
+  read: (group: readonly Pending[]) => Promise<readonly R[]>,
+): Promise<(R | undefined)[]> {
+  const groups = new Map<string, Pending[]>()
+  for (const entry of entries) {
+    const key = entry.own ? '' : pathOf(entry.packet)
+    groups.set(key, [...(groups.get(key) ?? []), entry])
+  }
+  const answers = new Map<Hex, R>()
+  await Promise.all(
+    [...groups].map(async ([key, group]) => {
+      const results = await read(group).catch((error: unknown) => {
+        if (key !== '' && error instanceof RetryableError) return []
+        throw error
+      })
+      for (const [i, { packet }] of group.entries()) {
+        const result = results[i]
+        if (result !== undefined) answers.set(packet.guid, result)
+      }
+    }),
   )
-  return new Map([...paths.keys()].map((path, i) => [path, configs[i]?.confirmations ?? 0n]))
+  return entries.map(({ packet }) => answers.get(packet.guid))
 }

@@ -1,4 +1,4 @@
-export { type ChainClient, type ChainClientOptions, createChainClient } from './client.js'
+export { type ChainClient, type ChainClientOptions, createChainClient, isAnswered } from './client.js'
 export type { SenderOptions } from './context.js'
 export type { Fees } from './fees.js'
 export { decodeRevert, type Revert, type RevertOutcome, revertOf } from './revert.js'

@@ -1,0 +1,48 @@
+import { type DeliveryLimits, stepGas } from './batch.js'
+import type { SentPacket } from './sent.js'
+
+/** Why a packet is left to others, as a whole or its execution alone. */
+export type Refusal =
+  /** Neither our DVN nor our executor was paid for it. */
+  | 'unpaid'
+  /** It is not of this network's gateways, and only theirs are carried. */
+  | 'foreign'
+  /** As many packets of others wait as may. */
+  | 'too-many'
+  /** It asks for native drops, compose calls or a read. */
+  | 'unsupported-options'
+  /** Its options pay for no lzReceive. */
+  | 'no-gas'
+  /** Alone it asks for more than one transaction of ours may use. */
+  | 'gas-above-limit'
+  /** It asks for more native value than we lay out. */
+  | 'value-above-limit'
+
+export interface Admission {
+  verify: boolean
+  execute: boolean
+  refusal: Refusal | undefined
+}
+
+/**
+ * What of a packet our workers do. One whose execution is refused is still verified and committed, if that was paid for: a nonce can't be
+ * executed before the ones below it are committed.
+ */
+export function admit(
+  sent: SentPacket,
+  { isOwn, carriesForeign, limits }: { isOwn: boolean; carriesForeign: boolean; limits: DeliveryLimits },
+): Admission {
+  const { verify, execute } = sent
+  const nothing = { verify: false, execute: false }
+  if (!verify && !execute) return { ...nothing, refusal: 'unpaid' }
+  if (!isOwn && !carriesForeign) return { ...nothing, refusal: 'foreign' }
+  const refusal = execute ? executionRefusal(sent, limits) : undefined
+  return { verify, execute: execute && refusal === undefined, refusal }
+}
+
+function executionRefusal({ packet, options }: SentPacket, limits: DeliveryLimits): Refusal | undefined {
+  if (options.other) return 'unsupported-options'
+  if (options.gas === 0n) return 'no-gas'
+  if (options.value > limits.value) return 'value-above-limit'
+  return stepGas({ packet, options }, 0) > limits.gas ? 'gas-above-limit' : undefined
+}
