@@ -38,6 +38,8 @@ export function createBidder(options: BidderOptions): Bidder {
   }
   const feed = createChainFeed({
     client: hub.client,
+    witnesses: [hub.client],
+    rereadBlocks: LOG_RANGE,
     startBlock: options.startBlock,
     logRange: LOG_RANGE,
     clock,

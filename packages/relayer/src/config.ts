@@ -20,6 +20,8 @@ export const relayerConfigSchema = z.strictObject({
   blockMs: real.default(2_000),
   /** Everything is derived again from the chains so often, in real ms. */
   sweepMs: real.default(60_000),
+  /** Blocks below a chain's head whose logs are read again at each sweep, from another RPC each time: a node may have kept some back. */
+  rereadBlocks: real.default(256),
   /** A counter that has not arrived is sent again after so long, in real ms. */
   resendMs: real.default(120_000),
   /** A path that has been silent for so long, in seconds of the chains' time, gets a message without counters. 0: never. */
@@ -39,6 +41,8 @@ export const relayerConfigSchema = z.strictObject({
   maxDeliveryValueGwei: z.number().min(0).default(10_000_000),
   /** Packets of others that pay our workers and may wait at once, by destination. 0: only this network's own gateways are served. */
   maxForeignPackets: z.number().int().min(0).default(1_000),
+  /** An oracle node's stream without a byte for so long, in real ms, is opened anew. */
+  streamIdleMs: real.default(15_000),
   /** The most ever paid, in gwei per gas. */
   maxFeeGwei: z.number().positive().default(500),
   maxPriorityFeeGwei: z.number().positive().default(10),

@@ -23,6 +23,7 @@ const create = (roles: ('relayer' | 'keeper')[]) =>
     config: { roles },
     keys: { price: price!, bulk: bulk!, urgent: urgent!, dvnSigners: [] },
     clock: systemClock,
+    networkClock: systemClock,
     logger: createLogger({ name: 'test', level: 'silent' }),
     metrics: createMetrics(),
     backend: {} as QueueBackend,

@@ -1,5 +1,4 @@
 import {
-  acceleratedClock,
   type Clock,
   createShutdown,
   type Logger,
@@ -10,7 +9,7 @@ import {
   type Random,
   UserError,
 } from '@clearspan/shared'
-import { createChainContexts, type RelayerKeys } from './chains/context.js'
+import { type ChainContext, createChainContexts, type RelayerKeys } from './chains/context.js'
 import { type RelayerConfigInput, relayerConfigSchema } from './config.js'
 import { type Health, judgeHealth } from './health.js'
 import { createHttp, listen } from './http.js'
@@ -40,6 +39,8 @@ export interface RelayerOptions {
   keys: RelayerKeys
   /** Real time. */
   clock: Clock
+  /** The network's time, by which its blocks are stamped: `network.clock`, or real time when that is null. */
+  networkClock: Clock
   logger: Logger
   metrics: Metrics
   /** Where lanes keep their jobs; closed by whoever opened it, after `stop`. */
@@ -69,7 +70,7 @@ export interface Relayer {
 
 /** One relayer process. @throws UserError when configuration or keys don't fit the network. */
 export function createRelayer(options: RelayerOptions): Relayer {
-  const { network, clock, logger, metrics, backend, random } = options
+  const { network, clock, networkClock, logger, metrics, backend, random } = options
   const config = parseConfig(relayerConfigSchema, options.config, 'relayer')
   const roles = new Set(config.roles)
   if (roles.has('relayer') && options.keys.dvnSigners.length === 0)
@@ -83,11 +84,11 @@ export function createRelayer(options: RelayerOptions): Relayer {
   const parts: LanePart[] = []
   const pending = new Map<string, () => number>()
   const onReport: (() => void)[] = []
-  const networkClock = network.clock === null ? clock : acceleratedClock(network.clock)
   const prices = createPriceSubscription({
     network,
     networkClock,
     clock,
+    idleMs: config.streamIdleMs,
     random,
     logger,
     metrics,
@@ -141,13 +142,20 @@ export function createRelayer(options: RelayerOptions): Relayer {
 
   /** Each lane by itself: one whose chain doesn't answer holds no other up. */
   async function sweep({ lane, sweep: derive }: LanePart): Promise<void> {
-    while (!abort.signal.aborted) {
-      await clock.sleep(config.sweepMs, abort.signal).catch(() => {})
-      if (abort.signal.aborted) return
+    while (await sweepIsDue())
       await Promise.resolve()
         .then(derive)
         .catch((err: unknown) => logger.warn({ err, lane: lane.name }, 'sweep failed'))
-    }
+  }
+
+  async function sweepFeed({ feed }: ChainContext): Promise<void> {
+    while (await sweepIsDue()) feed.sweep()
+  }
+
+  /** Waits for it. False when the relayer stops. */
+  async function sweepIsDue(): Promise<boolean> {
+    await clock.sleep(config.sweepMs, abort.signal).catch(() => {})
+    return !abort.signal.aborted
   }
 
   async function start(): Promise<{ url: string | undefined }> {
@@ -163,6 +171,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
       ...chains.map(({ feed }) => feed.run(abort.signal)),
       prices.run(abort.signal),
       ...parts.map(sweep),
+      ...chains.map(sweepFeed),
     ])
     shutdown.add('watchers', () => running)
     // Rejects what waits for a block, so that running jobs can end.

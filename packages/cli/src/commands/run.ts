@@ -138,6 +138,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
         dvnSigners: await Promise.all(keys.dvnSigners.map(account)),
       },
       clock: systemClock,
+      networkClock: networkClock(network.clock),
       logger,
       metrics: createMetrics(),
       backend,

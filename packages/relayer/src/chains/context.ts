@@ -62,12 +62,15 @@ export function createChainContexts({ network, config, keys, clock, logger, metr
     const client = clientFor(rpcUrls)
     const log = logger.child({ chain: name })
     const common = { client, chainId, clock, logger: log, metrics, stuckAfterMs: config.stuckAfterMs, caps }
+    const witnesses = rpcUrls.length === 1 ? [client] : rpcUrls.map((url) => clientFor([url]))
     return {
       chain,
       client,
-      witnesses: rpcUrls.length === 1 ? [client] : rpcUrls.map((url) => clientFor([url])),
+      witnesses,
       feed: createChainFeed({
         client,
+        witnesses,
+        rereadBlocks: BigInt(config.rereadBlocks),
         startBlock: BigInt(config.startBlocks[String(chainId)] ?? 0),
         logRange: BigInt(config.logRange),
         clock,

@@ -15,6 +15,8 @@ export type ChainLog = Log<bigint, number, false>
 export interface LogListener {
   addresses: readonly Address[]
   abi: Abi
+  /** No view of the chain shows what a node has kept back: all of the past is read again for it, a stretch at each sweep. */
+  scrubbed?: boolean
   /** Blocks from this number on have changed: forget what they said, it is read again. */
   onReorg?(from: bigint): void
   /** Logs of its addresses and events, in order of the chain. */
@@ -23,9 +25,13 @@ export interface LogListener {
 
 export interface ChainFeedOptions {
   client: ChainClient
+  /** One client per RPC URL. What is read again is asked of each in turn: the one that kept a log back would do so again. */
+  witnesses: readonly ChainClient[]
   startBlock: bigint
   /** Most blocks of one request. */
   logRange: bigint
+  /** Blocks below the head that each sweep reads again. */
+  rereadBlocks: bigint
   clock: Clock
   logger: Logger
 }
@@ -39,45 +45,88 @@ export interface ChainFeed {
   head(): MinedBlock | undefined
   /** When that was, in unix ms of the clock. */
   readAt(): number | undefined
-  /** Reads a past range again, when something shows that a node has kept logs back. */
+  /** Reads the past from a block on again, when something shows that a node has kept logs back. */
   reread(from: bigint): void
+  /** Reads again what lies just below the head, and one more stretch of the whole past for scrubbed listeners. */
+  sweep(): void
   /** Follows the chain from its first block of interest until the signal aborts. */
   run(signal: AbortSignal): Promise<void>
 }
 
-export function createChainFeed({
-  client,
-  startBlock,
-  logRange,
-  clock,
-  logger,
-}: ChainFeedOptions): ChainFeed {
+/** Blocks still to be read again, both included. */
+interface Stretch {
+  from: bigint
+  to: bigint
+}
+
+/** Requests for what is read again between two heads: what is new never waits long for what is old. */
+const REREADS_PER_HEAD = 10
+
+export function createChainFeed(options: ChainFeedOptions): ChainFeed {
+  const { client, witnesses, startBlock, logRange, rereadBlocks, clock, logger } = options
   const listeners: LogListener[] = []
   const headListeners: ((head: MinedBlock) => void)[] = []
   let newest: MinedBlock | undefined
   let readAt: number | undefined
-  /** Where to begin, when that is before what the watcher says. */
-  let behind: bigint | undefined = startBlock
+  let again: Stretch | undefined
+  let isScrubDue = false
+  let scrubbedFrom = startBlock
+  let turn = 0
+
+  /** Reads one request's worth of a stretch and hands it out. Answers the first block after it. */
+  async function handOut(
+    reader: ChainClient,
+    to: readonly LogListener[],
+    { from, to: last }: Stretch,
+    head: MinedBlock,
+  ) {
+    const end = from + logRange - 1n < last ? from + logRange - 1n : last
+    const logs = await readLogs(reader, to, from, end, head)
+    for (const { addresses, onLogs } of to) {
+      const own = new Set(addresses.map(lowerCase))
+      onLogs(
+        logs.filter(({ address }) => own.has(lowerCase(address))),
+        head,
+      )
+    }
+    return end + 1n
+  }
 
   async function onBlock({ head, from: firstNew, reorged }: BlockUpdate): Promise<void> {
-    const from = behind !== undefined && behind < firstNew ? behind : firstNew
-    const asked = behind
+    const from = newest === undefined && startBlock < firstNew ? startBlock : firstNew
     if (reorged) for (const listener of listeners) listener.onReorg?.(from)
-    for (let start = from; start <= head.number; start += logRange) {
-      const end = start + logRange - 1n
-      const logs = await readLogs(client, listeners, start, end < head.number ? end : head.number, head)
-      for (const { addresses, onLogs } of listeners) {
-        const own = new Set(addresses.map((address) => address.toLowerCase()))
-        onLogs(
-          logs.filter(({ address }) => own.has(address.toLowerCase())),
-          head,
-        )
-      }
-    }
-    if (behind === asked) behind = undefined
+    for (let next = from; next <= head.number; )
+      next = await handOut(client, listeners, { from: next, to: head.number }, head)
     newest = head
     readAt = clock.now()
     for (const announce of headListeners) announce(head)
+    await readAgain(head)
+  }
+
+  /** A failure waits for the next head: it must not keep what is new from being read. */
+  async function readAgain(head: MinedBlock): Promise<void> {
+    const reader = witnesses[turn++ % witnesses.length] ?? client
+    try {
+      for (let i = 0; i < REREADS_PER_HEAD && again !== undefined; i++) {
+        const stretch: Stretch = again
+        const next = await handOut(reader, listeners, stretch, head)
+        // Something may have asked for more in between.
+        if (again === stretch) again = next <= stretch.to ? { from: next, to: stretch.to } : undefined
+      }
+      if (!isScrubDue) return
+      isScrubDue = false
+      const scrubbed = listeners.filter((listener) => listener.scrubbed)
+      const next = await handOut(reader, scrubbed, { from: scrubbedFrom, to: head.number }, head)
+      scrubbedFrom = next <= head.number ? next : startBlock
+    } catch (err) {
+      logger.warn({ err }, 'logs not read again, another node is asked at the next block')
+    }
+  }
+
+  function reread(from: bigint): void {
+    if (newest === undefined) return
+    const start = from < startBlock ? startBlock : from
+    again = { from: again !== undefined && again.from < start ? again.from : start, to: newest.number }
   }
 
   return {
@@ -85,9 +134,11 @@ export function createChainFeed({
     onHead: (fn) => void headListeners.push(fn),
     head: () => newest,
     readAt: () => readAt,
-    reread(from) {
-      const start = from < startBlock ? startBlock : from
-      if (behind === undefined || start < behind) behind = start
+    reread,
+    sweep() {
+      if (newest === undefined) return
+      reread(newest.number - rereadBlocks + 1n)
+      isScrubDue = true
     },
     run: (signal) =>
       watchBlocks(client, {
@@ -100,7 +151,7 @@ export function createChainFeed({
   }
 }
 
-/** Logs of all listeners in one request. @throws RetryableError for an answer that can't be of the range asked for. */
+/** Logs of the listeners in one request. @throws RetryableError for an answer that can't be of the range asked for. */
 async function readLogs(
   client: ChainClient,
   listeners: readonly LogListener[],

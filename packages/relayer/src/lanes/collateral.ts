@@ -5,6 +5,7 @@ import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
 import { assertSent, type LaneContext, type LanePart, openLane } from './context.js'
 import { batches, createDirtyKeys, dueCounters } from './counters.js'
+import { createDepositWatch } from './deposit-watch.js'
 
 /** Keys compared in one job. */
 const LOOKUP = 500
@@ -26,6 +27,7 @@ export async function createCollateralLane(context: LaneContext, spoke: ChainCon
   const { clearinghouse, hubGateway } = network.hub.contracts
   const assets = new Map(chain.tokens.map(({ address, assetId }) => [address.toLowerCase(), BigInt(assetId)]))
   const keys = createDirtyKeys<DepositKey>()
+  const deposits = createDepositWatch(context, spoke)
   let lastMessage = 0n
 
   async function requestFor(counters: readonly DepositKey[]): Promise<TransactionRequest> {
@@ -66,6 +68,7 @@ export async function createCollateralLane(context: LaneContext, spoke: ChainCon
       owned: deposited[i] ?? 0n,
       received: rows[i]?.target ?? 0n,
     }))
+    for (const { key, owned } of states) deposits.note(key.id, key.key.token, owned)
     for (const { key, owned, received } of states) if (owned === received) keys.clean(key.id, key.touched)
     const due = dueCounters(states, ({ id }) => keys.lastSent(id), clock.now(), config.resendMs)
     const groups = batches(due, config.batch.counters)
@@ -129,9 +132,10 @@ export async function createCollateralLane(context: LaneContext, spoke: ChainCon
   })
   return {
     lane,
-    sweep() {
+    async sweep() {
       keys.markAll()
       ring('send')
+      await deposits.findMissed()
     },
   }
 }

@@ -77,6 +77,7 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
 
   const { lane, ring } = await openLane(context, 'mature', { move })
   feed.listen({
+    scrubbed: true,
     addresses: [clearinghouse],
     abi: clearinghouseAbi,
     onLogs(logs) {

@@ -125,6 +125,7 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
 
   const { lane, ring } = await openLane(context, `release-${chain.chainId}`, { send, heartbeat })
   hub.feed.listen({
+    scrubbed: true,
     addresses: [clearinghouse, hubGateway],
     abi: [...clearinghouseAbi, ...hubGatewayAbi],
     onLogs(logs) {
@@ -141,6 +142,7 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
     },
   })
   feed.listen({
+    scrubbed: true,
     addresses: [vault],
     abi: collateralVaultAbi,
     onLogs(logs) {

@@ -52,6 +52,7 @@ async function simulate({ bears = 1_000, broken = [] as Hex[], down = false }) {
         im: 0n,
         mm: -BigInt(account),
         notional: 0n,
+        pnl: 0n,
         fresh: true,
       }))
       const returnData = fails

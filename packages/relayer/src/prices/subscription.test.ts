@@ -22,7 +22,7 @@ import {
   signatureToCompactSignature,
 } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { afterEach, expect, it, vi } from 'vitest'
+import { afterEach, expect, it } from 'vitest'
 import { decodeReport, type SignedReport, verifyReport } from './report.js'
 import { createPriceSubscription } from './subscription.js'
 
@@ -127,11 +127,36 @@ async function startNode(onConnect: (stream: ServerResponse, connection: number)
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
+/** A subscription to nodes at these URLs, until `end`. */
+function subscribe(
+  urls: readonly string[],
+  onReport: (report: SignedReport) => void,
+  { clock = systemClock, idleMs = 60_000 }: { clock?: Clock; idleMs?: number } = {},
+) {
+  const metrics = createMetrics()
+  const subscription = createPriceSubscription({
+    network: { oracle: oracleAt(urls), networkId },
+    networkClock: systemClock,
+    clock,
+    idleMs,
+    random: seededRandom(1),
+    logger: createLogger({ name: 'test', level: 'silent' }),
+    metrics,
+    onReport,
+  })
+  const abort = new AbortController()
+  const running = subscription.run(abort.signal)
+  const end = async () => {
+    abort.abort()
+    await running
+  }
+  return { subscription, metrics, end }
+}
+
 const eventOf = (value: unknown) => `data: ${JSON.stringify(value)}\n\n`
 
 it('takes each new report once, from whichever honest node has it first, across reconnections and lies', async () => {
   const [first, second, third] = await Promise.all([1n, 2n, 3n].map((n) => served(currentSeq - 10n + n)))
-  const forged = { ...second!, seq: `${currentSeq + 1n}` }
   const reports: SignedReport[] = []
   let advance = () => {}
   const arrived = (count: number) =>
@@ -142,7 +167,7 @@ it('takes each new report once, from whichever honest node has it first, across 
       advance()
     })
   let connected = (_: ServerResponse) => {}
-  const liar = new Promise<ServerResponse>((resolve) => {
+  const cut = new Promise<ServerResponse>((resolve) => {
     connected = resolve
   })
   const urls = await Promise.all([
@@ -151,41 +176,69 @@ it('takes each new report once, from whichever honest node has it first, across 
       if (connection === 0) stream.end(eventOf(first))
       else stream.write(eventOf(third))
     }),
-    // Lies, breaks the format, and cuts an event in two.
+    // Cuts an event in two.
     startNode((stream) => {
-      stream.write(`${eventOf(forged)}data: {"seq":\n\ndata: [1]\n\n${eventOf(first).slice(0, 20)}`)
+      stream.write(eventOf(first).slice(0, 20))
       connected(stream)
     }),
     // Sends without end.
     startNode((stream) => void stream.write(`data: ${'x'.repeat(200_000)}`)),
   ])
-  const metrics = createMetrics()
-  const subscription = createPriceSubscription({
-    network: { oracle: oracleAt(urls), networkId },
-    networkClock: systemClock,
-    clock: systemClock,
-    random: seededRandom(1),
-    logger: createLogger({ name: 'test', level: 'silent' }),
-    metrics,
-    onReport: (report) => {
-      reports.push(report)
-      advance()
-    },
+  const { subscription, end } = subscribe(urls, (report) => {
+    reports.push(report)
+    advance()
   })
-  const abort = new AbortController()
-  const running = subscription.run(abort.signal)
   await arrived(2)
   expect(reports.map(({ seq }) => seq)).toEqual([BigInt(first!.seq), BigInt(third!.seq)])
   expect(subscription.newest()?.report.encoded).toBe(third!.encoded)
   // An older report is no news.
-  const stream = await liar
+  const stream = await cut
   stream.write(`${eventOf(first).slice(20)}${eventOf(second)}`)
   stream.write(eventOf(await served(currentSeq)))
   await arrived(3)
   expect(reports.at(-1)?.seq).toBe(currentSeq)
-  abort.abort()
-  await running
-  expect(await metrics.text()).toMatch(/report_events_total\{node="1",outcome="invalid"\} [1-9]/)
+  await end()
+})
+
+it('leaves a node that lies alone for longer each time, until it serves something true', async () => {
+  const [first, second] = await Promise.all([1n, 2n].map((n) => served(currentSeq - 10n + n)))
+  const forged = { ...first!, seq: `${currentSeq}` }
+  const lies = [forged, { seq: 1 }, 'no JSON']
+  let done = () => {}
+  const caught = new Promise<void>((resolve) => {
+    done = resolve
+  })
+  let lieAgain = () => {}
+  const url = await startNode((stream, connection) => {
+    const lie = lies[connection]
+    if (connection < 3) stream.write(lie === 'no JSON' ? 'data: {\n\n' : eventOf(lie))
+    else if (connection === 3) {
+      stream.write(eventOf(second))
+      lieAgain = () => void stream.end(eventOf(forged))
+    } else done()
+  })
+  const penalties: number[] = []
+  const clock: Clock = {
+    now: systemClock.now,
+    async sleep(ms, signal) {
+      if (ms < 10_000) return systemClock.sleep(ms, signal)
+      penalties.push(ms)
+    },
+  }
+  const seen: bigint[] = []
+  const onReport = ({ seq }: SignedReport) => {
+    seen.push(seq)
+    lieAgain()
+  }
+  const { metrics, end } = subscribe([url], onReport, { clock })
+  await caught
+  await end()
+  expect(seen).toEqual([currentSeq - 8n])
+  expect(penalties.slice(0, 3)).toEqual([10_000, 20_000, 40_000])
+  // After the truth the count begins anew.
+  expect(penalties[3]).toBe(10_000)
+  expect(await metrics.text()).toMatch(/report_node_penalties_total\{node="0"\} 4/)
+  expect(await metrics.text()).toMatch(/report_events_total\{node="0",outcome="invalid"\} 4/)
 })
 
 it('ends when told to, also when a collection has taken what fetch remembers of its signal', async () => {
@@ -199,27 +252,13 @@ it('ends when told to, also when a collection has taken what fetch remembers of 
   const url = await startNode((stream) => {
     stream.write(eventOf(first))
   })
-  const subscription = createPriceSubscription({
-    network: {
-      oracle: { ...oracleAt([]), nodes: [{ ...oracle.nodes[0]!, url }, ...oracle.nodes.slice(1)] },
-      networkId,
-    },
-    networkClock: systemClock,
-    clock: systemClock,
-    random: seededRandom(1),
-    logger: createLogger({ name: 'test', level: 'silent' }),
-    metrics: createMetrics(),
-    onReport: () => connected(),
-  })
-  const abort = new AbortController()
-  const running = subscription.run(abort.signal)
+  const { subscription, end } = subscribe([url], () => connected())
   await connection
   for (let i = 0; i < 10; i++) {
     await new Promise(setImmediate)
     collect()
   }
-  abort.abort()
-  await running
+  await end()
   expect(subscription.newest()?.report.seq).toBe(currentSeq)
 })
 
@@ -258,28 +297,16 @@ it('connects anew when a stream has died without a word', async () => {
   const arrived = new Promise<void>((resolve) => {
     arrive = resolve
   })
-  const subscription = createPriceSubscription({
-    network: {
-      oracle: { ...oracle, nodes: [{ ...oracle.nodes[0]!, url }, ...oracle.nodes.slice(1)] },
-      networkId,
-    },
-    networkClock: systemClock,
-    clock,
-    random: seededRandom(1),
-    logger: createLogger({ name: 'test', level: 'silent' }),
-    metrics: createMetrics(),
-    onReport: () => arrive(),
-  })
-  const abort = new AbortController()
-  const running = subscription.run(abort.signal)
-  await vi.waitFor(() => expect(connections).toBe(1))
+  const { end } = subscribe([url], () => arrive(), { clock, idleMs: 8_000 })
+  await expect.poll(() => connections).toBe(1)
   // Time goes on until the second connection stands.
-  await vi.waitFor(() => {
-    advance(1_000)
-    expect(connections).toBe(2)
-  })
-  expect(time).toBeGreaterThanOrEqual(5_000)
+  await expect
+    .poll(() => {
+      advance(1_000)
+      return connections
+    })
+    .toBe(2)
+  expect(time).toBeGreaterThanOrEqual(8_000)
   await arrived
-  abort.abort()
-  await running
+  await end()
 })

@@ -3,6 +3,7 @@ import {
   type Logger,
   type Metrics,
   type Network,
+  PermanentError,
   type Random,
   RetryableError,
 } from '@clearspan/shared'
@@ -14,15 +15,18 @@ const MAX_EVENT_CHARS = 64 * 1024
 const FIRST_RETRY_MS = 250
 const MAX_RETRY_MS = 5_000
 const CONNECT_TIMEOUT_MS = 5_000
-/** A node's stream sends at least a comment line each 5 s; one that is silent for so long is dead, though no packet says so. */
-const IDLE_TIMEOUT_MS = 15_000
+/** A node that serves what no quorum signed is left alone for so long, twice as long each time until it serves something true. */
+const FIRST_PENALTY_MS = 10_000
+const MAX_PENALTY_MS = 300_000
 
 export interface PriceSubscriptionOptions {
   network: Pick<Network, 'oracle' | 'networkId'>
   /** The network's time: judges whether a slot can have begun. */
   networkClock: Clock
-  /** Real time: waits between reconnections. */
+  /** Real time: waits between reconnections, bounds connecting and silence. */
   clock: Clock
+  /** A stream without a byte for so long, real ms, is opened anew: the other end may be gone without a word. */
+  idleMs: number
   random: Random
   logger: Logger
   metrics: Metrics
@@ -38,16 +42,22 @@ export interface PriceSubscription {
 }
 
 export function createPriceSubscription(options: PriceSubscriptionOptions): PriceSubscription {
-  const { network, networkClock, clock, random, logger, metrics, onReport } = options
+  const { network, networkClock, clock, idleMs, random, logger, metrics, onReport } = options
   const events = metrics.counter('report_events_total', 'Reports received by node and outcome', [
     'node',
     'outcome',
   ])
+  const penalised = metrics.counter('report_node_penalties_total', 'Times a node was left alone for a lie', [
+    'node',
+  ])
   let newest: { report: SignedReport; arrivedAt: number } | undefined
 
-  async function receive(node: number, data: string): Promise<void> {
+  async function receive(node: number, data: string): Promise<'new' | 'known' | 'invalid'> {
     const arrivedAt = clock.now()
-    const count = (outcome: string) => events.inc({ node, outcome })
+    const count = <O extends string>(outcome: O): O => {
+      events.inc({ node, outcome })
+      return outcome
+    }
     try {
       const served = servedReportSchema.parse(JSON.parse(data))
       // Every node serves every report: all but the first are no news, and not worth checking.
@@ -55,26 +65,48 @@ export function createPriceSubscription(options: PriceSubscriptionOptions): Pric
       const report = await verifyReport(served, network, networkClock.now())
       if (newest !== undefined && report.seq <= newest.report.seq) return count('known')
       newest = { report, arrivedAt }
-      count('new')
       onReport(report, arrivedAt)
+      return count('new')
     } catch (err) {
-      count('invalid')
       logger.warn({ err, node }, 'oracle node served an invalid report')
+      return count('invalid')
     }
   }
 
+  /** Follows one node's stream once, to its end. Answers what became of its reports. */
+  async function followOnce(node: number, url: string, signal: AbortSignal) {
+    const heard = { anything: false, truth: false, lie: false }
+    try {
+      await readStream(
+        `${url.replace(/\/$/, '')}/reports/stream`,
+        { clock, idleMs, signal },
+        async (data) => {
+          const outcome = await receive(node, data)
+          heard.anything = true
+          if (outcome === 'new') heard.truth = true
+          heard.lie = outcome === 'invalid'
+          if (heard.lie) throw new PermanentError(`${url} serves invalid reports`)
+        },
+      )
+    } catch (err) {
+      if (!signal.aborted) logger.debug({ err, node }, 'report stream ended')
+    }
+    return heard
+  }
+
   async function follow(node: number, url: string, signal: AbortSignal): Promise<void> {
-    for (let failures = 0; !signal.aborted; failures++) {
-      try {
-        await readStream(`${url.replace(/\/$/, '')}/reports/stream`, clock, signal, async (data) => {
-          failures = 0
-          await receive(node, data)
-        })
-      } catch (err) {
-        if (!signal.aborted) logger.debug({ err, node }, 'report stream ended')
+    let [failures, lies] = [0, 0]
+    while (!signal.aborted) {
+      const { anything, truth, lie } = await followOnce(node, url, signal)
+      if (truth) lies = 0
+      failures = anything ? 0 : failures + 1
+      let wait = doubled(FIRST_RETRY_MS, failures, MAX_RETRY_MS) * (0.5 + random.next() / 2)
+      if (lie) {
+        wait = doubled(FIRST_PENALTY_MS, lies++, MAX_PENALTY_MS)
+        penalised.inc({ node })
+        logger.warn({ node, waitMs: wait }, 'oracle node left alone for a while')
       }
-      const wait = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(failures, 10))
-      await clock.sleep(wait * (0.5 + random.next() / 2), signal).catch(() => {})
+      await clock.sleep(wait, signal).catch(() => {})
     }
   }
 
@@ -86,11 +118,14 @@ export function createPriceSubscription(options: PriceSubscriptionOptions): Pric
   }
 }
 
-/** Reads one server-sent event stream to its end, or until it falls silent. @throws RetryableError when it can't be opened or an event is too long. */
+function doubled(first: number, times: number, most: number): number {
+  return Math.min(most, first * 2 ** Math.min(times, 10))
+}
+
+/** Reads one server-sent event stream to its end, or until it falls silent. @throws RetryableError when it can't be opened or an event is too long; what `onData` throws. */
 async function readStream(
   url: string,
-  clock: Clock,
-  signal: AbortSignal,
+  { clock, idleMs, signal }: { clock: Clock; idleMs: number; signal: AbortSignal },
   onData: (data: string) => Promise<void>,
 ): Promise<void> {
   const opening = new AbortController()
@@ -115,7 +150,7 @@ async function readStream(
     // Node 20 holds a fetch's abort by a weak reference, which a collection may take: an open stream is ended by its reader.
     end = () => void reader.cancel().catch(() => {})
     const alive = () => {
-      deadline = clock.now() + IDLE_TIMEOUT_MS
+      deadline = clock.now() + idleMs
     }
     alive()
     if (!signal.aborted) await readEvents(reader, url, onData, alive)
