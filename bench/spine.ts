@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { iLiquidationAuctionAbi } from '@clearspan/contracts'
 import { type LocalNetwork, playStory, startLocalNetwork } from '@clearspan/devnet'
-import { createLogger } from '@clearspan/shared'
+import { createLogger, systemClock, systemRandom } from '@clearspan/shared'
 import { parseGwei } from 'viem'
 
 /** Short, and deep enough to liquidate: the steepest four hours of the built-in crash. */
@@ -40,12 +40,15 @@ export default async function measure(say: (line: string) => void) {
       },
       env: process.env,
       logger,
+      realClock: systemClock,
+      random: systemRandom,
+      signal: stop.signal,
       onProgress: say,
     })
     const booted = Date.now()
     const firstLiquidation = watchFirstLiquidation(network, stop.signal)
     const rss = watchMemory(dir, stop.signal)
-    await playStory({ network, logger, onProgress: say })
+    await playStory({ network, logger, onProgress: say, signal: stop.signal })
     const bare = await bareSends(network)
     const { samples } = (await (await fetch(`${network.relayerUrl}/status`)).json()) as { samples: Sample[] }
     stop.abort()

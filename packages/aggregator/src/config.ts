@@ -18,7 +18,12 @@ export const oracleNodeConfigSchema = z.strictObject({
   faultySources: z.number().int().nonnegative().default(1),
   /** Feeds that are listed although they tolerate fewer. */
   capped: z.array(z.string()).default([]),
-  listen: z.strictObject({ host: z.string().min(1), port: z.number().int().min(0).max(65_535) }),
+  listen: z.strictObject({
+    host: z.string().min(1),
+    port: z.number().int().min(0).max(65_535),
+    /** A listening socket that the process inherited at this file descriptor, used instead of opening the port. */
+    fd: z.number().int().min(3).optional(),
+  }),
   dataDir: z.string().min(1),
   /** How far a source's or a peer's clock may be ahead. */
   maxClockSkewMs: positiveMs.default(2_000),

@@ -229,8 +229,10 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     })
     shutdown.add('server', () => server.close())
     shutdown.add('peers', peers.stop)
-    const { host, port } = config.listen
-    const url = await server.listen({ host, port }).catch((error: unknown) => {
+    const { host, port, fd } = config.listen
+    // Fastify hands its options on to Node, which takes a descriptor before host and port.
+    const socket = { host, port, ...(fd === undefined ? {} : { fd }) }
+    const url = await server.listen(socket).catch((error: unknown) => {
       if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
         throw new UserError('listen.port', `${port} on ${host} is in use; free it or choose another`)
       }

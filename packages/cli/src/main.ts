@@ -10,6 +10,8 @@ const { version } = createRequire(import.meta.url)('../package.json') as { versi
 
 /** Exit status for bad input, as against 1 for a failure of ours or of the world. */
 const BAD_INPUT = 2
+/** Longest that the process outlives its work, real ms. */
+const LINGER_MS = 1_000
 
 const program = new Command('clearspan')
   .description('One margin account over many chains: local networks, oracle nodes, relayers and keepers')
@@ -38,3 +40,6 @@ try {
     process.exitCode = 1
   }
 }
+
+// Whatever still holds the process by now (a connection, a timer) must not keep it: nothing is left to do.
+setTimeout(() => process.exit(), LINGER_MS).unref()

@@ -1,3 +1,4 @@
+export { unlessAborted } from './abort.js'
 export * from './chains/index.js'
 export * from './layerzero/index.js'
 export { type LocalNetwork, type LocalNetworkOptions, startLocalNetwork } from './network/localNetwork.js'

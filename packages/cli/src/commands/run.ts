@@ -13,7 +13,6 @@ import {
   networkSchema,
   onSignals,
   readJson,
-  seededRandom,
   systemClock,
   systemRandom,
   UserError,
@@ -142,7 +141,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
       logger,
       metrics: createMetrics(),
       backend,
-      random: seededRandom(process.pid),
+      random: systemRandom,
     })
     shutdown.add('relayer', () => relayer.stop())
     const started = await relayer.start()

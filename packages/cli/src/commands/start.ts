@@ -1,14 +1,26 @@
-import { accessSync, constants, writeFileSync } from 'node:fs'
+import { accessSync, constants, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
+  type ClosingReport,
   DEFAULT_RPC_PORTS,
   describeNetwork,
   formatReport,
+  type LocalNetwork,
   playStory,
   startLocalNetwork,
+  unlessAborted,
 } from '@clearspan/devnet'
-import { createLogger, createShutdown, onSignals, PermanentError, UserError } from '@clearspan/shared'
+import {
+  createLogger,
+  createShutdown,
+  type Logger,
+  onSignals,
+  type Shutdown,
+  systemClock,
+  systemRandom,
+  UserError,
+} from '@clearspan/shared'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { destination, type LevelWithSilent } from '../logFile.js'
 
@@ -28,6 +40,10 @@ interface StartOptions {
 /** A story whose checks did not all hold. */
 const CHECKS_FAILED = 1
 const INTERRUPTED = 130
+/** Longest that the network's end may take, real ms; see also its own bounds on the way. */
+const STOP_TIMEOUT_MS = 15_000
+/** What the story's people get to leave, real ms. */
+const LEAVE_MS = 1_000
 const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 
 export function addStart(program: Command, env: Environment): void {
@@ -61,19 +77,19 @@ async function start(options: StartOptions, env: Environment): Promise<void> {
   const dir = resolve(options.dir)
   const json = options.json === undefined ? undefined : resolve(options.json)
   if (json !== undefined) assertWritable('--json', json)
-  const say = (line: string) => process.stdout.write(`${line}\n`)
   const logger = createLogger({
     name: 'network',
     level: options.logLevel,
     destination: destination(join(dir, 'logs', 'network.log')),
   })
-  const shutdown = createShutdown({ logger, timeoutMs: 15_000 })
+  const shutdown = createShutdown({ logger, timeoutMs: STOP_TIMEOUT_MS })
   const interrupted = new AbortController()
   const stopListening = onSignals(process, (_signal, times) => {
     if (times > 1) process.exit(INTERRUPTED)
-    interrupted.abort()
+    interrupted.abort(new Error('interrupted'))
     say('stopping')
   })
+  const { signal } = interrupted
   let status = 0
   try {
     const network = await startLocalNetwork({
@@ -86,24 +102,22 @@ async function start(options: StartOptions, env: Environment): Promise<void> {
       program: { command: process.execPath, args: [fileURLToPath(new URL('../main.js', import.meta.url))] },
       env,
       logger,
+      realClock: systemClock,
+      random: systemRandom,
       onProgress: say,
-      signal: interrupted.signal,
+      signal,
     })
     shutdown.add('network', () => network.stop())
-    const report = await Promise.race([
-      playStory({ network, logger, onProgress: say, signal: interrupted.signal }),
-      network.failed.then((name) => Promise.reject(childEnded(name, dir))),
-    ])
+    const report = await play({ network, logger, shutdown, signal })
     say(formatReport(report))
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`)
     status = report.checks.every(({ holds }) => holds) ? 0 : CHECKS_FAILED
     if (!options.exit) {
       say(describeNetwork(network))
-      const ended = await Promise.race([network.failed, aborted(interrupted.signal)])
-      if (ended !== undefined) throw childEnded(ended, dir)
+      await network.whileAlive(untilAborted(signal))
     }
   } catch (error) {
-    if (!interrupted.signal.aborted) throw error
+    if (!signal.aborted) throw error
     status = INTERRUPTED
   } finally {
     await shutdown.run()
@@ -112,14 +126,37 @@ async function start(options: StartOptions, env: Environment): Promise<void> {
   process.exitCode = status
 }
 
-function childEnded(name: string, dir: string): Error {
-  return new PermanentError(`${name} ended by itself; see ${join(dir, 'logs', `${name}.log`)}`)
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
 }
 
-function aborted(signal: AbortSignal): Promise<undefined> {
+/** Plays the story until its end, a child's, or the signal; at the shutdown its people leave before their network does. */
+async function play(options: {
+  network: LocalNetwork
+  logger: Logger
+  shutdown: Shutdown
+  signal: AbortSignal
+}): Promise<ClosingReport> {
+  const { network, logger, shutdown, signal } = options
+  const ended = new AbortController()
+  const story = playStory({
+    network,
+    logger,
+    onProgress: say,
+    signal: AbortSignal.any([signal, ended.signal]),
+  })
+  shutdown.add('story', async () => {
+    ended.abort(new Error('the network ends'))
+    // Whoever waits for a chain that no longer answers is freed by the end of that chain.
+    await Promise.race([story.catch(() => {}), systemClock.sleep(LEAVE_MS)])
+  })
+  return await unlessAborted(network.whileAlive(story), signal)
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((done) => {
-    if (signal.aborted) done(undefined)
-    signal.addEventListener('abort', () => done(undefined), { once: true })
+    if (signal.aborted) done()
+    else signal.addEventListener('abort', () => done(), { once: true })
   })
 }
 
@@ -142,9 +179,18 @@ function ports(text: string): number[] {
 
 /** The report comes at the end; a path that can't take it should be known at the start. */
 function assertWritable(option: string, path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found?.isDirectory()) throw new UserError(option, `${path} is a directory; name a file in it`)
+  const directory = dirname(path)
   try {
-    accessSync(dirname(path), constants.W_OK)
+    if (found === undefined && !statSync(directory).isDirectory()) throw new Error('not a directory')
+    accessSync(found === undefined ? directory : path, constants.W_OK)
   } catch {
-    throw new UserError(option, `${dirname(path)} is not a directory that can be written to`)
+    throw new UserError(
+      option,
+      found === undefined
+        ? `${directory} is not a directory that can be written to; name a file in one that can`
+        : `${path} can't be written to; name another file`,
+    )
   }
 }

@@ -1,4 +1,5 @@
-import { type Clock, type Logger, systemClock } from '@clearspan/shared'
+import type { Clock, Logger } from '@clearspan/shared'
+import { everyTick } from '../everyTick.js'
 import type { LocalChain } from './localChain.js'
 
 export type ProducibleChain = Pick<LocalChain, 'name' | 'chainId' | 'lastTimestamp' | 'mine'>
@@ -26,9 +27,9 @@ export function startBlockProducer(options: {
   intervalMs: number
   logger: Logger
   /** Real time. */
-  realClock?: Clock
+  realClock: Clock
 }): BlockProducer {
-  const { chains, clock, intervalMs, logger, realClock = systemClock } = options
+  const { chains, clock, intervalMs, logger, realClock } = options
   const stopped = new AbortController()
   const start = realClock.now()
   const producers = chains.map((chain, index) => {
@@ -71,27 +72,5 @@ export function startBlockProducer(options: {
       stopped.abort()
       await Promise.all(producers.map((producer) => producer.ended))
     },
-  }
-}
-
-/** Runs at `firstMs`, then at whole intervals after it, never twice at once; a tick that has passed is dropped. */
-async function everyTick(options: {
-  clock: Clock
-  firstMs: number
-  intervalMs: number
-  signal: AbortSignal
-  run: () => Promise<void>
-}): Promise<void> {
-  const { clock, firstMs, intervalMs, signal, run } = options
-  for (let tick = firstMs; ; ) {
-    try {
-      await clock.sleep(tick - clock.now(), signal)
-    } catch (error) {
-      if (signal.aborted) return
-      throw error
-    }
-    if (signal.aborted) return
-    await run()
-    tick += intervalMs * Math.max(1, Math.ceil((clock.now() - tick) / intervalMs))
   }
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Clock, createLogger, UserError } from '@clearspan/shared'
+import { type Clock, createLogger, systemClock, UserError } from '@clearspan/shared'
 import { parseAbi, parseEther, toFunctionSelector } from 'viem'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openRunDirectory, type RunDirectory } from '../processes/index.js'
@@ -19,7 +19,7 @@ const accounts = localAccounts(3)
 
 beforeAll(async () => {
   path = mkdtempSync(join(tmpdir(), 'clearspan-chains-'))
-  run = await openRunDirectory({ path, logger })
+  run = await openRunDirectory({ path, logger, clock: systemClock })
   const chains = [{ name: 'alone', chainId: 31901, port: 0, portOption: '--rpc-port' }]
   ;[chain] = (await startChains({ run, chains, genesisTime: GENESIS, accounts: 3 })) as [LocalChain]
 })

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createLogger } from '@clearspan/shared'
+import { createLogger, systemClock } from '@clearspan/shared'
 import {
   type Address,
   concat,
@@ -28,7 +28,7 @@ const [deployer, worker, user] = accounts
 const signers = accounts.slice(3).sort((a, b) => (a.address.toLowerCase() < b.address.toLowerCase() ? -1 : 1))
 
 async function boot(path: string) {
-  const run = await openRunDirectory({ path, logger })
+  const run = await openRunDirectory({ path, logger, clock: systemClock })
   const choices = EIDS.map((eid) => ({
     name: `c${eid}`,
     chainId: eid + 1000,

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { priceOracleAbi, riskConfigAbi } from '@clearspan/contracts'
-import { createLogger } from '@clearspan/shared'
+import { createLogger, systemClock } from '@clearspan/shared'
 import { zeroHash } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LocalChain, startChains } from '../chains/index.js'
@@ -22,7 +22,11 @@ let deployed: Deployment
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'clearspan-deploy-'))
-  run = await openRunDirectory({ path: dir, logger: createLogger({ name: 'test', level: 'silent' }) })
+  run = await openRunDirectory({
+    path: dir,
+    logger: createLogger({ name: 'test', level: 'silent' }),
+    clock: systemClock,
+  })
   chains = await startChains({
     run,
     chains: ['alpha', 'beta', 'gamma'].map((name, index) => ({

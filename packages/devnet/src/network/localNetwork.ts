@@ -1,15 +1,21 @@
-import { randomBytes } from 'node:crypto'
-import { createServer } from 'node:net'
+import type { Server } from 'node:net'
 import type { RelayerConfigInput } from '@clearspan/relayer'
 import {
   acceleratedClock,
+  type Clock,
   type ClockOptions,
   createQueueBackend,
+  createShutdown,
   type Logger,
   type Network,
+  type PermanentError,
+  type Random,
+  type Shutdown,
   seededRandom,
+  UserError,
 } from '@clearspan/shared'
 import { toHex } from 'viem'
+import { unlessAborted } from '../abort.js'
 import {
   type BlockProducer,
   DEFAULT_RPC_PORTS,
@@ -29,11 +35,14 @@ import {
   type VenuePlan,
 } from '../prices/index.js'
 import { openRunDirectory, type RunDirectory } from '../processes/index.js'
-import { localGuardianSet, type SourceSimulators, startSourceSimulators } from '../sources/index.js'
+import { type SourceSimulators, startSourceSimulators } from '../sources/index.js'
+import { stopwatch } from '../stopwatch.js'
 import { deployClearspan } from './deploy.js'
 import { type LocalMarkets, planMarkets } from './markets.js'
 import { type Program, startOracleNodes, startRelayer } from './processes.js'
+import { createReplay } from './replay.js'
 import { type LocalRoles, localRoles } from './roles.js'
+import { openSockets, portOf } from './sockets.js'
 import { planTiming, type Timing } from './timing.js'
 
 const NAMES = ['alpha', 'beta', 'gamma'] as const
@@ -46,6 +55,10 @@ const DVN_QUORUM = 2
 const TICK_MS = 100
 /** The network's time begins this long before the window, real ms; the crash begins when the traders are in place. */
 const PREPARATION_MS = 30_000
+/** Longest that one part is waited for at the end, real ms; children are killed after three seconds. */
+const STOP_TIMEOUT_MS = 8_000
+/** A connection to a child breaks a moment before its end is noticed, real ms. */
+const NOTICE_MS = 500
 
 export interface LocalNetworkOptions {
   /** Run directory: logs, configuration and data of this network. */
@@ -64,8 +77,12 @@ export interface LocalNetworkOptions {
   program: Program
   env: Readonly<Record<string, string | undefined>>
   logger: Logger
+  /** Real time. */
+  realClock: Clock
+  /** Makes the network's id, so no two runs may have the same. */
+  random: Random
   /** Gives up the start; once the network runs it has no effect. */
-  signal?: AbortSignal
+  signal: AbortSignal
   /** Told of every step that is done, for a person to read. */
   onProgress: (line: string) => void
 }
@@ -74,7 +91,9 @@ export interface LocalNetworkOptions {
 export interface LocalNetwork {
   manifest: Network
   chains: readonly LocalChain[]
-  clock: ReturnType<typeof acceleratedClock>
+  /** The network's time. */
+  clock: Clock
+  realClock: Clock
   timing: Timing
   roles: LocalRoles
   markets: LocalMarkets
@@ -90,34 +109,49 @@ export interface LocalNetwork {
   tapeTime(networkMs: number): number
   /** First block after the deployment, on every chain. */
   firstBlock: bigint
-  /** Resolves with the name of the first child that ends by itself. */
-  failed: Promise<string>
+  /** What `work` answers; throws PermanentError as soon as a child ends by itself, which explains whatever fails because of it. */
+  whileAlive<T>(work: Promise<T>): Promise<T>
+  /** Ends everything, at most seconds later. Never throws: what could not be ended is in the log. Harmless when repeated. */
   stop(): Promise<void>
 }
 
 /** Starts everything, or nothing: what fails on the way takes down what was started before. Throws UserError for bad input. */
 export async function startLocalNetwork(options: LocalNetworkOptions): Promise<LocalNetwork> {
+  const { logger, realClock, signal, onProgress } = options
   const tape = options.prices === undefined ? builtInTape() : await loadPriceTape(options.prices)
   const window = selectWindow(tape, options.window)
   const timing = planTiming({ windowMs: window.endMs - window.startMs, speed: options.speed })
-  await checkRedis(options)
-  const run = await openRunDirectory({ path: options.dir, logger: options.logger })
-  const disposals: (() => Promise<unknown>)[] = [() => run.close()]
-  const stop = async () => {
-    for (let next = disposals.pop(); next; next = disposals.pop()) await next()
-  }
+  onProgress(`prices: ${tape.name}, ${iso(window.startMs)} to ${iso(window.endMs)} at ${timing.speed}×`)
+  await unlessAborted(checkRedis(options), signal)
+  signal.throwIfAborted()
+  const run = await openRunDirectory({ path: options.dir, logger, clock: realClock })
+  const shutdown = createShutdown({ logger, timeoutMs: STOP_TIMEOUT_MS })
   // Closing the directory ends what has been started and refuses what would be.
-  const giveUp = () => void run.close()
-  options.signal?.addEventListener('abort', giveUp, { once: true })
+  shutdown.add('processes', () => run.close())
+  const stop = async () => {
+    await shutdown.run()
+  }
+  const whileAlive = <T>(work: Promise<T>) => unlessEnded(work, run.failed, realClock)
   try {
-    const network = await assemble({ ...options, tape, window, timing, run, disposals, stop })
-    options.signal?.throwIfAborted()
-    return network
+    const assembly = { ...options, tape, window, timing, run, shutdown }
+    return { ...(await unlessAborted(whileAlive(assemble(assembly)), signal)), whileAlive, stop }
   } catch (error) {
     await stop()
     throw error
-  } finally {
-    options.signal?.removeEventListener('abort', giveUp)
+  }
+}
+
+async function unlessEnded<T>(work: Promise<T>, failed: Promise<PermanentError>, clock: Clock): Promise<T> {
+  try {
+    return await Promise.race([
+      work,
+      failed.then((error) => {
+        throw error
+      }),
+    ])
+  } catch (error) {
+    if (error instanceof UserError) throw error
+    throw (await Promise.race([failed, clock.sleep(NOTICE_MS)])) ?? error
   }
 }
 
@@ -133,118 +167,52 @@ interface Assembly extends Omit<LocalNetworkOptions, 'window'> {
   window: ReplayWindow
   timing: Timing
   run: RunDirectory
-  disposals: (() => Promise<unknown>)[]
-  stop: () => Promise<void>
+  shutdown: Shutdown
 }
 
-async function assemble(options: Assembly): Promise<LocalNetwork> {
-  const { tape, window, timing, run, disposals, logger, onProgress } = options
+async function assemble(options: Assembly): Promise<Omit<LocalNetwork, 'whileAlive' | 'stop'>> {
+  const { tape, window, timing, shutdown, logger, realClock } = options
   const roles = localRoles()
   const random = seededRandom(options.seed ?? 1)
   const plan = planVenues(tape, window, random)
   const markets = planMarkets(plan.markets, plan.feeds)
-  const startMs = Math.floor((window.startMs - timing.speed * PREPARATION_MS) / 1000) * 1000
-  const ports = options.ports ?? DEFAULT_RPC_PORTS
-
-  let began = Date.now()
-  const chains = await startChains({
-    run,
-    chains: NAMES.map((name, index) => ({
-      name,
-      chainId: FIRST_CHAIN_ID + index,
-      port: ports[index] ?? 0,
-      portOption: '--ports',
-    })),
-    genesisTime: startMs / 1000,
-    accounts: roles.count,
+  const chains = await bootChains(options, roles)
+  const sockets = await openSockets(roles.observers.length)
+  shutdown.add('sockets', () => {
+    for (const socket of sockets) socket.close()
   })
-  onProgress(`chains: ${chains.map(({ name, rpcUrl }) => `${name} ${rpcUrl}`).join(', ')} (${since(began)})`)
-
-  began = Date.now()
-  const { layerzero } = await deployLayerZero({
-    chains: chains.map((chain, index) => ({ chain, eid: FIRST_EID + index, confirmations: CONFIRMATIONS })),
-    deployer: roles.deployer.account,
-    dvnSigners: roles.relayer.dvnSigners.map(({ account }) => account.address),
-    quorum: DVN_QUORUM,
-    workerAdmins: [roles.relayer.bulk.account.address],
-  })
-  onProgress(`LayerZero V2 on every chain, endpoint ${layerzero.endpoint} (${since(began)})`)
-
-  began = Date.now()
-  const networkId = toHex(randomBytes(32))
-  const nodePorts = await freePorts(roles.observers.length)
-  const oracle = {
-    epoch: 1,
-    slotMs: timing.slotSeconds * 1000,
-    feeds: markets.feeds,
-    nodes: roles.observers.map(({ account }, index) => ({
-      url: `http://127.0.0.1:${nodePorts[index]}`,
-      signer: account.address,
-    })),
-  }
-  const deployed = await deployClearspan({
-    chains: chains.map((chain, index) => ({ chain, eid: FIRST_EID + index, confirmations: CONFIRMATIONS })),
-    layerzero,
-    roles,
-    markets,
-    timing,
-    networkId,
-    oracle,
-  })
-  await Promise.all(chains.map((chain) => chain.setBlockGasLimit(OPERATION_GAS_LIMIT)))
-  onProgress(
-    `Clearspan on every chain, clearinghouse ${deployed.hub.contracts.clearinghouse} (${since(began)})`,
-  )
-
-  const heads = await Promise.all(chains.map(({ client }) => client.getBlockNumber()))
-  const firstBlock = heads.reduce((a, b) => (a < b ? a : b)) + 1n
+  const { deployed, firstBlock } = await deployAll(options, { chains, roles, markets, sockets })
   const clockOptions: ClockOptions = {
     startMs: Math.max(...chains.map((chain) => chain.lastTimestamp())) * 1000,
-    realStartMs: Date.now(),
+    realStartMs: realClock.now(),
     speed: timing.speed,
   }
-  const clock = acceleratedClock(clockOptions)
-  const manifest: Network = { networkId, clock: clockOptions, oracle, ...deployed }
-  const producer = startBlockProducer({ chains, clock, intervalMs: timing.blockIntervalMs, logger })
-  disposals.push(() => producer.stop())
-
+  const clock = acceleratedClock(clockOptions, realClock)
+  const manifest: Network = { clock: clockOptions, ...deployed }
+  const producer = startBlockProducer({
+    chains,
+    clock,
+    realClock,
+    intervalMs: timing.blockIntervalMs,
+    logger,
+  })
+  shutdown.add('blocks', () => producer.stop())
   const replay = createReplay(window, clock)
   const sources = await startSourceSimulators({
     plan: { ...plan, sources: plan.sources.map((source) => replay.onTape(source)) },
     clock,
+    realClock,
     realTickMs: TICK_MS,
     random,
     logger,
   })
-  disposals.push(() => sources.stop())
-
-  began = Date.now()
-  const child = { run, program: options.program, network: manifest, roles, timing, env: options.env }
-  const nodes = await startOracleNodes({
-    ...child,
-    sources: plan.sourceConfigs.map((source) => ({
-      ...source,
-      url: sources.urls[source.id]!,
-      ...(source.adapter === 'hermes' || source.adapter === 'price-service'
-        ? { guardianSets: [localGuardianSet] }
-        : {}),
-    })),
-    ports: nodePorts,
-  })
-  onProgress(`oracle: ${nodes.length} nodes over ${plan.sources.length} sources (${since(began)})`)
-
-  began = Date.now()
-  const relayer = await startRelayer({ ...child, redisUrl: options.redisUrl, config: relayerConfig(timing) })
-  const relayerUrl = (JSON.parse(relayer.readyLine) as { urls: string[] }).urls[0]!
-  onProgress(
-    `relayer and keeper on ${options.redisUrl === undefined ? 'the embedded queue' : 'Redis'}, status ${relayerUrl}/status (${since(began)})`,
-  )
-
-  const children = [...nodes, relayer, ...chains.map(({ process }) => process)]
+  shutdown.add('sources', () => sources.stop())
+  const relayerUrl = await startRoles(options, { manifest, roles, plan, sources, sockets })
   return {
     manifest,
     chains,
     clock,
+    realClock,
     timing,
     roles,
     markets,
@@ -257,9 +225,125 @@ async function assemble(options: Assembly): Promise<LocalNetwork> {
     startReplay: replay.start,
     tapeTime: replay.tapeTime,
     firstBlock,
-    failed: Promise.race(children.map(({ name, exited }) => exited.then(() => name))),
-    stop: options.stop,
   }
+}
+
+async function bootChains(
+  { run, window, timing, ports = DEFAULT_RPC_PORTS, realClock, onProgress }: Assembly,
+  roles: LocalRoles,
+): Promise<LocalChain[]> {
+  onProgress('starting the chains')
+  const took = stopwatch(realClock)
+  const chains = await startChains({
+    run,
+    chains: NAMES.map((name, index) => ({
+      name,
+      chainId: FIRST_CHAIN_ID + index,
+      port: ports[index] ?? 0,
+      portOption: '--ports',
+    })),
+    genesisTime: Math.floor((window.startMs - timing.speed * PREPARATION_MS) / 1000),
+    accounts: roles.count,
+  })
+  onProgress(`chains: ${chains.map(({ name, rpcUrl }) => `${name} ${rpcUrl}`).join(', ')} (${took()})`)
+  return chains
+}
+
+/** LayerZero, then Clearspan, on every chain; answers the manifest without its clock, which starts afterwards. */
+async function deployAll(
+  { timing, realClock, random, onProgress }: Assembly,
+  {
+    chains,
+    roles,
+    markets,
+    sockets,
+  }: {
+    chains: readonly LocalChain[]
+    roles: LocalRoles
+    markets: LocalMarkets
+    sockets: readonly Server[]
+  },
+) {
+  let took = stopwatch(realClock)
+  const placed = chains.map((chain, index) => ({
+    chain,
+    eid: FIRST_EID + index,
+    confirmations: CONFIRMATIONS,
+  }))
+  const { layerzero } = await deployLayerZero({
+    chains: placed,
+    deployer: roles.deployer.account,
+    dvnSigners: roles.relayer.dvnSigners.map(({ account }) => account.address),
+    quorum: DVN_QUORUM,
+    workerAdmins: [roles.relayer.bulk.account.address],
+  })
+  onProgress(`LayerZero V2 on every chain, endpoint ${layerzero.endpoint} (${took()})`)
+
+  took = stopwatch(realClock)
+  const networkId = toHex(Uint8Array.from({ length: 32 }, () => Math.floor(random.next() * 256)))
+  const oracle = {
+    epoch: 1,
+    slotMs: timing.slotSeconds * 1000,
+    feeds: markets.feeds,
+    nodes: roles.observers.map(({ account }, index) => ({
+      url: `http://127.0.0.1:${portOf(sockets[index]!)}`,
+      signer: account.address,
+    })),
+  }
+  const deployed = await deployClearspan({
+    chains: placed,
+    layerzero,
+    roles,
+    markets,
+    timing,
+    networkId,
+    oracle,
+  })
+  await Promise.all(chains.map((chain) => chain.setBlockGasLimit(OPERATION_GAS_LIMIT)))
+  onProgress(`Clearspan on every chain, clearinghouse ${deployed.hub.contracts.clearinghouse} (${took()})`)
+  const heads = await Promise.all(chains.map(({ client }) => client.getBlockNumber()))
+  return {
+    deployed: { networkId, oracle, ...deployed },
+    firstBlock: heads.reduce((a, b) => (a < b ? a : b)) + 1n,
+  }
+}
+
+/** Oracle nodes, then the relayer with its keeper; answers the relayer's URL. */
+async function startRoles(
+  options: Assembly,
+  parts: {
+    manifest: Network
+    roles: LocalRoles
+    plan: VenuePlan
+    sources: SourceSimulators
+    sockets: readonly Server[]
+  },
+): Promise<string> {
+  const { run, program, env, timing, realClock, redisUrl, onProgress } = options
+  const { manifest, roles, plan, sources, sockets } = parts
+  const child = { run, program, network: manifest, roles, timing, env }
+  onProgress('starting the oracle nodes')
+  let took = stopwatch(realClock)
+  const nodes = await startOracleNodes({
+    ...child,
+    sources: plan.sourceConfigs.map((source) => ({
+      ...source,
+      url: sources.urls[source.id]!,
+      ...(source.adapter === 'hermes' || source.adapter === 'price-service'
+        ? { guardianSets: [localGuardianSet] }
+        : {}),
+    })),
+    sockets,
+  })
+  onProgress(`oracle: ${nodes.length} nodes over ${plan.sources.length} sources (${took()})`)
+
+  onProgress('starting the relayer')
+  took = stopwatch(realClock)
+  const relayer = await startRelayer({ ...child, redisUrl, config: relayerConfig(timing) })
+  const relayerUrl = (JSON.parse(relayer.readyLine) as { urls: string[] }).urls[0]!
+  const queue = redisUrl === undefined ? 'the embedded queue' : 'Redis'
+  onProgress(`relayer and keeper on ${queue}, status ${relayerUrl}/status (${took()})`)
+  return relayerUrl
 }
 
 /** The relayer of a local network looks often: its chains are on this machine. */
@@ -274,47 +358,6 @@ function relayerConfig(timing: Timing): RelayerConfigInput {
   }
 }
 
-function since(began: number): string {
-  return `${((Date.now() - began) / 1000).toFixed(1)} s`
-}
-
-/** Maps the network's time to the tape's: the window's start until `start` is called, then it runs. */
-function createReplay(window: ReplayWindow, clock: { now(): number }) {
-  let startedAt: number | undefined
-  const tapeTime = (networkMs: number) =>
-    startedAt === undefined
-      ? window.startMs
-      : Math.min(window.endMs, window.startMs + Math.max(0, networkMs - startedAt))
-  return {
-    tapeTime,
-    start() {
-      startedAt ??= clock.now()
-      return { startMs: startedAt, endMs: startedAt + (window.endMs - window.startMs) }
-    },
-    onTape: (source: VenuePlan['sources'][number]): VenuePlan['sources'][number] => ({
-      ...source,
-      markets: source.markets.map((market) => ({
-        ...market,
-        price: (networkMs: number) => market.price(tapeTime(networkMs)),
-      })),
-    }),
-  }
-}
-
-/** Ports that were free a moment ago: peers must know each other's before any of them listens. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-          const server = createServer()
-          server.once('error', reject)
-          server.listen(0, '127.0.0.1', () => resolve(server))
-        }),
-    ),
-  )
-  const ports = servers.map((server) => (server.address() as { port: number }).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
+function iso(ms: number): string {
+  return new Date(ms).toISOString()
 }

@@ -1,11 +1,13 @@
 import { writeFileSync } from 'node:fs'
+import type { Server } from 'node:net'
 import { join } from 'node:path'
 import type { OracleNodeConfigInput } from '@clearspan/aggregator'
 import type { RelayerConfigInput } from '@clearspan/relayer'
 import type { Network } from '@clearspan/shared'
 import type { SourceConfig } from '../prices/index.js'
-import type { ManagedProcess, RunDirectory } from '../processes/index.js'
+import { INHERITED_FD, type ManagedProcess, type RunDirectory } from '../processes/index.js'
 import type { LocalRoles } from './roles.js'
+import { portOf } from './sockets.js'
 import type { Timing } from './timing.js'
 
 /** Real ms; the embedded queue's database takes three seconds to boot on a quiet machine. */
@@ -27,21 +29,25 @@ interface ChildOptions {
   env: Readonly<Record<string, string | undefined>>
 }
 
-/** Oracle nodes as processes with a key and a data directory of their own. */
+/** Oracle nodes as processes with a key, a data directory and a listening socket of their own. */
 export function startOracleNodes(
-  options: ChildOptions & { sources: readonly (SourceConfig & { url: string })[]; ports: readonly number[] },
+  options: ChildOptions & {
+    sources: readonly (SourceConfig & { url: string })[]
+    sockets: readonly Server[]
+  },
 ): Promise<ManagedProcess[]> {
-  const { network, timing, roles, sources, ports } = options
+  const { network, timing, roles, sources, sockets } = options
   return allOrNone(
     roles.observers.map(({ key }, index) => {
       const name = `oracle-${index}`
+      const socket = sockets[index]!
       const node: OracleNodeConfigInput = {
         networkId: network.networkId,
         clock: network.clock,
         index,
         oracle: network.oracle,
         sources: [...sources],
-        listen: { host: '127.0.0.1', port: ports[index]! },
+        listen: { host: '127.0.0.1', port: portOf(socket), fd: INHERITED_FD },
         dataDir: options.run.dataDirectory(name),
         maxClockSkewMs: timing.skew * 1000,
         maxEventAgeMs: timing.sourceAge * 1000,
@@ -52,6 +58,7 @@ export function startOracleNodes(
         name,
         { oracle: { node, key: { env: 'CLEARSPAN_KEY' } } },
         { CLEARSPAN_KEY: key },
+        socket,
       )
     }),
   )
@@ -95,6 +102,7 @@ function startRole(
   name: string,
   roles: object,
   keys: Record<string, string>,
+  inherit?: Server,
 ): Promise<ManagedProcess> {
   const file = join(run.path, `${name}.json`)
   writeFileSync(file, `${JSON.stringify({ name, ...roles }, null, 2)}\n`)
@@ -105,6 +113,7 @@ function startRole(
     command: program.command,
     args: [...program.args, 'run', '--supervised', file],
     env: { PATH, HOME, NODE_OPTIONS: '--max-old-space-size=1024', ...keys },
+    ...(inherit ? { inherit } : {}),
     ready: (line) => line.startsWith('{"ready":'),
     readyTimeoutMs: READY_TIMEOUT_MS,
   })

@@ -1,2 +1,8 @@
 export { type Host, openRunDirectory, type RunDirectory } from './runDirectory.js'
-export { type ManagedProcess, type ProcessExit, type ProcessOptions, startProcess } from './startProcess.js'
+export {
+  INHERITED_FD,
+  type ManagedProcess,
+  type ProcessExit,
+  type ProcessOptions,
+  startProcess,
+} from './startProcess.js'

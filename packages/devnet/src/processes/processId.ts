@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { setTimeout as delay } from 'node:timers/promises'
+import type { Clock } from '@clearspan/shared'
 import { z } from 'zod'
 
 export const processIdSchema = z.object({
@@ -23,14 +23,14 @@ export function isRunning({ pid, startedAt }: ProcessId): boolean {
 }
 
 /** Ends exactly this process, by SIGKILL, and waits until it is gone; false if it was not running. */
-export async function endProcess(id: ProcessId, timeoutMs = 5_000): Promise<boolean> {
+export async function endProcess(id: ProcessId, clock: Clock, timeoutMs = 5_000): Promise<boolean> {
   if (!isRunning(id)) return false
   try {
     process.kill(id.pid, 'SIGKILL')
   } catch {
     return false // gone since, or another user's and so not ours
   }
-  for (let waited = 0; isRunning(id) && waited < timeoutMs; waited += 10) await delay(10)
+  for (let waited = 0; isRunning(id) && waited < timeoutMs; waited += 10) await clock.sleep(10)
   return true
 }
 

@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { type Logger, UserError } from '@clearspan/shared'
+import { type Clock, type Logger, PermanentError, UserError } from '@clearspan/shared'
 import { z } from 'zod'
 import { endProcess, isRunning, processId, processIdSchema } from './processId.js'
 import { type ManagedProcess, type ProcessOptions, startProcess } from './startProcess.js'
@@ -42,7 +42,9 @@ export interface RunDirectory {
   /** Creates an empty directory that ends with this run, or at the next start if this one is killed. */
   dataDirectory(name: string): string
   /** Starts a child that ends with this run; its output goes to `logs/NAME.log`. Errors as `startProcess`. */
-  start(options: Omit<ProcessOptions, 'logFile' | 'onSpawn' | 'signal'>): Promise<ManagedProcess>
+  start(options: Omit<ProcessOptions, 'logFile' | 'onSpawn' | 'clock' | 'signal'>): Promise<ManagedProcess>
+  /** Resolves when the first child ends without being asked to, with an error that names it and its log. */
+  failed: Promise<PermanentError>
   /** Stops all children at once and removes the data directories; an order is for those who started them. The logs stay. */
   close(): Promise<void>
 }
@@ -60,13 +62,15 @@ export interface RunDirectory {
 export async function openRunDirectory(options: {
   path: string
   logger: Logger
+  /** Real time. */
+  clock: Clock
   host?: Host
 }): Promise<RunDirectory> {
-  const { logger, host = process } = options
+  const { logger, clock, host = process } = options
   const path = resolve(options.path)
   const recordFile = join(path, RECORD)
   const record: RunRecord = { owner: processId(host.pid), children: [], dataDirectories: [] }
-  await take(path, record, logger)
+  await take(path, record, { logger, clock })
 
   const save = () => {
     // Rename is atomic: a kill in between leaves the old record or the new one.
@@ -76,6 +80,10 @@ export async function openRunDirectory(options: {
   const children: ManagedProcess[] = []
   const starting = new Set<Promise<unknown>>()
   const closed = new AbortController()
+  let onFailure: (error: PermanentError) => void
+  const failed = new Promise<PermanentError>((resolve) => {
+    onFailure = resolve
+  })
   const killAll = () => {
     for (const child of record.children) {
       try {
@@ -112,15 +120,28 @@ export async function openRunDirectory(options: {
         save()
       }
       const logFile = join(path, 'logs', `${processOptions.name}.log`)
-      const started = startProcess({ ...processOptions, logFile, onSpawn, signal: closed.signal }).then(
-        (child) => {
-          children.push(child)
-          void child.exited.then((exit) =>
-            logger.debug({ child: child.name, childPid: child.pid, ...exit }, 'process ended'),
-          )
-          return child
-        },
-      )
+      const started = startProcess({
+        ...processOptions,
+        logFile,
+        onSpawn,
+        clock,
+        signal: closed.signal,
+      }).then((child) => {
+        let asked = false
+        children.push(child)
+        void child.exited.then((exit) => {
+          logger.debug({ child: child.name, childPid: child.pid, ...exit }, 'process ended')
+          if (!asked && !closed.signal.aborted)
+            onFailure(new PermanentError(`${child.name} ended by itself; see ${logFile}`))
+        })
+        return {
+          ...child,
+          stop: () => {
+            asked = true
+            return child.stop()
+          },
+        }
+      })
       starting.add(started)
       try {
         return await started
@@ -128,13 +149,14 @@ export async function openRunDirectory(options: {
         starting.delete(started)
       }
     },
+    failed,
     close: () => (closing ??= close()),
   }
   return directory
 }
 
 /** Writes the record if nobody alive holds the directory, then cleans up after holders that are dead. */
-async function take(path: string, record: RunRecord, logger: Logger): Promise<void> {
+async function take(path: string, record: RunRecord, shell: { logger: Logger; clock: Clock }): Promise<void> {
   const file = join(path, RECORD)
   try {
     mkdirSync(path, { recursive: true })
@@ -148,7 +170,7 @@ async function take(path: string, record: RunRecord, logger: Logger): Promise<vo
   }
   // Only now, as the holder: were we killed in between, the next holder would find the same files and go on.
   for (const name of readdirSync(path).filter((name) => SET_ASIDE.test(name))) {
-    await cleanUp(path, join(path, name), logger)
+    await cleanUp(path, join(path, name), shell)
   }
 }
 
@@ -193,11 +215,15 @@ function setAside(path: string, pid: number): void {
   }
 }
 
-async function cleanUp(path: string, aside: string, logger: Logger): Promise<void> {
+async function cleanUp(
+  path: string,
+  aside: string,
+  { logger, clock }: { logger: Logger; clock: Clock },
+): Promise<void> {
   const left = readRecord(aside)
   if (left) {
     const ended = []
-    for (const child of left.children) if (await endProcess(child)) ended.push(child)
+    for (const child of left.children) if (await endProcess(child, clock)) ended.push(child)
     removeDataDirectories(path, left)
     logger[ended.length > 0 ? 'info' : 'debug'](
       { owner: left.owner.pid, ended },

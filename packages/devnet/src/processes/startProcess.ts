@@ -1,13 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream, mkdirSync } from 'node:fs'
+import type { Server } from 'node:net'
 import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setTimeout as delay } from 'node:timers/promises'
-import { PermanentError } from '@clearspan/shared'
+import { type Clock, PermanentError } from '@clearspan/shared'
 
 /** Enough of a dying child's output to see why it died. */
 const LAST_LINES = 20
+
+/** What may keep a log open after its child is gone (a grandchild that holds the pipe) delays us no longer, real ms. */
+const FLUSH_MS = 1_000
+
+/** The file descriptor at which a child finds the socket that it inherits. */
+export const INHERITED_FD = 3
 
 export interface ProcessOptions {
   /** Name in logs and errors. */
@@ -18,6 +24,11 @@ export interface ProcessOptions {
   logFile: string
   /** The child's whole environment; left out, it inherits ours. */
   env?: Readonly<Record<string, string>>
+  /**
+   * A listening socket that the child takes over as INHERITED_FD; ours is closed as soon as it has it. So a port is never free between its
+   * choice and its use.
+   */
+  inherit?: Server
   /** True for the line of output after which the child serves. */
   ready: (line: string) => boolean
   /** Real ms until a child that is not ready counts as failed; 30,000 if left out. */
@@ -26,6 +37,8 @@ export interface ProcessOptions {
   stopTimeoutMs?: number
   /** Called in the tick in which the child exists, so that a record of it is written before anything else happens. */
   onSpawn?: (pid: number) => void
+  /** Real time. */
+  clock: Clock
   /** Gives up the start; once the child is ready it has no effect. */
   signal?: AbortSignal
 }
@@ -55,19 +68,21 @@ export interface ManagedProcess {
  * it is gone by then.
  */
 export async function startProcess(options: ProcessOptions): Promise<ManagedProcess> {
-  const { name, command, args, env, ready, readyTimeoutMs = 30_000, stopTimeoutMs = 3_000 } = options
+  const { name, command, args, env, inherit, clock, ready } = options
+  const { readyTimeoutMs = 30_000, stopTimeoutMs = 3_000 } = options
   mkdirSync(dirname(options.logFile), { recursive: true })
   const child = spawn(command, args, {
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe', ...(inherit ? [descriptorOf(inherit)] : [])],
     detached: true,
     windowsHide: true,
     ...(env && { env: { ...env } }),
   })
+  inherit?.close()
   // A write to a dead child's stdin is no event of ours: `exited` tells.
-  child.stdin.on('error', () => {})
+  child.stdin?.on('error', () => {})
   const exited = exitOf(child)
-  const stop = stopper(child, exited, stopTimeoutMs)
-  const lines = captureLines(child, options.logFile)
+  const stop = stopper(child, exited, { clock, stopTimeoutMs })
+  const lines = captureLines(child, options.logFile, clock)
   if (child.pid === undefined) {
     const [error] = (await once(child, 'error')) as [Error]
     throw new PermanentError(`${name} cannot be started: ${error.message}`, { cause: error })
@@ -79,7 +94,8 @@ export async function startProcess(options: ProcessOptions): Promise<ManagedProc
   const outcome = await Promise.race([
     lines.first(ready),
     exited,
-    delay(readyTimeoutMs, 'timeout' as const, { signal: AbortSignal.any([waiting.signal, ...given]) }).catch(
+    clock.sleep(readyTimeoutMs, AbortSignal.any([waiting.signal, ...given])).then(
+      () => 'timeout' as const,
       () => 'given up' as const,
     ),
   ])
@@ -104,26 +120,41 @@ export async function startProcess(options: ProcessOptions): Promise<ManagedProc
   )
 }
 
+/** Node documents no way to a server's descriptor, but has had this one since its first versions. */
+function descriptorOf(server: Server): number {
+  const { _handle } = server as unknown as { _handle: { fd: number } | null }
+  if (_handle === null) throw new RangeError('a socket that does not listen cannot be inherited')
+  return _handle.fd
+}
+
 function exitOf(child: ChildProcess): Promise<ProcessExit> {
   return new Promise((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }))
   })
 }
 
-function stopper(child: ChildProcess, exited: Promise<ProcessExit>, stopTimeoutMs: number) {
+function stopper(
+  child: ChildProcess,
+  exited: Promise<ProcessExit>,
+  { clock, stopTimeoutMs }: { clock: Clock; stopTimeoutMs: number },
+) {
   return async () => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
-    const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
+    const gone = new AbortController()
+    clock.sleep(stopTimeoutMs, gone.signal).then(
+      () => child.kill('SIGKILL'),
+      () => {}, // it ended in time
+    )
     try {
       return await exited
     } finally {
-      clearTimeout(timer)
+      gone.abort()
     }
   }
 }
 
 /** Copies both outputs to the log file, and lets a reader wait for a line and see the last ones. */
-function captureLines(child: ChildProcess, logFile: string) {
+function captureLines(child: ChildProcess, logFile: string, clock: Clock) {
   const log = createWriteStream(logFile)
   // A full disk must not take the network down; the child's life is followed by its exit alone.
   log.on('error', () => {})
@@ -142,8 +173,12 @@ function captureLines(child: ChildProcess, logFile: string) {
   }
   return {
     last: () => last,
-    /** Resolves when all output is in the log file; a grandchild that holds the pipe may not delay us. */
-    end: () => Promise.race([closed, delay(1_000, undefined, { ref: false })]),
+    /** Resolves when all output is in the log file. */
+    async end() {
+      const flushed = new AbortController()
+      await Promise.race([closed, clock.sleep(FLUSH_MS, flushed.signal).catch(() => {})])
+      flushed.abort()
+    },
     first: (matches: (line: string) => boolean) =>
       new Promise<{ line: string }>((resolve) => {
         const reader = (line: string) => {

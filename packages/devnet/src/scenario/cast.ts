@@ -23,6 +23,7 @@ export function createActor(network: LocalNetwork, key: LocalKey, logger: Logger
       client: createChainClient({ chainId, name, rpcUrls, blockMs: network.timing.blockIntervalMs }),
       account: key.account,
       chainId,
+      clock: network.realClock,
       logger,
     }),
   )

@@ -1,15 +1,17 @@
 import { iClearinghouseAbi, insuranceFundAbi } from '@clearspan/contracts'
-import { systemClock } from '@clearspan/shared'
 import type { LocalNetwork } from '../network/localNetwork.js'
+import { stopwatch } from '../stopwatch.js'
 import { type Actor, approve, depositCalls, enrolCalls, mint } from './cast.js'
 import { CAPITAL } from './plan.js'
 import { hubClient, oraclePrice, unitsWorth } from './prices.js'
-import { type Character, type Stage, since } from './stage.js'
+import type { Character, Stage } from './stage.js'
 import { hubIndex, tokenOn } from './state.js'
 import { until } from './until.js'
 import type { Call } from './wallet.js'
 
 const WAD = 10n ** 18n
+/** Real ms between two lines about what is awaited. */
+const LINE_MS = 5_000
 const CREDIT_TIMEOUT_MS = 120_000
 
 interface Entrance {
@@ -51,7 +53,7 @@ export async function enterAll(
       deposits: [{ chain: hubIndex(network), token: 0, amount: amount(0, CAPITAL.bidderCash) }],
     },
   ]
-  const began = systemClock.now()
+  const took = stopwatch(network.realClock)
   await Promise.all([
     ...entrances.flatMap((entrance) => enter(network, entrance)),
     ...cast.bidder.wallets.map((wallet, chain) =>
@@ -62,10 +64,10 @@ export async function enterAll(
     insure(network, cast.underwriter, amount(0, CAPITAL.fund)),
   ])
   onProgress(
-    `deposits: ${entrances.flatMap(({ deposits }) => deposits).length} made on ${network.chains.length} chains (${since(began)})`,
+    `deposits: ${entrances.flatMap(({ deposits }) => deposits).length} made on ${network.chains.length} chains (${took()})`,
   )
   await credited(stage, entrances)
-  onProgress(`deposits: all credited on the hub after ${since(began)}`)
+  onProgress(`deposits: all credited on the hub after ${took()}`)
 }
 
 /** One transaction list a chain; on the hub's chain the enrolment comes first. */
@@ -103,15 +105,21 @@ async function insure(network: LocalNetwork, underwriter: Actor, amount: bigint)
   ])
 }
 
-async function credited({ network, signal }: Stage, entrances: readonly Entrance[]): Promise<void> {
+async function credited(
+  { network, signal, onProgress }: Stage,
+  entrances: readonly Entrance[],
+): Promise<void> {
   const hub = hubClient(network)
   const { clearinghouse } = network.manifest.hub.contracts
+  const { realClock } = network
   let waiting: string[] = []
+  let said = realClock.now()
   const deposits = entrances.flatMap(({ actor, deposits }) =>
     deposits.map((deposit) => ({ actor, ...deposit })),
   )
   await until({
     what: 'crediting the deposits',
+    clock: realClock,
     timeoutMs: CREDIT_TIMEOUT_MS,
     signal,
     missing: () => waiting.join(', '),
@@ -130,6 +138,10 @@ async function credited({ network, signal }: Stage, entrances: readonly Entrance
         }),
       )
       waiting = rows.filter((row) => row !== undefined)
+      if (waiting.length > 0 && realClock.now() >= said + LINE_MS) {
+        said = realClock.now()
+        onProgress(`  ${rows.length - waiting.length} of ${rows.length} deposits credited`)
+      }
       return waiting.length === 0 || undefined
     },
   })

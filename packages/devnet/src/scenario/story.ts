@@ -1,15 +1,16 @@
 import { iClearinghouseAbi, iPriceOracleAbi } from '@clearspan/contracts'
 import { createBidder } from '@clearspan/relayer'
-import { systemClock, type Token } from '@clearspan/shared'
+import type { Token } from '@clearspan/shared'
 import { formatUnits, parseUnits } from 'viem'
 import type { LocalNetwork } from '../network/localNetwork.js'
 import { type ClosingReport, compileReport } from '../report/index.js'
 import type { NamedAccount } from '../report/ledger.js'
+import { stopwatch } from '../stopwatch.js'
 import { type Actor, createActor, matchCall, withdrawCall } from './cast.js'
 import { enterAll } from './entrance.js'
 import { planTraders } from './plan.js'
 import { hubClient, oraclePrice, unitsWorth } from './prices.js'
-import { type Character, type Stage, since } from './stage.js'
+import type { Character, Stage } from './stage.js'
 import { fundCash, healths, type Outstanding, outstanding, tokenOn, usd } from './state.js'
 import { until } from './until.js'
 import type { Call } from './wallet.js'
@@ -26,64 +27,104 @@ const BIDDER = {
   lotMarginBps: 100n,
   maxFraction: WAD,
 }
-/** Real ms between two lines about the crash. */
+/** Real ms between two lines about the crash, or about what is awaited. */
 const LINE_MS = 5_000
 
-/** Plays the main job: deposits on every chain, trades on the hub, the crash, what follows it, and the report. */
+interface Cast {
+  characters: Character[]
+  maker: Actor
+  bidder: Actor
+  underwriter: Actor
+  operator: Actor
+  /** Closes every wallet: whoever waits for a transaction is told so. */
+  close(): Promise<void>
+}
+
+/** Plays the main job: deposits on every chain, trades on the hub, the crash, what follows it, and the report. Throws the signal's reason when aborted. */
 export async function playStory(stage: Stage): Promise<ClosingReport> {
-  const { network, logger } = stage
-  const { roles } = network
-  const primary = network.window.worst ? (network.window.worst.symbol.split('-')[0] ?? '') : ''
-  const characters = planTraders(network.markets, primary).map(
-    (plan): Character => ({
-      plan,
-      actor: createActor(network, roles.traders[plan.name], logger),
-    }),
-  )
-  const [maker, bidder, underwriter, operator] = (
-    ['maker', 'bidder', 'underwriter', 'operator'] as const
-  ).map((name) => createActor(network, roles[name], logger)) as [Actor, Actor, Actor, Actor]
-  const actors = [...characters.map(({ actor }) => actor), maker, bidder, underwriter, operator]
-  const named = actors.slice(0, -2).map(({ name, account }) => ({ name, account }))
+  const { logger, signal } = stage
+  const cast = assembleCast(stage)
+  const leave = () => {
+    cast.close().catch((err: unknown) => logger.error({ err }, 'a wallet could not be closed'))
+  }
+  signal.addEventListener('abort', leave, { once: true })
   try {
-    await firstPrices(stage)
-    await enterAll(stage, { characters, maker, bidder, underwriter })
-    await openPositions(stage, { characters, maker, operator })
-    const fundBefore = await fundCash(network)
-    const before = await healths(
-      network,
-      named.map(({ account }) => account),
-    )
-    const bidding = new AbortController()
-    const bids = createBidder({
-      network: network.manifest,
-      account: bidder.account,
-      chains: network.manifest.chains.map((chain, index) => ({ chain, ...bidder.wallets[index]! })),
-      ...BIDDER,
-      startBlock: network.firstBlock,
-      clock: systemClock,
-      logger,
-    }).run(bidding.signal)
-    try {
-      const replay = network.startReplay()
-      await crash(stage, characters, replay)
-      const left = await aftermath(stage, characters, named)
-      return await compileReport({ network, record: { replay, before, fundBefore, named, left } })
-    } finally {
-      bidding.abort()
-      await bids
-    }
+    return await play(stage, cast)
+  } catch (error) {
+    signal.throwIfAborted()
+    throw error
   } finally {
-    await Promise.all(actors.map((actor) => actor.close()))
+    signal.removeEventListener('abort', leave)
+    await cast.close()
+  }
+}
+
+function assembleCast({ network, logger }: Stage): Cast {
+  const { roles, window } = network
+  const primary = window.worst ? (window.worst.symbol.split('-')[0] ?? '') : ''
+  const characters = planTraders(network.markets, primary).map(
+    (plan): Character => ({ plan, actor: createActor(network, roles.traders[plan.name], logger) }),
+  )
+  const staff = {
+    maker: createActor(network, roles.maker, logger),
+    bidder: createActor(network, roles.bidder, logger),
+    underwriter: createActor(network, roles.underwriter, logger),
+    operator: createActor(network, roles.operator, logger),
+  }
+  const actors = [...characters.map(({ actor }) => actor), ...Object.values(staff)]
+  return {
+    characters,
+    ...staff,
+    close: async () => {
+      await Promise.all(actors.map((actor) => actor.close()))
+    },
+  }
+}
+
+async function play(stage: Stage, cast: Cast): Promise<ClosingReport> {
+  const { network } = stage
+  const { characters, maker, bidder } = cast
+  const named = [...characters.map(({ actor }) => actor), maker, bidder].map(({ name, account }) => ({
+    name,
+    account,
+  }))
+  await firstPrices(stage)
+  await enterAll(stage, cast)
+  await openPositions(stage, cast)
+  const fundBefore = await fundCash(network)
+  const before = await healths(
+    network,
+    named.map(({ account }) => account),
+  )
+  const bidding = new AbortController()
+  const bids = createBidder({
+    network: network.manifest,
+    account: bidder.account,
+    chains: network.manifest.chains.map((chain, index) => ({ chain, ...bidder.wallets[index]! })),
+    ...BIDDER,
+    startBlock: network.firstBlock,
+    clock: network.realClock,
+    logger: stage.logger,
+  }).run(AbortSignal.any([bidding.signal, stage.signal]))
+  bids.catch(() => {}) // awaited below
+  try {
+    const replay = network.startReplay()
+    await crash(stage, characters, replay)
+    const left = await aftermath(stage, characters, named)
+    return await compileReport({ network, record: { replay, before, fundBefore, named, left } })
+  } finally {
+    bidding.abort()
+    await bids
   }
 }
 
 async function firstPrices({ network, onProgress, signal }: Stage): Promise<void> {
-  const began = systemClock.now()
+  const took = stopwatch(network.realClock)
   await Promise.all(
     network.manifest.chains.map((chain, index) =>
       until({
         what: `the first report on ${chain.name}`,
+        clock: network.realClock,
         timeoutMs: FIRST_PRICE_TIMEOUT_MS,
         signal,
         found: async () => {
@@ -102,14 +143,14 @@ async function firstPrices({ network, onProgress, signal }: Stage): Promise<void
       .slice(0, 3)
       .map(async ({ base }) => `${base} ${usd(await oraclePrice(network, base))}`),
   )
-  onProgress(`prices: first signed report on every chain after ${since(began)}: ${prices.join(', ')}`)
+  onProgress(`prices: first signed report on every chain after ${took()}: ${prices.join(', ')}`)
 }
 
 async function openPositions(
   { network, onProgress }: Stage,
   cast: { characters: Character[]; maker: Actor; operator: Actor },
 ): Promise<void> {
-  const began = systemClock.now()
+  const took = stopwatch(network.realClock)
   const expiry = BigInt(Math.floor(network.clock.now() / 1000) + 30 * 86_400)
   let nonce = 0n
   const calls: Call[] = []
@@ -142,7 +183,7 @@ async function openPositions(
     }
   }
   await cast.operator.hub.send(calls)
-  onProgress(`trades: ${lines.join('; ')} (${since(began)})`)
+  onProgress(`trades: ${lines.join('; ')} (${took()})`)
 }
 
 async function crash(
@@ -160,7 +201,7 @@ async function crash(
   const middle = replay.startMs + (replay.endMs - replay.startMs) / 2
   let withdrawn = false
   while (network.clock.now() < replay.endMs) {
-    await systemClock.sleep(
+    await network.realClock.sleep(
       Math.min(LINE_MS, Math.max(100, (replay.endMs - network.clock.now()) / network.timing.speed)),
       signal,
     )
@@ -247,18 +288,24 @@ async function aftermath(
 ): Promise<Outstanding> {
   const { network, onProgress, signal } = stage
   await withdrawAll({ network, onProgress, characters, when: 'end' })
-  const began = systemClock.now()
+  const { realClock } = network
+  const took = stopwatch(realClock)
   const { takeOverAfter, lotSeconds, speed } = network.timing
-  const deadline = began + SETTLE_TIMEOUT_MS + ((takeOverAfter + lotSeconds) / speed) * 1_000
+  const deadline = realClock.now() + SETTLE_TIMEOUT_MS + ((takeOverAfter + lotSeconds) / speed) * 1_000
+  let said = realClock.now()
   for (;;) {
     const left = await outstanding(
       network,
       named.map(({ account }) => account),
     )
     const count = left.messages.length + left.sales.length
-    if (count === 0) onProgress(`settled: nothing is under way any more (${since(began)})`)
-    if (count === 0 || systemClock.now() > deadline) return left
-    await systemClock.sleep(SETTLE_POLL_MS, signal)
+    if (count === 0) onProgress(`settled: nothing is under way any more (${took()})`)
+    if (count === 0 || realClock.now() > deadline) return left
+    if (realClock.now() >= said + LINE_MS) {
+      said = realClock.now()
+      onProgress(`  under way: ${[...left.messages, ...left.sales].join(', ')}`)
+    }
+    await realClock.sleep(SETTLE_POLL_MS, signal)
   }
 }
 

@@ -1,4 +1,4 @@
-import { PermanentError, systemClock } from '@clearspan/shared'
+import { type Clock, PermanentError } from '@clearspan/shared'
 
 /** Between two looks at a chain, real ms. */
 const POLL_MS = 150
@@ -9,20 +9,23 @@ const POLL_MS = 150
  */
 export async function until<T>(options: {
   what: string
+  /** Real time. */
+  clock: Clock
   timeoutMs: number
-  signal?: AbortSignal | undefined
+  signal: AbortSignal
   found: () => Promise<T | undefined>
   missing?: () => string
 }): Promise<T> {
-  const deadline = systemClock.now() + options.timeoutMs
+  const { clock, signal } = options
+  const deadline = clock.now() + options.timeoutMs
   for (;;) {
-    options.signal?.throwIfAborted()
+    signal.throwIfAborted()
     const result = await options.found()
     if (result !== undefined) return result
-    if (systemClock.now() > deadline) {
+    if (clock.now() > deadline) {
       const missing = options.missing === undefined ? '' : `: ${options.missing()}`
       throw new PermanentError(`${options.what} took longer than ${options.timeoutMs / 1000} s${missing}`)
     }
-    await systemClock.sleep(POLL_MS, options.signal)
+    await clock.sleep(POLL_MS, signal)
   }
 }

@@ -1,12 +1,12 @@
 import {
   type ChainClient,
+  type Clock,
   createMetrics,
   createSender,
   type Logger,
   PermanentError,
   type Sender,
   type SentTransaction,
-  systemClock,
 } from '@clearspan/shared'
 import { type Abi, type Address, encodeFunctionData, type PrivateKeyAccount, parseGwei } from 'viem'
 
@@ -30,7 +30,8 @@ export interface Wallet {
   client: ChainClient
   sender: Sender
   /**
-   * Sends all calls at once, in order, and waits until they are mined. Throws the first failure, by name of its function.
+   * Sends all calls at once, in order, and waits until they are mined. Throws PermanentError for the first failure, by name of its function;
+   * when the wallet is closed meanwhile, too.
    */
   send(calls: readonly Call[]): Promise<SentTransaction[]>
   close(): Promise<void>
@@ -40,11 +41,12 @@ export function createWallet(options: {
   client: ChainClient
   account: PrivateKeyAccount
   chainId: number
+  /** Real time. */
+  clock: Clock
   logger: Logger
 }): Wallet {
   const sender = createSender({
     ...options,
-    clock: systemClock,
     metrics: createMetrics(),
     stuckAfterMs: STUCK_AFTER_MS,
     caps: { maxFeePerGas: parseGwei('500'), maxPriorityFeePerGas: parseGwei('5') },

@@ -22,7 +22,13 @@ let simulators: SourceSimulators
 let sources: Source[] = []
 
 beforeAll(async () => {
-  simulators = await startSourceSimulators({ plan, clock, realTickMs: 50, random: seededRandom(2) })
+  simulators = await startSourceSimulators({
+    plan,
+    clock,
+    realClock: systemClock,
+    realTickMs: 50,
+    random: seededRandom(2),
+  })
   sources = plan.sourceConfigs.map(({ id, adapter, markets }) =>
     createSource({
       id,

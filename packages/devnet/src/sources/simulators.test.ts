@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Clock, seededRandom } from '@clearspan/shared'
+import { type Clock, seededRandom, systemClock } from '@clearspan/shared'
 import { HermesClient } from '@pythnetwork/hermes-client'
 import { PriceServiceConnection } from '@pythnetwork/price-service-client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -49,7 +49,13 @@ let simulators: SourceSimulators
 const connect = (id: string, path = '') => openSocket(`${simulators.urls[id]}${path}`, opened)
 
 beforeAll(async () => {
-  simulators = await startSourceSimulators({ plan, clock, realTickMs: 20, random: seededRandom(2) })
+  simulators = await startSourceSimulators({
+    plan,
+    clock,
+    realClock: systemClock,
+    realTickMs: 20,
+    random: seededRandom(2),
+  })
 })
 afterAll(async () => {
   for (const socket of opened) socket.terminate()
@@ -387,7 +393,7 @@ test('faults: offset, frozen, silent, mended; outside the window the edge holds'
 })
 
 test('stopping ends every connection', async () => {
-  const own = await startSourceSimulators({ plan, clock, random: seededRandom(2) })
+  const own = await startSourceSimulators({ plan, clock, realClock: systemClock, random: seededRandom(2) })
   const sockets = await Promise.all(
     ['binance', 'coinbase', 'kraken', 'gemini'].map((id) => openSocket(own.urls[id]!, opened)),
   )

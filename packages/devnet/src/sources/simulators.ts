@@ -1,4 +1,5 @@
 import type { Clock, Logger, Random } from '@clearspan/shared'
+import { everyTick } from '../everyTick.js'
 import type { AdapterName, PlannedMarket, PlannedSource, VenuePlan } from '../prices/index.js'
 import { startBinance } from './binance.js'
 import { startBybit } from './bybit.js'
@@ -38,7 +39,7 @@ export interface SourceSimulators {
   urls: Readonly<Record<string, string>>
   /** Breaks a source, or mends it with null. @throws RangeError for an unknown source or a price that would not be positive. */
   setFault(sourceId: string, fault: SourceFault | null): void
-  /** Ends every connection, server and the timer. */
+  /** Ends the ticks, every connection and server. */
   stop(): Promise<void>
 }
 
@@ -46,6 +47,8 @@ export interface SourceSimulatorsParameters {
   plan: VenuePlan
   /** Network time: of the prices, and of every time that a venue states. */
   clock: Clock
+  /** Real time. */
+  realClock: Clock
   /** Real ms between two ticks of every market. */
   realTickMs?: number
   /** Where each source's sequence starts. */
@@ -63,6 +66,7 @@ interface Running {
 export async function startSourceSimulators({
   plan,
   clock,
+  realClock,
   realTickMs = DEFAULT_TICK_MS,
   random,
   logger,
@@ -91,7 +95,7 @@ export async function startSourceSimulators({
   const beatEvery = Math.max(1, Math.round(HEARTBEAT_MS / realTickMs))
   const slotEvery = Math.max(1, Math.round(PYTH_SLOT_MS / realTickMs))
   let rounds = 0
-  const timer = setInterval(() => {
+  const tick = () => {
     const beat = ++rounds % beatEvery === 0
     for (const { source, simulator, feed } of running) {
       if (isPyth(source.adapter) && rounds % slotEvery !== 0 && !beat) continue
@@ -100,7 +104,15 @@ export async function startSourceSimulators({
       simulator.push(ticks)
       if (beat) simulator.heartbeat()
     }
-  }, realTickMs)
+  }
+  const stopped = new AbortController()
+  const ticking = everyTick({
+    clock: realClock,
+    firstMs: realClock.now() + realTickMs,
+    intervalMs: realTickMs,
+    signal: stopped.signal,
+    run: tick,
+  })
 
   return {
     urls,
@@ -114,7 +126,8 @@ export async function startSourceSimulators({
       logger?.info({ source: sourceId, fault }, 'source fault set')
     },
     async stop() {
-      clearInterval(timer)
+      stopped.abort()
+      await ticking
       await Promise.all(running.map(({ simulator }) => simulator.stop()))
     },
   }
