@@ -83,14 +83,21 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
 
     /// The fund buys the fraction up to the buffer at the auction's present price.
     function _takeSolvent(bytes32 target, uint256 equity, uint256 capped) private {
-        (uint256 share,, uint256 maxFraction) = auction.quote(target);
-        uint256 price = AuctionMath.fullPrice(equity, share);
-        uint256 fraction = maxFraction.min(AuctionMath.fundedFraction(price, _fundCash())).min(capped);
-        if (fraction == 0) revert FundExhausted(target);
-        uint256 payment = AuctionMath.payment(price, fraction);
+        uint256 fraction;
+        uint256 payment;
+        {
+            (uint256 share,, uint256 maxFraction) = auction.quote(target);
+            uint256 price = AuctionMath.fullPrice(equity, share);
+            fraction = maxFraction.min(AuctionMath.fundedFraction(price, _fundCash())).min(capped);
+            if (fraction == 0) revert FundExhausted(target);
+            payment = AuctionMath.payment(price, fraction);
+        }
+        int256 bufferBefore = _bufferMargin(target);
         clearinghouse.moveCash(fundAccount, account, payment);
         clearinghouse.transferFraction(target, account, fraction, payment);
-        emit TakenOver(target, fraction, payment, payment, 0, int256(equity), _bufferMargin(target));
+        emit TakenOver(
+            target, fraction, payment, payment, 0, int256(equity), bufferBefore, _bufferMargin(target)
+        );
     }
 
     /// Loss order: the account's own equity is gone; the fund pays the deficit as far as its cash goes; the rest is charged to
@@ -98,13 +105,16 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     /// backstop, as a debt that counts against the fund until it earns again. ADL by side index replaces the caps' refusal
     /// in a later version.
     function _takeInsolvent(bytes32 target, uint256 deficit, uint256 fraction) private {
+        int256 bufferBefore = _bufferMargin(target);
         uint256 paidByFund = deficit.min(_fundCash());
         uint256 socialised;
         if (paidByFund < deficit) socialised = clearinghouse.socialise(target, deficit - paidByFund);
         uint256 fromFund = AuctionMath.payment(paidByFund, fraction);
         if (fromFund != 0) clearinghouse.moveCash(fundAccount, account, fromFund);
         clearinghouse.transferFraction(target, account, fraction, 0);
-        emit TakenOver(target, fraction, 0, fromFund, socialised, -int256(deficit), _bufferMargin(target));
+        emit TakenOver(
+            target, fraction, 0, fromFund, socialised, -int256(deficit), bufferBefore, _bufferMargin(target)
+        );
     }
 
     function _bufferMargin(bytes32 target) private view returns (int256) {

@@ -170,10 +170,8 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
     {
         if (bidder == account || _isExempt(bidder)) revert InvalidBidder(bidder);
         if (!clearinghouse.isController(bidder, msg.sender)) revert NotController(bidder, msg.sender);
-        int256 equity;
+        Bundle.Valuation memory v = _openValue(account);
         {
-            Bundle.Valuation memory v = _openValue(account);
-            equity = v.offered.equity;
             if (v.account.mm >= 0) revert NotLiquidatable(account);
             if (v.impaired && v.offered.equity <= 0) revert RegressionPending(account);
             Offer memory offer = _offer(account, v);
@@ -192,9 +190,16 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         if (after_.im < 0) revert BidderUnsafe(bidder, after_.im);
 
         Bundle.Valuation memory left = _value(account);
-        int256 bufferAfter =
-            AuctionMath.bufferMargin(left.account.equity, left.account.mm, riskConfig.global().bufferBps);
-        emit Bid(account, bidder, taken, payment, fromFund, equity, bufferAfter);
+        emit Bid(
+            account,
+            bidder,
+            taken,
+            payment,
+            fromFund,
+            v.offered.equity,
+            _bufferMargin(v.account),
+            _bufferMargin(left.account)
+        );
         _sync(account, left);
     }
 
@@ -232,6 +237,10 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
     /// Neither the fund nor its own book is liquidated, and neither bids.
     function _isExempt(bytes32 account) private view returns (bool) {
         return account == fundAccount || account == backstopAccount;
+    }
+
+    function _bufferMargin(IMarginEngine.Health memory health) private view returns (int256) {
+        return AuctionMath.bufferMargin(health.equity, health.mm, riskConfig.global().bufferBps);
     }
 
     function _value(bytes32 account) private view returns (Bundle.Valuation memory) {

@@ -16,6 +16,7 @@ interface ILiquidationAuction {
     /// @param emptied Nothing but cash is left to offer: all was taken, or its owner closed it. Else it was cured.
     event AuctionEnded(bytes32 indexed account, bool emptied);
     /// @param equity Just before, of all that is offered of the account, WAD.
+    /// @param bufferBefore Margin above the buffer of the account just before, WAD: below zero.
     /// @param bufferAfter Margin above the buffer of what is left, WAD: at most dust above zero, unless all was taken.
     event Bid(
         bytes32 indexed account,
@@ -24,6 +25,7 @@ interface ILiquidationAuction {
         uint256 payment,
         uint256 fromFund,
         int256 equity,
+        int256 bufferBefore,
         int256 bufferAfter
     );
 
@@ -61,7 +63,7 @@ interface ILiquidationAuction {
 
 /// @notice The fund's own book: takes what nobody bids for.
 interface IBackstop {
-    /// @dev `equity` and `bufferAfter` as in ILiquidationAuction.Bid.
+    /// @dev `equity`, `bufferBefore` and `bufferAfter` as in ILiquidationAuction.Bid.
     event TakenOver(
         bytes32 indexed account,
         uint256 fraction,
@@ -69,6 +71,7 @@ interface IBackstop {
         uint256 fromFund,
         uint256 socialised,
         int256 equity,
+        int256 bufferBefore,
         int256 bufferAfter
     );
     event CollateralReleased(uint256 indexed assetId, uint128 amount, address executor);

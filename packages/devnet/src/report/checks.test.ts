@@ -1,205 +1,279 @@
 import { accountId } from '@clearspan/shared'
 import { parseUnits } from 'viem'
 import { describe, expect, test } from 'vitest'
-import {
-  type AuctionRecord,
-  checkCash,
-  checkCoalition,
-  checkCustody,
-  checkLiquidations,
-  checkLosses,
-  checkPositions,
-  checkReports,
-} from './checks.js'
-import type { LedgerState } from './ledger.js'
+import { type BidRecord, checkAll, type Facts } from './checks.js'
 
 const wad = (value: number) => parseUnits(String(value), 18)
 const usdc = (value: number) => parseUnits(String(value), 6)
 const alice = accountId('0x00000000000000000000000000000000000000a1')
 const bob = accountId('0x00000000000000000000000000000000000000b0')
 const fund = accountId('0x00000000000000000000000000000000000000f0')
+const backstop = accountId('0x00000000000000000000000000000000000000b5')
 
-/** Alice and bob on one chain; bob lost 30 to alice, of which 10 are settled. */
-function ledger(): LedgerState {
+const firstBid = (): BidRecord => ({
+  at: 2,
+  fraction: wad(0.4),
+  payment: wad(38),
+  fromFund: 0n,
+  equity: wad(100),
+  share: wad(0.95),
+  bufferBefore: -wad(60),
+  bufferAfter: -wad(2),
+})
+
+/**
+ * Alice and bob on one chain, and the fund. Bob lost 30 to alice, of which 10 are settled: 210 + 200 were deposited, 60 by the fund; bob
+ * took 40 out, 5 of them still under way, and the fund paid 10 to bob for an insolvent account that he took.
+ */
+function facts(): Facts {
   return {
-    fundAccount: fund,
-    backstopAccount: accountId('0x00000000000000000000000000000000000000b5'),
-    accounts: [
+    ledger: {
+      fundAccount: fund,
+      backstopAccount: backstop,
+      accounts: [
+        {
+          account: alice,
+          name: 'alice',
+          cash: wad(100),
+          rows: [{ assetId: 1, deposited: usdc(110), credited: usdc(110), immature: usdc(10), claim: 0n }],
+          positions: [{ instrumentId: 1, size: wad(2), quote: -wad(190) }],
+        },
+        {
+          account: bob,
+          name: 'bob',
+          cash: wad(140),
+          rows: [{ assetId: 1, deposited: usdc(180), credited: usdc(180), immature: 0n, claim: 0n }],
+          positions: [{ instrumentId: 1, size: -wad(2), quote: wad(200) }],
+        },
+        {
+          account: fund,
+          name: 'insurance fund',
+          cash: wad(50),
+          rows: [{ assetId: 1, deposited: usdc(60), credited: usdc(60), immature: 0n, claim: 0n }],
+          positions: [],
+        },
+      ],
+      tokens: [
+        {
+          chain: 'alpha',
+          eid: 1,
+          assetId: 1,
+          symbol: 'USDC',
+          decimals: 6,
+          settlement: true,
+          balance: usdc(315),
+          totalIn: usdc(350),
+          totalOut: usdc(35),
+          credited: usdc(350),
+        },
+      ],
+      backing: { 1: wad(300) },
+      instruments: [{ id: 1, symbol: 'ETH-PERP', pnlPool: wad(10), long: wad(2), short: wad(2) }],
+      releases: [
+        {
+          account: bob,
+          recipient: '0x00000000000000000000000000000000000000b0',
+          assetId: 1,
+          released: usdc(40),
+          paidOut: usdc(35),
+        },
+      ],
+      lostBacking: 0n,
+    },
+    prices: { token: () => wad(1), instrument: () => wad(98) },
+    auctions: [
       {
         account: alice,
-        name: 'alice',
-        cash: wad(100),
-        rows: [{ assetId: 1, credited: usdc(110), immature: usdc(10), claim: 0n }],
-        positions: [{ instrumentId: 1, size: wad(2), quote: -wad(190) }],
-      },
-      {
-        account: bob,
-        name: 'bob',
-        cash: wad(140),
-        rows: [],
-        positions: [{ instrumentId: 1, size: -wad(2), quote: wad(200) }],
-      },
-      { account: fund, name: 'insurance fund', cash: wad(50), rows: [], positions: [] },
-    ],
-    tokens: [
-      {
-        chain: 'alpha',
-        eid: 1,
-        assetId: 1,
-        symbol: 'USDC',
-        decimals: 6,
-        settlement: true,
-        balance: usdc(315),
-        totalIn: usdc(350),
-        totalOut: usdc(35),
-        credited: usdc(350),
+        startedAt: 1,
+        mm: -wad(5),
+        bids: [
+          firstBid(),
+          {
+            at: 3,
+            fraction: wad(0.1),
+            payment: wad(9),
+            fromFund: 0n,
+            equity: wad(98),
+            share: wad(0.92),
+            bufferBefore: -wad(3),
+            bufferAfter: 0n,
+          },
+        ],
       },
     ],
-    backing: { 1: wad(300) },
-    instruments: [{ id: 1, symbol: 'ETH-PERP', pnlPool: wad(10), long: wad(2), short: wad(2) }],
-    releases: [
-      {
-        account: bob,
-        recipient: '0x00000000000000000000000000000000000000b0',
-        assetId: 1,
-        released: usdc(40),
-        paidOut: usdc(35),
-      },
+    losses: [{ account: bob, loss: wad(80), fromFund: wad(50), socialised: wad(30), fundAfter: 0n }],
+    reports: [
+      { chain: 'alpha', seq: 1n, values: ['0x01'] },
+      { chain: 'beta', seq: 1n, values: ['0x01'] },
     ],
-    lostBacking: 0n,
+    left: [],
   }
 }
 
-const price = () => wad(1)
+const account = (f: Facts, index: number) => f.ledger.accounts[index]!
+const withBid = (f: Facts, change: Partial<BidRecord>) => {
+  f.auctions = [{ ...f.auctions[0]!, bids: [firstBid(), { ...f.auctions[0]!.bids[1]!, ...change }] }]
+}
+const withLoss = (f: Facts, change: Partial<Facts['losses'][number]>) => {
+  f.losses = [{ ...f.losses[0]!, ...change }]
+}
 
-describe('an honest ledger', () => {
-  test('passes every check', () => {
-    const state = ledger()
-    const checks = [
-      checkCash(state),
-      checkPositions(state),
-      checkCustody(state),
-      checkCoalition(state, price),
-      checkLosses(state, []),
-    ]
-    expect(checks.filter(({ holds }) => !holds)).toEqual([])
-  })
+/** Per check, in the report's order: its invariant, and facts that it must not let pass. */
+const FALSEHOODS: [invariant: number, Record<string, (f: Facts) => void>][] = [
+  [
+    1,
+    {
+      'a wei of cash out of nothing': (f) => {
+        account(f, 0).cash += 1n
+      },
+      'backing that nobody owns': (f) => {
+        f.ledger.backing[1]! += 1n
+      },
+    },
+  ],
+  [
+    1,
+    {
+      'a position without its other side': (f) => {
+        account(f, 1).positions = []
+      },
+      'profit that nobody paid for': (f) => {
+        account(f, 0).positions[0]!.quote += 1n
+      },
+      'a pool that belongs to nobody': (f) => {
+        f.ledger.instruments[0]!.pnlPool += wad(1)
+      },
+      'more long than short': (f) => {
+        f.ledger.instruments[0]!.long += 1n
+      },
+    },
+  ],
+  [
+    2,
+    {
+      'a vault that lacks a unit of what it owes': (f) => {
+        f.ledger.tokens[0]!.balance -= 1n
+      },
+      'a deposit that was counted but never made': (f) => {
+        f.ledger.tokens[0]!.credited += 1n
+      },
+      'a payout beyond the release': (f) => {
+        f.ledger.releases[0]!.paidOut = usdc(41)
+      },
+      'more out than ever came in': (f) => {
+        f.ledger.tokens[0]!.totalOut = usdc(351)
+      },
+    },
+  ],
+  [
+    5,
+    {
+      'a unit that was paid twice': (f) => {
+        f.ledger.releases[0]!.paidOut = usdc(40) + 1n
+      },
+      'a deposit that was credited without being made': (f) => {
+        account(f, 0).rows[0]!.deposited -= 1n
+      },
+      'a claim out of nothing': (f) => {
+        account(f, 0).rows[0]!.claim += 1n
+      },
+      'a profit that nobody lost': (f) => {
+        account(f, 1).positions[0]!.quote += wad(0.001)
+      },
+      'what the fund has not paid': (f) => {
+        account(f, 2).cash += wad(0.001)
+      },
+    },
+  ],
+  [
+    7,
+    {
+      'of a healthy account': (f) => {
+        f.auctions = [{ ...f.auctions[0]!, mm: 0n }]
+      },
+      'past the buffer': (f) => withBid(f, { bufferAfter: wad(1) }),
+      'away from the buffer': (f) => withBid(f, { bufferAfter: -wad(4) }),
+      'that leaves the ratio where it was': (f) => withBid(f, { bufferAfter: -wad(2.7) }),
+      'at a price that rose': (f) => withBid(f, { share: wad(0.96) }),
+      'for nothing': (f) => withBid(f, { payment: 0n, share: 0n }),
+    },
+  ],
+  [
+    8,
+    {
+      'more charged than was lost': (f) => withLoss(f, { socialised: wad(31) }),
+      'others charged before the fund': (f) => withLoss(f, { fundAfter: wad(1) }),
+      'a fund below zero': (f) => {
+        account(f, 2).cash = -1n
+      },
+    },
+  ],
+  [
+    9,
+    {
+      'another report on another chain': (f) => {
+        f.reports = [f.reports[0]!, { ...f.reports[1]!, values: ['0x02'] }]
+      },
+      'nothing to compare': (f) => {
+        f.reports = [f.reports[0]!, { ...f.reports[1]!, seq: 2n }]
+      },
+    },
+  ],
+  [
+    13,
+    {
+      'a release that was forgotten': (f) => {
+        f.left = ['a release of USDC on alpha is not paid']
+      },
+    },
+  ],
+]
+
+test('an honest network passes every check, and none of them is vacuous', () => {
+  expect(checkAll(facts()).filter(({ holds, vacuous }) => !holds || vacuous)).toEqual([])
 })
 
-describe('a broken ledger fails the check that watches it', () => {
-  test('a wei of cash out of nothing', () => {
-    const state = ledger()
-    state.accounts[0]!.cash += 1n
-    expect(checkCash(state).holds).toBe(false)
-  })
-
-  test('a position without its other side', () => {
-    const state = ledger()
-    state.accounts[1]!.positions = []
-    expect(checkPositions(state).holds).toBe(false)
-  })
-
-  test('profit that nobody paid for', () => {
-    const state = ledger()
-    state.accounts[0]!.positions[0]!.quote += 1n
-    expect(checkPositions(state).holds).toBe(false)
-  })
-
-  test('a vault that lacks a unit of what it owes', () => {
-    const state = ledger()
-    state.tokens[0]!.balance = usdc(315) - 1n
-    expect(checkCustody(state).holds).toBe(false)
-  })
-
-  test('a deposit that was counted but never made', () => {
-    const state = ledger()
-    state.tokens[0]!.credited += 1n
-    expect(checkCustody(state).holds).toBe(false)
-  })
-
-  test('a payout beyond the release', () => {
-    const state = ledger()
-    state.releases[0]!.paidOut = usdc(41)
-    expect(checkCustody(state).holds).toBe(false)
-  })
-
-  test('more out than in', () => {
-    const state = ledger()
-    state.tokens[0]!.totalOut = usdc(351)
-    expect(checkCoalition(state, price).holds).toBe(false)
-  })
-
-  test('a fund below zero', () => {
-    const state = ledger()
-    state.accounts[2]!.cash = -1n
-    expect(checkLosses(state, []).holds).toBe(false)
-  })
+test('every check is here with what it must catch', () => {
+  expect(FALSEHOODS.map(([invariant]) => invariant)).toEqual(
+    checkAll(facts()).map(({ invariant }) => invariant),
+  )
 })
 
-describe('liquidations', () => {
-  const fair: AuctionRecord = {
-    account: alice,
-    startedAt: 1,
-    mm: -wad(5),
-    bids: [
-      {
-        at: 2,
-        fraction: wad(0.4),
-        payment: wad(38),
-        fromFund: 0n,
-        equity: wad(100),
-        share: wad(0.95),
-        bufferAfter: -wad(2),
-      },
-      {
-        at: 3,
-        fraction: wad(0.1),
-        payment: wad(9),
-        fromFund: 0n,
-        equity: wad(98),
-        share: wad(0.92),
-        bufferAfter: 0n,
-      },
-    ],
-  }
-  const changed = (change: object) => ({ ...fair, bids: [fair.bids[0]!, { ...fair.bids[1]!, ...change }] })
-
-  test('a fair auction passes', () => {
-    expect(checkLiquidations([fair])).toMatchObject({
-      holds: true,
-      detail: '1 auctions, 2 bids and takeovers',
+describe.each(FALSEHOODS.map(([invariant, falsehoods], index) => ({ invariant, falsehoods, index })))(
+  'check $invariant (number $index)',
+  ({ falsehoods, index }) => {
+    test.each(Object.entries(falsehoods))('catches: %s', (_, falsify) => {
+      const false_ = facts()
+      falsify(false_)
+      expect(checkAll(false_)[index]).toMatchObject({ holds: false, vacuous: false })
     })
-  })
+  },
+)
 
-  test.each([
-    ['of a healthy account', { ...fair, mm: 0n }],
-    ['past the buffer', changed({ bufferAfter: wad(1) })],
-    ['at a price that rose', changed({ share: wad(0.96) })],
-    ['for nothing', changed({ payment: 0n, share: 0n })],
-  ])('%s is caught', (_, auction) => {
-    expect(checkLiquidations([auction]).holds).toBe(false)
-  })
-})
-
-describe('losses', () => {
-  const loss = { account: bob, loss: wad(80), fromFund: wad(50), socialised: wad(30), fundAfter: 0n }
-
-  test('the fund first, then the other side, never more than the loss', () => {
-    expect(checkLosses(ledger(), [loss]).holds).toBe(true)
-    expect(checkLosses(ledger(), [{ ...loss, socialised: wad(31) }]).holds).toBe(false)
-    expect(checkLosses(ledger(), [{ ...loss, fundAfter: wad(1) }]).holds).toBe(false)
+describe('what others paid counts', () => {
+  test('a coalition may hold what the fund lost to it', () => {
+    const paid = facts()
+    account(paid, 2).cash -= wad(10)
+    account(paid, 1).cash += wad(10)
+    expect(checkAll(paid)[3]).toMatchObject({ holds: true })
   })
 })
 
-describe('reports', () => {
-  const report = (chain: string, seq: bigint, value: `0x${string}`) => ({ chain, seq, values: [value] })
-
-  test('equal seq, equal report', () => {
-    expect(checkReports([report('a', 1n, '0x01'), report('b', 1n, '0x01')]).holds).toBe(true)
-    expect(checkReports([report('a', 1n, '0x01'), report('b', 1n, '0x02')]).holds).toBe(false)
+describe('what proves nothing says so', () => {
+  test('a story without liquidation, loss or deposit', () => {
+    const quiet = { ...facts(), auctions: [], losses: [] }
+    for (const one of quiet.ledger.accounts) one.rows = []
+    const vacuous = checkAll(quiet).filter((check) => check.vacuous)
+    expect(vacuous.map(({ invariant }) => invariant)).toEqual([7, 8, 13])
+    for (const { detail } of vacuous) expect(detail).toMatch(/^vacuous/)
   })
 
-  test('nothing to compare is no proof', () => {
-    expect(checkReports([report('a', 1n, '0x01'), report('b', 2n, '0x01')]).holds).toBe(false)
+  test('an insolvent account of which a part is taken keeps its ratio at least', () => {
+    const insolvent = facts()
+    const taken = { payment: 0n, share: 0n, equity: -wad(10), bufferBefore: -wad(20), fraction: wad(0.5) }
+    withBid(insolvent, { ...taken, bufferAfter: -wad(10) })
+    expect(checkAll(insolvent)[4]).toMatchObject({ holds: true })
+    withBid(insolvent, { ...taken, bufferAfter: -wad(11) })
+    expect(checkAll(insolvent)[4]).toMatchObject({ holds: false })
   })
 })

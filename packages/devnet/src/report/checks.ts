@@ -1,5 +1,5 @@
 import { formatUnits, type Hex } from 'viem'
-import type { LedgerState } from './ledger.js'
+import type { AccountState, LedgerState } from './ledger.js'
 
 const WAD = 10n ** 18n
 /** Rounding of funding is against the account, a wei or two at each touch; more than this is no rounding. */
@@ -7,12 +7,17 @@ const QUOTE_DUST = 10n ** 9n
 /** The buffer may be passed by rounding only: a millionth of a unit. */
 const BUFFER_DUST = 10n ** 12n
 
+/** Each valuation is rounded by a wei; less than a unit of any token. WAD. */
+const VALUE_DUST = 10n ** 10n
+
 /** A sentence of DESIGN's invariants, and whether the chains bear it out. */
 export interface Check {
   /** Number in the list of invariants. */
   invariant: number
   claim: string
   holds: boolean
+  /** Nothing happened that could have broken it: it holds, and proves nothing. */
+  vacuous: boolean
   /** Figures, or what is wrong. */
   detail: string
 }
@@ -35,6 +40,8 @@ export interface BidRecord {
   equity: bigint
   /** Price as a share of equity, WAD; 0 when insolvent. */
   share: bigint
+  /** Margin above the buffer just before, WAD: negative. */
+  bufferBefore: bigint
   /** Margin above the buffer right after, WAD; at most 0 and dust unless all was taken. */
   bufferAfter: bigint
 }
@@ -52,13 +59,50 @@ export interface LossRecord {
 const sum = (values: Iterable<bigint>) => [...values].reduce((total, value) => total + value, 0n)
 const wad = (value: bigint) => Number(formatUnits(value, 18)).toFixed(6)
 
-function check(invariant: number, claim: string, problems: readonly string[], detail: string): Check {
+function check(
+  invariant: number,
+  claim: string,
+  problems: readonly string[],
+  { detail, empty }: { detail: string; empty?: string | false },
+): Check {
   const holds = problems.length === 0
-  return { invariant, claim, holds, detail: holds ? detail : problems.join('; ') }
+  const vacuous = holds && typeof empty === 'string'
+  return { invariant, claim, holds, vacuous, detail: vacuous ? empty : holds ? detail : problems.join('; ') }
+}
+
+/** All that the checks judge, read from the chains. */
+export interface Facts {
+  ledger: LedgerState
+  prices: FinalPrices
+  auctions: readonly AuctionRecord[]
+  losses: readonly LossRecord[]
+  reports: readonly { chain: string; seq: bigint; values: readonly Hex[] }[]
+  /** Messages that were still under way at the end. */
+  left: readonly string[]
+}
+
+/** The hub's, WAD. */
+export interface FinalPrices {
+  token(symbol: string): bigint
+  instrument(id: number): bigint
+}
+
+/** Every check of the closing report, in its order. */
+export function checkAll({ ledger, prices, auctions, losses, reports, left }: Facts): Check[] {
+  return [
+    checkCash(ledger),
+    checkPositions(ledger),
+    checkCustody(ledger),
+    checkCoalition(ledger, prices),
+    checkLiquidations(auctions),
+    checkLosses(ledger, losses),
+    checkReports(reports),
+    checkMessages(left, ledger),
+  ]
 }
 
 /** Invariant 1: money is neither made nor lost. */
-export function checkCash(state: LedgerState): Check {
+function checkCash(state: LedgerState): Check {
   const cash = sum(state.accounts.map(({ cash }) => cash))
   const pools = sum(state.instruments.map(({ pnlPool }) => pnlPool))
   const backing = sum(Object.values(state.backing))
@@ -70,12 +114,12 @@ export function checkCash(state: LedgerState): Check {
     left === right
       ? []
       : [`cash ${wad(cash)} + pools ${wad(pools)} differs from backing ${wad(right)} by ${left - right} wei`],
-    `cash ${wad(cash)} + pools ${wad(pools)} = backing ${wad(right)}`,
+    { detail: `cash ${wad(cash)} + pools ${wad(pools)} = backing ${wad(right)}` },
   )
 }
 
 /** Invariant 1: every instrument is zero-sum. */
-export function checkPositions(state: LedgerState): Check {
+function checkPositions(state: LedgerState): Check {
   const problems = state.instruments.flatMap(({ id, symbol, pnlPool, long, short }) => {
     const positions = state.accounts.flatMap((account) =>
       account.positions.filter(({ instrumentId }) => instrumentId === id),
@@ -90,16 +134,13 @@ export function checkPositions(state: LedgerState): Check {
       found.push(`${symbol}: ${pnlPool - quote} wei of the PnL pool belong to nobody`)
     return found
   })
-  return check(
-    1,
-    'positions of every instrument add up to zero',
-    problems,
-    `${state.instruments.length} instruments`,
-  )
+  return check(1, 'positions of every instrument add up to zero', problems, {
+    detail: `${state.instruments.length} instruments`,
+  })
 }
 
 /** Invariant 2: what is owed on a chain lies there. */
-export function checkCustody(state: LedgerState): Check {
+function checkCustody(state: LedgerState): Check {
   const problems = state.tokens.flatMap((token) => {
     const rows = state.accounts.flatMap(({ rows }) => rows.filter(({ assetId }) => assetId === token.assetId))
     const claims = sum(rows.map(({ claim, immature }) => claim + immature))
@@ -127,57 +168,94 @@ export function checkCustody(state: LedgerState): Check {
     2,
     'backing, claims and unpaid releases are covered by every vault; nothing was paid twice',
     problems,
-    `${state.tokens.length} tokens in vaults, ${state.releases.length} releases`,
+    { detail: `${state.tokens.length} tokens in vaults, ${state.releases.length} releases` },
   )
 }
 
-/** Invariant 5, with every account in the coalition: together nobody took out more than all put in. */
-export function checkCoalition(
-  state: LedgerState,
-  price: (token: LedgerState['tokens'][number]) => bigint,
-): Check {
-  const value = (token: LedgerState['tokens'][number], units: bigint) =>
-    (units * price(token)) / 10n ** BigInt(token.decimals)
-  const deposited = sum(state.tokens.map((token) => value(token, token.totalIn)))
-  const withdrawn = sum(state.tokens.map((token) => value(token, token.totalOut)))
-  const perToken = state.tokens.filter(({ totalIn, totalOut }) => totalOut > totalIn)
+/**
+ * Invariant 5, with every account in the coalition, by value at final prices: what they took out and what they still hold is no more than
+ * what they put in and what the others, which are the fund and its book, paid. Others paid what they put in and neither took out nor hold.
+ */
+function checkCoalition(state: LedgerState, prices: FinalPrices): Check {
+  const tokens = new Map(state.tokens.map((token) => [token.assetId, token]))
+  const value = (assetId: number, units: bigint) => {
+    const { symbol, decimals } = tokens.get(assetId)!
+    return (units * prices.token(symbol)) / 10n ** BigInt(decimals)
+  }
+  const book = (accounts: readonly AccountState[]) => {
+    const own = new Set(accounts.map(({ account }) => account))
+    const rows = accounts.flatMap(({ rows }) => rows)
+    const positions = accounts.flatMap(({ positions }) => positions)
+    return {
+      deposited: sum(rows.map(({ assetId, deposited }) => value(assetId, deposited))),
+      // Released counts as taken, though it may still be under way.
+      withdrawn: sum(
+        state.releases
+          .filter(({ account }) => own.has(account))
+          .map(({ assetId, released, paidOut }) => value(assetId, released > paidOut ? released : paidOut)),
+      ),
+      held:
+        sum(accounts.map(({ cash }) => cash)) +
+        sum(rows.map(({ assetId, claim, immature }) => value(assetId, claim + immature))) +
+        sum(
+          positions.map(
+            ({ instrumentId, size, quote }) => quote + (size * prices.instrument(instrumentId)) / WAD,
+          ),
+        ),
+    }
+  }
+  const isOther = ({ account }: AccountState) =>
+    account === state.fundAccount || account === state.backstopAccount
+  const others = book(state.accounts.filter(isOther))
+  const coalition = book(state.accounts.filter((account) => !isOther(account)))
+  const paid = others.deposited - others.withdrawn - others.held
+  const excess = coalition.withdrawn + coalition.held - coalition.deposited - paid
+  const figures =
+    `withdrew ${wad(coalition.withdrawn)} and hold ${wad(coalition.held)}; ` +
+    `they deposited ${wad(coalition.deposited)} and the fund with its book paid ${wad(paid)}`
   return check(
     5,
-    'all accounts together withdrew no more than all deposited',
-    perToken.map(
-      ({ symbol, chain, totalIn, totalOut }) => `${symbol} on ${chain}: ${totalOut} out, ${totalIn} in`,
-    ),
-    `at final prices ${wad(withdrawn)} of ${wad(deposited)} withdrawn`,
+    'all accounts together took out and hold no more than they put in and others paid, at final prices',
+    excess > VALUE_DUST ? [`${wad(excess)} too much: they ${figures}`] : [],
+    { detail: figures },
   )
 }
 
-/** Invariant 7: only broken accounts were liquidated, never past the buffer, at prices that only fell and were never zero. */
-export function checkLiquidations(auctions: readonly AuctionRecord[]): Check {
-  const problems = auctions.flatMap(({ account, mm, bids }) => {
-    const found: string[] = []
-    if (mm >= 0n) found.push(`${account}: auction opened with maintenance margin ${wad(mm)}`)
-    bids.forEach((bid, index) => {
-      const whole = bid.fraction === WAD
-      if (bid.bufferAfter > BUFFER_DUST && !whole)
-        found.push(`${account}: a bid went ${wad(bid.bufferAfter)} past the buffer`)
-      if (bid.equity > 0n && bid.payment === 0n) found.push(`${account}: sold for nothing while solvent`)
-      const before = bids[index - 1]
-      if (before && before.equity > 0n && bid.equity > 0n && bid.share > before.share)
-        found.push(`${account}: the price rose from ${wad(before.share)} to ${wad(bid.share)} of equity`)
-    })
-    return found
-  })
+/** Invariant 7: only broken accounts were liquidated, towards the buffer and never past it, at prices that only fell and were never zero. */
+function checkLiquidations(auctions: readonly AuctionRecord[]): Check {
+  const problems = auctions.flatMap(({ account, mm, bids }) => [
+    ...(mm >= 0n ? [`${account}: auction opened with maintenance margin ${wad(mm)}`] : []),
+    ...bids.flatMap((bid, index) => bidProblems(bid, bids[index - 1]).map((line) => `${account}: ${line}`)),
+  ])
   const bids = auctions.reduce((count, auction) => count + auction.bids.length, 0)
   return check(
     7,
-    'liquidation needed broken maintenance margin, never passed the buffer, never sold at zero, and its price never rose',
+    'liquidation needed broken maintenance margin, raised the buffer ratio and never passed the buffer, never sold at zero, and its price never rose',
     problems,
-    `${auctions.length} auctions, ${bids} bids and takeovers`,
+    {
+      detail: `${auctions.length} auctions, ${bids} bids and takeovers`,
+      empty: bids === 0 && `vacuous: ${auctions.length} auctions, and nothing was taken`,
+    },
   )
 }
 
+function bidProblems(bid: BidRecord, before: BidRecord | undefined): string[] {
+  const found: string[] = []
+  const solvent = bid.equity > 0n
+  if (bid.bufferAfter > BUFFER_DUST && bid.fraction !== WAD)
+    found.push(`a bid went ${wad(bid.bufferAfter)} past the buffer`)
+  // What is left of the account would have this margin if nothing had been paid: the same share of what was missing.
+  const unpaid = (bid.bufferBefore * (WAD - bid.fraction)) / WAD
+  if (bid.bufferAfter < unpaid - BUFFER_DUST || (solvent && bid.bufferAfter <= unpaid))
+    found.push(`a bid did not raise the buffer ratio: ${wad(bid.bufferAfter)} from ${wad(unpaid)}`)
+  if (solvent && bid.payment === 0n) found.push('sold for nothing while solvent')
+  if (solvent && before && before.equity > 0n && bid.share > before.share)
+    found.push(`the price rose from ${wad(before.share)} to ${wad(bid.share)} of equity`)
+  return found
+}
+
 /** Invariant 8: the fund pays before others do, is never negative, and nobody is charged more than the loss. */
-export function checkLosses(state: LedgerState, losses: readonly LossRecord[]): Check {
+function checkLosses(state: LedgerState, losses: readonly LossRecord[]): Check {
   const fund = state.accounts.find(({ account }) => account === state.fundAccount)?.cash ?? 0n
   const problems = losses.flatMap(({ account, loss, fromFund, socialised, fundAfter }) => {
     const found: string[] = []
@@ -192,14 +270,16 @@ export function checkLosses(state: LedgerState, losses: readonly LossRecord[]): 
     8,
     'losses fall on the fund before anybody else, and nobody is charged more than the loss',
     problems,
-    `${losses.length} insolvent accounts, ${wad(sum(losses.map(({ fromFund }) => fromFund)))} from the fund, ${wad(sum(losses.map(({ socialised }) => socialised)))} from the other side`,
+    {
+      detail: `${losses.length} bids for and takeovers of insolvent accounts, ${wad(sum(losses.map(({ fromFund }) => fromFund)))} from the fund, ${wad(sum(losses.map(({ socialised }) => socialised)))} from the other side`,
+      empty:
+        losses.length === 0 && 'vacuous, but for the fund, which is not negative: no account was insolvent',
+    },
   )
 }
 
 /** Invariant 9: equal seq, equal report, whatever the chain. */
-export function checkReports(
-  reports: readonly { chain: string; seq: bigint; values: readonly Hex[] }[],
-): Check {
+function checkReports(reports: readonly { chain: string; seq: bigint; values: readonly Hex[] }[]): Check {
   const first = new Map<bigint, { chain: string; values: string }>()
   const problems: string[] = []
   let compared = 0
@@ -214,21 +294,16 @@ export function checkReports(
     if (known.values !== joined) problems.push(`report ${seq} differs between ${known.chain} and ${chain}`)
   }
   if (compared === 0) problems.push('no report reached two chains, so nothing was compared')
-  return check(
-    9,
-    'equal report for equal seq on all chains',
-    problems,
-    `${first.size} reports, ${compared} comparisons`,
-  )
+  return check(9, 'equal report for equal seq on all chains', problems, {
+    detail: `${first.size} reports, ${compared} comparisons`,
+  })
 }
 
 /** Invariant 13, as far as a finished story shows it: no message was forgotten. */
-export function checkMessages(left: readonly string[], state: LedgerState): Check {
+function checkMessages(left: readonly string[], state: LedgerState): Check {
   const deposits = state.accounts.flatMap(({ rows }) => rows).length
-  return check(
-    13,
-    'every deposit was credited and every release paid',
-    left,
-    `${deposits} rows of deposits, ${state.releases.length} releases`,
-  )
+  return check(13, 'every deposit was credited and every release paid', left, {
+    detail: `${deposits} rows of deposits, ${state.releases.length} releases`,
+    empty: deposits === 0 && 'vacuous: nobody deposited',
+  })
 }

@@ -2,24 +2,14 @@ import { UNUSABLE_CONFIDENCE, unpackPrices } from '@clearspan/shared'
 import { formatUnits, type Hex } from 'viem'
 import { z } from 'zod'
 import type { LocalNetwork } from '../network/localNetwork.js'
-import { hubClient, oraclePrice } from '../scenario/prices.js'
+import { oraclePrice } from '../scenario/prices.js'
 import { type AccountHealth, healths, type Outstanding, releaseRefs } from '../scenario/state.js'
-import {
-  type AuctionRecord,
-  type Check,
-  checkCash,
-  checkCoalition,
-  checkCustody,
-  checkLiquidations,
-  checkLosses,
-  checkMessages,
-  checkPositions,
-  checkReports,
-  type LossRecord,
-} from './checks.js'
-import { fundTimeline, liquidationEvents, type StoredReport, soldLots, storedReports } from './events.js'
+import { type Check, checkAll, type FinalPrices } from './checks.js'
+import { type StoredReport, soldLots, storedReports } from './events.js'
 import { type GasLine, gasByKind } from './gas.js'
 import { type LedgerState, type NamedAccount, readLedger } from './ledger.js'
+import { type LiquidationReport, liquidationStory } from './liquidations.js'
+import { iso, money } from './text.js'
 
 export type { Check, GasLine, NamedAccount }
 
@@ -43,23 +33,6 @@ export interface AccountReport {
   collateral: { chain: string; token: string; amount: string }[]
   /** `quote` is what was paid (−) or received (+) for the size, funding and settled profit included. */
   positions: { instrument: string; size: string; quote: string }[]
-}
-
-export interface LiquidationReport {
-  account: string
-  /** Tape time, ISO. */
-  startedAt: string
-  equity: string
-  mm: string
-  steps: {
-    by: string
-    at: string
-    fraction: string
-    payment: string
-    fromFund: string
-    /** Payment over the equity that was taken; 0 when there was none. */
-    priceShare: string
-  }[]
 }
 
 export interface LotReport {
@@ -147,16 +120,7 @@ async function compile(
     ...record.named.map(({ account }) => account),
     ledger.backstopAccount,
   ])
-  const prices = new Map(
-    await Promise.all(
-      network.markets.tokens.map(
-        async ({ symbol, base, settlement }): Promise<[string, bigint]> => [
-          symbol,
-          settlement ? WAD : await oraclePrice(network, base),
-        ],
-      ),
-    ),
-  )
+  const prices = await finalPrices(network)
   const { auctions, losses, liquidations } = await liquidationStory(network, ledger)
   const reports = await storedReports(network)
   const lots = await lotReports(network, reports)
@@ -195,16 +159,32 @@ async function compile(
     latencies,
     gas: await gasByKind(network),
     unsold: record.left.sales,
-    checks: [
-      checkCash(ledger),
-      checkPositions(ledger),
-      checkCustody(ledger),
-      checkCoalition(ledger, ({ symbol }) => prices.get(symbol) ?? 0n),
-      checkLiquidations(auctions),
-      checkLosses(ledger, losses),
-      checkReports(reports),
-      checkMessages(record.left.messages, ledger),
-    ],
+    checks: checkAll({
+      ledger,
+      prices,
+      auctions,
+      losses,
+      reports,
+      left: record.left.messages,
+    }),
+  }
+}
+
+/** The hub's prices now; a unit of the settlement token is a unit of account. */
+async function finalPrices(network: LocalNetwork): Promise<FinalPrices> {
+  const { tokens, instruments } = network.markets
+  const bases = [...new Set([...tokens, ...instruments].map(({ base }) => base))]
+  const prices = new Map(
+    await Promise.all(
+      bases.map(async (base): Promise<[string, bigint]> => [base, await oraclePrice(network, base)]),
+    ),
+  )
+  return {
+    token: (symbol) => {
+      const { base, settlement } = tokens.find((token) => token.symbol === symbol)!
+      return settlement ? WAD : prices.get(base)!
+    },
+    instrument: (id) => prices.get(instruments.find((instrument) => instrument.id === id)!.base)!,
   }
 }
 
@@ -238,85 +218,6 @@ function accountReport(
       quote: money(quote),
     })),
   }
-}
-
-/** The auctions as records for the checks, and as lines for people. */
-async function liquidationStory(network: LocalNetwork, ledger: LedgerState) {
-  const { started, bids, takenOver } = await liquidationEvents(network)
-  const fundAt = await fundTimeline(network, ledger.fundAccount)
-  const nameOf = (account: Hex) => ledger.accounts.find((one) => one.account === account)?.name ?? account
-  const times = new Map<bigint, string>()
-  for (const number of new Set([...started, ...bids, ...takenOver].map(({ blockNumber }) => blockNumber))) {
-    const { timestamp } = await hubClient(network).getBlock({ blockNumber: number })
-    times.set(number, iso(network.tapeTime(Number(timestamp) * 1000)))
-  }
-  const steps = [
-    ...bids.map((log) => ({ ...log, by: nameOf(log.args.bidder), socialised: 0n })),
-    ...takenOver.map((log) => ({ ...log, by: 'backstop', socialised: log.args.socialised })),
-  ].sort((a, b) => Number(a.blockNumber - b.blockNumber) || a.logIndex - b.logIndex)
-  const stepsOf = (index: number) => {
-    const { args, blockNumber, logIndex } = started[index]!
-    const next = started.find((other, at) => at > index && other.args.account === args.account)
-    const after = (
-      log: { blockNumber: bigint; logIndex: number },
-      of: { blockNumber: bigint; logIndex: number },
-    ) =>
-      log.blockNumber > of.blockNumber || (log.blockNumber === of.blockNumber && log.logIndex > of.logIndex)
-    return steps.filter(
-      (step) =>
-        step.args.account === args.account &&
-        after(step, { blockNumber, logIndex }) &&
-        (next === undefined || !after(step, next)),
-    )
-  }
-  const share = (payment: bigint, equity: bigint, fraction: bigint) =>
-    equity <= 0n || fraction === 0n ? 0n : (payment * WAD * WAD) / (equity * fraction)
-  const auctions = started.map(
-    ({ args }, index): AuctionRecord => ({
-      account: args.account,
-      startedAt: Number(args.startedAt),
-      mm: args.mm,
-      bids: stepsOf(index).map((step) => ({
-        at: Number(step.blockNumber),
-        fraction: step.args.fraction,
-        payment: step.args.payment,
-        fromFund: step.args.fromFund,
-        equity: step.args.equity,
-        share: share(step.args.payment, step.args.equity, step.args.fraction),
-        bufferAfter: step.args.bufferAfter,
-      })),
-    }),
-  )
-  const losses = steps
-    .filter(({ args }) => args.equity <= 0n)
-    .map(
-      (step): LossRecord => ({
-        account: step.args.account,
-        loss: step.by === 'backstop' ? -step.args.equity : step.args.fromFund,
-        fromFund: step.args.fromFund,
-        socialised: step.socialised,
-        fundAfter: fundAt(step.blockNumber, step.logIndex),
-      }),
-    )
-  const liquidations = started.map(
-    ({ args, blockNumber }, index): LiquidationReport => ({
-      account: nameOf(args.account),
-      startedAt: times.get(blockNumber)!,
-      equity: money(args.equity),
-      mm: money(args.mm),
-      steps: stepsOf(index).map((step) => ({
-        by: step.by,
-        at: times.get(step.blockNumber)!,
-        fraction: Number(formatUnits(step.args.fraction, 18)).toFixed(4),
-        payment: money(step.args.payment),
-        fromFund: money(step.args.fromFund),
-        priceShare: Number(
-          formatUnits(share(step.args.payment, step.args.equity, step.args.fraction), 18),
-        ).toFixed(4),
-      })),
-    }),
-  )
-  return { auctions, losses, liquidations }
 }
 
 async function lotReports(network: LocalNetwork, reports: readonly StoredReport[]): Promise<LotReport[]> {
@@ -371,11 +272,3 @@ const relayerStatusSchema = z.object({
     z.object({ count: z.number(), p50: z.number(), p95: z.number(), max: z.number() }),
   ),
 })
-
-function money(wad: bigint): string {
-  return Number(formatUnits(wad, 18)).toFixed(2)
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString()
-}

@@ -3,9 +3,12 @@ import { accountId, type Network } from '@clearspan/shared'
 import { type Address, erc20Abi, type Hex } from 'viem'
 import type { LocalChain, LocalClient } from '../chains/index.js'
 
+/** Token decimals. */
 export interface RowState {
   assetId: number
-  /** Token decimals. */
+  /** As the vault counted it. */
+  deposited: bigint
+  /** As the hub counted it. */
   credited: bigint
   immature: bigint
   claim: bigint
@@ -89,12 +92,23 @@ export async function readLedger(options: {
     [backstopAccount, 'backstop'],
     ...options.accounts.map(({ account, name }): [Hex, string] => [account, name]),
   ])
-  const assetIds = assets.map(({ token }) => token.assetId)
+  const depositsOf = ({ chain, token }: (typeof assets)[number]) => ({
+    assetId: token.assetId,
+    deposited: (account: Hex) =>
+      client(chain.chainId).readContract({
+        address: chain.contracts.vault,
+        abi: iCollateralVaultAbi,
+        functionName: 'depositedIn',
+        args: [account, token.address],
+      }),
+  })
   return {
     fundAccount,
     backstopAccount,
     accounts: await Promise.all(
-      [...known].map(([account, name]) => readAccount(hub, clearinghouse, account, name, assetIds)),
+      [...known].map(([account, name]) =>
+        readAccount({ hub, clearinghouse, account, name, deposits: assets.map(depositsOf) }),
+      ),
     ),
     tokens: await Promise.all(
       assets.map(async ({ chain, token }): Promise<TokenState> => {
@@ -165,25 +179,29 @@ export async function readLedger(options: {
   }
 }
 
-async function readAccount(
-  hub: LocalClient,
-  clearinghouse: Address,
-  account: Hex,
-  name: string,
-  assetIds: readonly number[],
-): Promise<AccountState> {
+async function readAccount({
+  hub,
+  clearinghouse,
+  account,
+  name,
+  deposits,
+}: NamedAccount & {
+  hub: LocalClient
+  clearinghouse: Address
+  deposits: readonly { assetId: number; deposited: (account: Hex) => Promise<bigint> }[]
+}): Promise<AccountState> {
   const read = { address: clearinghouse, abi: iClearinghouseAbi } as const
   const [portfolio, rows] = await Promise.all([
     // Unlike the stored positions it has funding and socialised losses up to now, and so adds up.
     hub.readContract({ ...read, functionName: 'portfolio', args: [account] }),
     Promise.all(
-      assetIds.map(async (assetId) => {
-        const row = await hub.readContract({
-          ...read,
-          functionName: 'row',
-          args: [account, BigInt(assetId)],
-        })
-        return { assetId, credited: row.credited, immature: row.immature, claim: row.claim }
+      deposits.map(async ({ assetId, deposited }): Promise<RowState> => {
+        const [counted, row] = await Promise.all([
+          deposited(account),
+          hub.readContract({ ...read, functionName: 'row', args: [account, BigInt(assetId)] }),
+        ])
+        const { credited, immature, claim } = row
+        return { assetId, deposited: counted, credited, immature, claim }
       }),
     ),
   ])
@@ -191,7 +209,9 @@ async function readAccount(
     account,
     name,
     cash: portfolio.cash,
-    rows: rows.filter(({ credited, immature, claim }) => credited > 0n || immature > 0n || claim > 0n),
+    rows: rows.filter(({ deposited, credited, immature, claim }) =>
+      [deposited, credited, immature, claim].some((amount) => amount > 0n),
+    ),
     positions: portfolio.instrumentIds.map((id, index) => ({
       instrumentId: Number(id),
       size: portfolio.sizes[index]!,

@@ -1,4 +1,10 @@
-import { iClearinghouseAbi, iCollateralVaultAbi, testTokenAbi, venueAbi } from '@clearspan/contracts'
+import {
+  clearinghouseAbi,
+  iClearinghouseAbi,
+  iCollateralVaultAbi,
+  testTokenAbi,
+  venueAbi,
+} from '@clearspan/contracts'
 import { accountId, type Chain, createChainClient, type Logger, type Token } from '@clearspan/shared'
 import { erc20Abi, type Hex, maxUint256 } from 'viem'
 import type { LocalNetwork } from '../network/localNetwork.js'
@@ -110,6 +116,9 @@ export interface Match {
   price: bigint
 }
 
+/** What the venue calls may refuse for reasons of its own. */
+const VENUE_ABI = [...venueAbi, ...clearinghouseAbi.filter(({ type }) => type === 'error')]
+
 /** Signs both orders as their owners and makes the call that fills them. */
 export async function matchCall(network: LocalNetwork, match: Match): Promise<Call> {
   const { venue } = network.manifest.hub.contracts
@@ -138,7 +147,7 @@ export async function matchCall(network: LocalNetwork, match: Match): Promise<Ca
   const [buy, sell] = await Promise.all([sign(match.buyer), sign(match.seller)])
   return {
     to: venue,
-    abi: venueAbi,
+    abi: VENUE_ABI,
     functionName: 'matchOrders',
     args: [match.buyer.order, buy, match.seller.order, sell, match.size, match.price],
   }

@@ -6,14 +6,14 @@ import type { LocalNetwork } from '../network/localNetwork.js'
 import { type ClosingReport, compileReport } from '../report/index.js'
 import type { NamedAccount } from '../report/ledger.js'
 import { stopwatch } from '../stopwatch.js'
-import { type Actor, createActor, matchCall, withdrawCall } from './cast.js'
+import { type Actor, createActor, withdrawCall } from './cast.js'
 import { enterAll } from './entrance.js'
 import { planTraders } from './plan.js'
 import { hubClient, oraclePrice, unitsWorth } from './prices.js'
 import type { Character, Stage } from './stage.js'
 import { fundCash, healths, type Outstanding, outstanding, tokenOn, usd } from './state.js'
+import { openPositions } from './trades.js'
 import { until } from './until.js'
-import type { Call } from './wallet.js'
 
 const WAD = 10n ** 18n
 const FIRST_PRICE_TIMEOUT_MS = 60_000
@@ -146,46 +146,6 @@ async function firstPrices({ network, onProgress, signal }: Stage): Promise<void
   onProgress(`prices: first signed report on every chain after ${took()}: ${prices.join(', ')}`)
 }
 
-async function openPositions(
-  { network, onProgress }: Stage,
-  cast: { characters: Character[]; maker: Actor; operator: Actor },
-): Promise<void> {
-  const took = stopwatch(network.realClock)
-  const expiry = BigInt(Math.floor(network.clock.now() / 1000) + 30 * 86_400)
-  let nonce = 0n
-  const calls: Call[] = []
-  const lines: string[] = []
-  for (const { actor, plan } of cast.characters) {
-    const worth = plan.deposits.reduce((total, deposit) => total + deposit.usd, 0)
-    for (const { instrumentId, leverage } of plan.trades) {
-      const { base, symbol } = network.markets.instruments.find(({ id }) => id === instrumentId)!
-      const price = await oraclePrice(network, base)
-      const size = (parseUnits(String(Math.round(worth * Math.abs(leverage))), 18) * WAD) / price
-      const order = (who: Actor, signed: bigint) => ({
-        actor: who,
-        order: {
-          account: who.account,
-          instrumentId: BigInt(instrumentId),
-          size: signed,
-          // A percent of room; the fill is at the price named in the match.
-          limitPrice: signed > 0n ? (price * 101n) / 100n : (price * 99n) / 100n,
-          expiry,
-          nonce: nonce++,
-        },
-      })
-      const [buyer, seller] = leverage > 0 ? [actor, cast.maker] : [cast.maker, actor]
-      calls.push(
-        await matchCall(network, { buyer: order(buyer, size), seller: order(seller, -size), size, price }),
-      )
-      lines.push(
-        `${plan.name} ${leverage > 0 ? 'long' : 'short'} ${amountOf(size)} ${symbol} at ${usd(price)}`,
-      )
-    }
-  }
-  await cast.operator.hub.send(calls)
-  onProgress(`trades: ${lines.join('; ')} (${took()})`)
-}
-
 async function crash(
   { network, onProgress, signal }: Stage,
   characters: readonly Character[],
@@ -307,8 +267,4 @@ async function aftermath(
     }
     await realClock.sleep(SETTLE_POLL_MS, signal)
   }
-}
-
-function amountOf(wad: bigint): string {
-  return Number(formatUnits(wad, 18)).toLocaleString('en-US', { maximumSignificantDigits: 5 })
 }

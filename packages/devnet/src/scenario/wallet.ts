@@ -34,6 +34,8 @@ export interface Wallet {
    * when the wallet is closed meanwhile, too.
    */
   send(calls: readonly Call[]): Promise<SentTransaction[]>
+  /** As `send`, but every call has an outcome of its own; the reason of a failure is a PermanentError. */
+  trySend(calls: readonly Call[]): Promise<PromiseSettledResult<SentTransaction>[]>
   close(): Promise<void>
 }
 
@@ -51,27 +53,37 @@ export function createWallet(options: {
     stuckAfterMs: STUCK_AFTER_MS,
     caps: { maxFeePerGas: parseGwei('500'), maxPriorityFeePerGas: parseGwei('5') },
   })
+  const trySend = async (calls: readonly Call[]) => {
+    const results = await sender.sendMany(
+      calls.map(({ to, abi, functionName, args, value }) => ({
+        to,
+        abi,
+        data: encodeFunctionData({ abi, functionName, args }),
+        gas: GAS,
+        label: functionName,
+        ...(value === undefined ? {} : { value }),
+        classify: () => 'permanent' as const,
+      })),
+    )
+    return results.map((result, index): PromiseSettledResult<SentTransaction> => {
+      if (result.status === 'fulfilled') return result
+      const { functionName } = calls[index]!
+      const why = result.reason instanceof Error ? result.reason.message : String(result.reason)
+      const reason = new PermanentError(`${functionName} by ${sender.address}: ${why}`, {
+        cause: result.reason,
+      })
+      return { status: 'rejected', reason }
+    })
+  }
   return {
     address: sender.address,
     client: options.client,
     sender,
+    trySend,
     async send(calls) {
-      const results = await sender.sendMany(
-        calls.map(({ to, abi, functionName, args, value }) => ({
-          to,
-          abi,
-          data: encodeFunctionData({ abi, functionName, args }),
-          gas: GAS,
-          label: functionName,
-          ...(value === undefined ? {} : { value }),
-          classify: () => 'permanent' as const,
-        })),
-      )
-      return results.map((result, index) => {
-        if (result.status === 'fulfilled') return result.value
-        const { functionName } = calls[index]!
-        const reason = result.reason instanceof Error ? result.reason.message : String(result.reason)
-        throw new PermanentError(`${functionName} by ${sender.address}: ${reason}`, { cause: result.reason })
+      return (await trySend(calls)).map((result) => {
+        if (result.status === 'rejected') throw result.reason
+        return result.value
       })
     },
     close: () => sender.close(),

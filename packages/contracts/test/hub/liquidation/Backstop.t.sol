@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {AuctionMath} from "../../../src/hub/AuctionMath.sol";
 import {Backstop} from "../../../src/hub/Backstop.sol";
 import {IBackstop, ILiquidationAuction} from "../../../src/interfaces/ILiquidation.sol";
 import {IHubGateway} from "../../../src/interfaces/IGateways.sol";
@@ -134,8 +135,10 @@ contract BackstopTest is LiquidationBase {
         assertEq(_health(account).equity, -2500e18);
         assertEq(auction.insolventCount(), 1);
         int256 other = _health(short).equity;
+        int256 bufferBefore =
+            AuctionMath.bufferMargin(-2500e18, _health(account).mm, riskConfig.global().bufferBps);
         vm.expectEmit(address(backstop));
-        emit IBackstop.TakenOver(account, WAD, 0, 2500e18, 0, -2500e18, 0);
+        emit IBackstop.TakenOver(account, WAD, 0, 2500e18, 0, -2500e18, bufferBefore, 0);
         vm.expectEmit(address(auction));
         emit ILiquidationAuction.AuctionEnded(account, true);
         backstop.takeOver(account);

@@ -1,0 +1,98 @@
+import { formatUnits, parseUnits } from 'viem'
+import { stopwatch } from '../stopwatch.js'
+import { type Actor, matchCall } from './cast.js'
+import type { PlannedTrade } from './plan.js'
+import { oraclePrice } from './prices.js'
+import type { Character, Stage } from './stage.js'
+import { usd } from './state.js'
+import { until } from './until.js'
+import type { Call } from './wallet.js'
+
+const WAD = 10n ** 18n
+const ORDER_LIFE_S = 30 * 86_400
+/** Beyond a block; on a busy machine prices grow old, and margin asks for more, for a while. Real ms. */
+const TRADE_TIMEOUT_MS = 120_000
+
+interface Trade extends PlannedTrade {
+  actor: Actor
+  /** Deposits of the trader, USD. */
+  worth: number
+}
+
+/**
+ * Opens every trader's planned positions against the maker, at the oracle's price. A trade that the hub refuses is tried again at the price
+ * of then, as its trader would: new risk must be safe at the adverse end of a price, and that end moves with the price's age.
+ */
+export async function openPositions(
+  stage: Stage,
+  cast: { characters: readonly Character[]; maker: Actor; operator: Actor },
+): Promise<void> {
+  const { network, onProgress, signal } = stage
+  const took = stopwatch(network.realClock)
+  const lines: string[] = []
+  let refusal = ''
+  let nonce = 0n
+  let trades = cast.characters.flatMap(({ actor, plan }) => {
+    const worth = plan.deposits.reduce((total, deposit) => total + deposit.usd, 0)
+    return plan.trades.map((trade): Trade => ({ ...trade, actor, worth }))
+  })
+  await until({
+    what: 'opening the positions',
+    clock: network.realClock,
+    timeoutMs: TRADE_TIMEOUT_MS,
+    signal,
+    missing: () => refusal,
+    found: async () => {
+      const made = []
+      for (const trade of trades) {
+        made.push(await makeTrade(stage, { trade, maker: cast.maker, nonce }))
+        nonce += 2n
+      }
+      const results = await cast.operator.hub.trySend(made.map(({ call }) => call))
+      lines.push(...made.filter((_, at) => results[at]!.status === 'fulfilled').map(({ line }) => line))
+      trades = trades.filter((_, at) => results[at]!.status === 'rejected')
+      const refused = results.find((result) => result.status === 'rejected')
+      if (refused) refusal = refused.reason.message
+      return trades.length === 0 || undefined
+    },
+  })
+  onProgress(`trades: ${lines.join('; ')} (${took()})`)
+}
+
+/** Both signed orders as one call, and what it does in words. Takes two nonces. */
+async function makeTrade(
+  { network }: Stage,
+  { trade, maker, nonce }: { trade: Trade; maker: Actor; nonce: bigint },
+): Promise<{ call: Call; line: string }> {
+  const { actor, instrumentId, leverage, worth } = trade
+  const { base, symbol } = network.markets.instruments.find(({ id }) => id === instrumentId)!
+  const price = await oraclePrice(network, base)
+  const size = (parseUnits(String(Math.round(worth * Math.abs(leverage))), 18) * WAD) / price
+  const expiry = BigInt(Math.floor(network.clock.now() / 1000) + ORDER_LIFE_S)
+  const order = (who: Actor, signed: bigint, at: bigint) => ({
+    actor: who,
+    order: {
+      account: who.account,
+      instrumentId: BigInt(instrumentId),
+      size: signed,
+      // A percent of room; the fill is at the price named in the match.
+      limitPrice: signed > 0n ? (price * 101n) / 100n : (price * 99n) / 100n,
+      expiry,
+      nonce: at,
+    },
+  })
+  const [buyer, seller] = leverage > 0 ? [actor, maker] : [maker, actor]
+  return {
+    call: await matchCall(network, {
+      buyer: order(buyer, size, nonce),
+      seller: order(seller, -size, nonce + 1n),
+      size,
+      price,
+    }),
+    line: `${actor.name} ${leverage > 0 ? 'long' : 'short'} ${amountOf(size)} ${symbol} at ${usd(price)}`,
+  }
+}
+
+function amountOf(wad: bigint): string {
+  return Number(formatUnits(wad, 18)).toLocaleString('en-US', { maximumSignificantDigits: 5 })
+}
