@@ -35,7 +35,7 @@ import {
   type VenuePlan,
 } from '../prices/index.js'
 import { openRunDirectory, type RunDirectory } from '../processes/index.js'
-import { type SourceSimulators, startSourceSimulators } from '../sources/index.js'
+import { localGuardianSet, type SourceSimulators, startSourceSimulators } from '../sources/index.js'
 import { stopwatch } from '../stopwatch.js'
 import { deployClearspan } from './deploy.js'
 import { type LocalMarkets, planMarkets } from './markets.js'
