@@ -1,7 +1,7 @@
 // `pnpm test [--full] [FILTER...]`: build, type-check of tests, contract tests, TypeScript tests, and one closing count.
 // `--full` adds long fuzz runs and soaks. A filter names test files of TypeScript, and leaves the contracts out.
 // What the machine lacks is printed and its tests are counted as skipped; under CI=true its absence fails.
-import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, relative, resolve } from 'node:path'
@@ -27,10 +27,14 @@ const needs = [
     line: 'redis-server is not installed, so the queue is not tested on Redis',
   },
   {
-    missing: !existsSync(shared),
-    line: `${shared} is absent (CLEARSPAN_SHARED sets its place), so nothing is tested against recorded data`,
+    missing: !hasFiles(join(shared, 'data'), '.csv') || !hasFiles(join(shared, 'fixtures'), '.json'),
+    line: `${shared} has no recorded prices and frames (CLEARSPAN_SHARED sets its place), so nothing is tested against them`,
   },
 ].filter(({ missing }) => missing)
+
+function hasFiles(directory, ending) {
+  return existsSync(directory) && readdirSync(directory).some((name) => name.endsWith(ending))
+}
 
 function onPath(program) {
   return (process.env.PATH ?? '').split(delimiter).some((directory) => {

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { clearspan, temporaryDirectory } from './clearspan.js'
+import { clearspan, leftBehind, startNetwork, temporaryDirectory } from './clearspan.js'
 
 let dir: Awaited<ReturnType<typeof temporaryDirectory>>
 beforeEach(async () => {
@@ -11,14 +11,11 @@ beforeEach(async () => {
 })
 afterEach(() => dir.remove())
 
-/** Runs to the end; the last line of standard error and the status are what a person sees. */
+/** Runs to the end, which must leave nothing running and no record; the line of standard error and the status are what a person sees. */
 async function refused(args: string[], env: Record<string, string> = {}) {
-  const run = clearspan(
-    dir.path,
-    ['start', '--exit', '--dir', join(dir.path, 'run'), '--ports', '0,0,0', ...args],
-    env,
-  )
+  const run = startNetwork(dir.path, ['--exit', ...args], env)
   const { code } = await run.exited
+  expect(leftBehind(dir.path)).toEqual([])
   const lines = run.stderr().trim().split('\n')
   return { code, line: lines.at(-1), lines: lines.length }
 }
@@ -36,8 +33,8 @@ describe('one clear line, status 2, nothing started', () => {
       join(dir.path, 'prices.csv'),
       'timestamp_ms,source,symbol,open,high,low,close,volume\n1583712000000,binance,BTC-USDT,1,2,1,x,1\n',
     )
-    const { code, line } = await refused(['--prices', 'prices.csv'])
-    expect(code).toBe(2)
+    const { code, line, lines } = await refused(['--prices', 'prices.csv'])
+    expect({ code, lines }).toEqual({ code: 2, lines: 1 })
     expect(line).toMatch(/prices\.csv:2 close/)
   })
 
@@ -51,12 +48,13 @@ describe('one clear line, status 2, nothing started', () => {
     [['--speed', 'fast'], /--speed/],
     [['--speed', '0'], /--speed/],
     [['--window', 'yesterday'], /--window/],
-    [['--json', 'no/such/place.json'], /--json/],
+    [['--json', 'no/such/place.json'], /--json.*no\/such is not a directory/],
+    [['--json', '.'], /--json.* is a directory; name a file/],
     [['--log-level', 'loud'], /--log-level/],
     [['--unknown'], /--unknown/],
   ])('%j', async (args, expected) => {
-    const { code, line } = await refused(args)
-    expect(code).toBe(2)
+    const { code, line, lines } = await refused(args)
+    expect({ code, lines }).toEqual({ code: 2, lines: 1 })
     expect(line).toMatch(expected)
   })
 
@@ -64,16 +62,27 @@ describe('one clear line, status 2, nothing started', () => {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     const { port } = server.address() as { port: number }
-    const { code, line } = await refused(['--ports', `0,${port},0`])
+    const { code, line, lines } = await refused(['--ports', `0,${port},0`])
     server.close()
-    expect(code).toBe(2)
+    expect({ code, lines }).toEqual({ code: 2, lines: 1 })
     expect(line).toMatch(new RegExp(`--ports.*${port}`))
   })
 
-  test('a Redis that is not there', async () => {
-    const { code, line } = await refused(['--speed', '60'], { REDIS_URL: 'redis://127.0.0.1:1' })
-    expect(code).toBe(2)
-    expect(line).toMatch(/REDIS_URL/)
+  test.each([
+    ['that is not there', 'redis://127.0.0.1:1'],
+    ['that is no Redis at all', 'http://127.0.0.1:1'],
+    ['that is no URL', 'nonsense'],
+  ])('a REDIS_URL %s', async (_, url) => {
+    const { code, line, lines } = await refused([], { REDIS_URL: url })
+    expect({ code, lines }).toEqual({ code: 2, lines: 1 })
+    expect(line).toMatch(/^error: REDIS_URL: /)
+  })
+
+  test('a chain binary that is not installed, as on a platform that has none', async () => {
+    const elsewhere = "data:text/javascript,Object.defineProperty(process,'arch',{value:'mips'})"
+    const { code, line, lines } = await refused([], { NODE_OPTIONS: `--import=${elsewhere}` })
+    expect({ code, lines }).toEqual({ code: 2, lines: 1 })
+    expect(line).toMatch(/^error: anvil: .*mips is not installed; run/)
   })
 
   test('a configuration without a role', async () => {
