@@ -81,3 +81,18 @@ export function planMarkets(bases: readonly string[], feedNames: readonly string
 export function baseOf(feed: string): string {
   return feed.split('/')[0] ?? feed
 }
+
+/** Id of a token on a chain, both by index: assets are listed chain by chain, token by token. */
+export function assetId(markets: LocalMarkets, chain: number, token: number): number {
+  return chain * markets.tokens.length + token + 1
+}
+
+/** Index of the feed that prices a base. */
+export function feedIndex(markets: LocalMarkets, base: string): number {
+  return markets.feeds.findIndex(({ name }) => baseOf(name) === base)
+}
+
+/** Symbol of the settlement token. */
+export function settlementOf(markets: LocalMarkets): string {
+  return markets.tokens.find(({ settlement }) => settlement)!.symbol
+}

@@ -1,6 +1,9 @@
 import { parseUnits } from 'viem'
 import type { Timing } from './timing.js'
 
+/** The one epoch of every counter and of the oracle's signers on a fresh network. */
+export const EPOCH = 1
+
 /** What a token that isn't the settlement token counts for, bps of its value, before the shocks of the grid. */
 export const CREDIT_BPS = { creditIm: 9_500, creditMm: 9_700 }
 

@@ -1,0 +1,184 @@
+import {
+  backstopAbi,
+  backstopBytecode,
+  clearinghouseAbi,
+  clearinghouseBytecode,
+  hubGatewayAbi,
+  hubGatewayBytecode,
+  insuranceFundAbi,
+  insuranceFundBytecode,
+  liquidationAuctionAbi,
+  liquidationAuctionBytecode,
+  marginEngineAbi,
+  marginEngineBytecode,
+  perpAbi,
+  perpBytecode,
+  riskConfigAbi,
+  riskConfigBytecode,
+  venueAbi,
+  venueBytecode,
+} from '@clearspan/contracts'
+import { parseUnits } from 'viem'
+import type { Batch } from '../chains/index.js'
+import { type At, peer } from './addresses.js'
+import type { DeployOptions } from './deployOptions.js'
+import { assetId, baseOf, feedIndex, settlementOf } from './markets.js'
+import { auctionTerms, CREDIT_BPS, EPOCH, globalRisk, instrumentRisk } from './parameters.js'
+
+/** Room for exits of the fund once they are ripe, seconds. */
+const EXIT_WINDOW = 7 * 86_400
+/** Maturing of a local network's assets: whole tokens at once, and a second. */
+const MATURE_CAP = 50_000_000n
+const MATURE_RATE = 10_000n
+
+/** What the hub has beside: ledger, margin, instruments, liquidation, fund. */
+export function createHub(
+  batch: Batch,
+  at: At,
+  { chains, layerzero, roles, markets, timing, networkId }: DeployOptions,
+) {
+  const owner = roles.deployer.account.address
+  const { eid } = chains[0]!
+  batch.create('RiskConfig', {
+    abi: riskConfigAbi,
+    bytecode: riskConfigBytecode,
+    args: [owner, BigInt(feedIndex(markets, 'USDC'))],
+  })
+  batch.create('Clearinghouse', {
+    abi: clearinghouseAbi,
+    bytecode: clearinghouseBytecode,
+    args: [
+      owner,
+      {
+        gateway: at('hubGateway'),
+        auction: at('liquidationAuction'),
+        backstop: at('backstop'),
+        fund: at('insuranceFund'),
+        marginEngine: at('marginEngine'),
+        oracle: at('priceOracle'),
+        riskConfig: at('riskConfig'),
+      },
+    ],
+  })
+  batch.create('MarginEngine', {
+    abi: marginEngineAbi,
+    bytecode: marginEngineBytecode,
+    args: [at('clearinghouse'), at('priceOracle'), at('riskConfig')],
+  })
+  batch.create('Perp', {
+    abi: perpAbi,
+    bytecode: perpBytecode,
+    args: [at('clearinghouse'), at('priceOracle'), at('riskConfig')],
+  })
+  batch.create('Venue', { abi: venueAbi, bytecode: venueBytecode, args: [at('clearinghouse'), networkId] })
+  batch.create('HubGateway', {
+    abi: hubGatewayAbi,
+    bytecode: hubGatewayBytecode,
+    args: [layerzero.endpoint, owner, at('clearinghouse'), at('riskConfig'), EPOCH, BigInt(timing.skew)],
+  })
+  batch.create('LiquidationAuction', {
+    abi: liquidationAuctionAbi,
+    bytecode: liquidationAuctionBytecode,
+    args: [
+      at('clearinghouse'),
+      at('marginEngine'),
+      at('priceOracle'),
+      at('riskConfig'),
+      at('insuranceFund'),
+      at('backstop'),
+      auctionTerms(timing),
+    ],
+  })
+  batch.create('Backstop', {
+    abi: backstopAbi,
+    bytecode: backstopBytecode,
+    args: [
+      at('clearinghouse'),
+      at('marginEngine'),
+      at('riskConfig'),
+      at('liquidationAuction'),
+      at('insuranceFund'),
+      BigInt(timing.takeOverAfter),
+      owner,
+    ],
+  })
+  batch.create('InsuranceFund', {
+    abi: insuranceFundAbi,
+    bytecode: insuranceFundBytecode,
+    args: [
+      at(`token ${settlementOf(markets)}`),
+      {
+        clearinghouse: at('clearinghouse'),
+        marginEngine: at('marginEngine'),
+        riskConfig: at('riskConfig'),
+        auction: at('liquidationAuction'),
+        vault: at('vault'),
+        spokeGateway: at('spokeGateway'),
+        hubGateway: at('hubGateway'),
+        backstop: at('backstop'),
+      },
+      eid,
+      timing.fundCoolDown,
+      EXIT_WINDOW,
+    ],
+  })
+}
+
+/** The ways to the spokes, risk parameters, assets and instruments, the venue. */
+export function configureHub(batch: Batch, at: At, { chains, markets, timing }: DeployOptions) {
+  const risk = { abi: riskConfigAbi }
+  for (const { eid } of chains) {
+    batch.call(at('hubGateway'), {
+      abi: hubGatewayAbi,
+      functionName: 'setPeer',
+      args: [eid, peer(at('spokeGateway'))],
+    })
+    batch.call(at('backstop'), {
+      abi: backstopAbi,
+      functionName: 'setExecutor',
+      args: [eid, at('liquidationExecutor')],
+    })
+  }
+  batch.call(at('riskConfig'), { ...risk, functionName: 'setGlobal', args: [globalRisk(timing)] })
+  markets.feeds.forEach(({ name }, feed) => {
+    batch.call(at('riskConfig'), {
+      ...risk,
+      functionName: 'setUnderlying',
+      args: [BigInt(feed), markets.shocks[baseOf(name)]!],
+    })
+  })
+  chains.forEach(({ eid }, chain) => {
+    markets.tokens.forEach(({ symbol, decimals, base, settlement }, token) => {
+      const credit = settlement ? { creditIm: 10_000, creditMm: 10_000 } : CREDIT_BPS
+      batch.call(at('riskConfig'), {
+        ...risk,
+        functionName: 'setAsset',
+        args: [
+          BigInt(assetId(markets, chain, token)),
+          {
+            eid,
+            token: at(`token ${symbol}`),
+            decimals,
+            feed: feedIndex(markets, base),
+            settlement,
+            ...credit,
+            matureCap: parseUnits(String(MATURE_CAP), decimals),
+            matureRate: parseUnits(String(MATURE_RATE), decimals),
+          },
+        ],
+      })
+    })
+  })
+  markets.instruments.forEach(({ id, base }) => {
+    batch.call(at('riskConfig'), {
+      ...risk,
+      functionName: 'setInstrument',
+      args: [BigInt(id), { module: at('perp'), feed: feedIndex(markets, base), ...instrumentRisk() }],
+    })
+  })
+  batch.call(at('clearinghouse'), {
+    abi: clearinghouseAbi,
+    functionName: 'setVenue',
+    args: [at('venue'), true],
+  })
+}

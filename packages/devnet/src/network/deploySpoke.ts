@@ -1,0 +1,110 @@
+import {
+  collateralVaultAbi,
+  collateralVaultBytecode,
+  liquidationExecutorAbi,
+  liquidationExecutorBytecode,
+  priceOracleAbi,
+  priceOracleBytecode,
+  spokeGatewayAbi,
+  spokeGatewayBytecode,
+  testTokenAbi,
+  testTokenBytecode,
+} from '@clearspan/contracts'
+import { accountId } from '@clearspan/shared'
+import { keccak256, stringToHex } from 'viem'
+import type { Batch } from '../chains/index.js'
+import { type At, peer } from './addresses.js'
+import type { DeployOptions } from './deployOptions.js'
+import { feedIndex, settlementOf } from './markets.js'
+import { EPOCH, jumpGuard, LOT_TERMS } from './parameters.js'
+
+const EPOCH_SLOTS = 10_000_000n
+
+/** What every chain has: oracle, tokens, gateway, vault, executor. */
+export function createSpoke(
+  batch: Batch,
+  at: At,
+  { chains, layerzero, roles, markets, timing, networkId }: DeployOptions,
+) {
+  const owner = roles.deployer.account.address
+  batch.create('PriceOracle', {
+    abi: priceOracleAbi,
+    bytecode: priceOracleBytecode,
+    args: [networkId, owner, timing.slotSeconds, jumpGuard(timing)],
+  })
+  for (const { symbol, decimals } of markets.tokens) {
+    batch.create(`TestToken ${symbol}`, {
+      abi: testTokenAbi,
+      bytecode: testTokenBytecode,
+      args: [`Test ${symbol}`, symbol, decimals],
+    })
+  }
+  batch.create('SpokeGateway', {
+    abi: spokeGatewayAbi,
+    bytecode: spokeGatewayBytecode,
+    args: [layerzero.endpoint, owner, at('vault'), chains[0]!.eid, EPOCH, BigInt(timing.skew)],
+  })
+  batch.create('CollateralVault', {
+    abi: collateralVaultAbi,
+    bytecode: collateralVaultBytecode,
+    args: [owner, at('spokeGateway'), EPOCH],
+  })
+  batch.create('LiquidationExecutor', {
+    abi: liquidationExecutorAbi,
+    bytecode: liquidationExecutorBytecode,
+    args: [
+      owner,
+      at('priceOracle'),
+      at('vault'),
+      at(`token ${settlementOf(markets)}`),
+      accountId(at('backstop')),
+      { ...LOT_TERMS, duration: timing.lotSeconds },
+    ],
+  })
+}
+
+/** Signers and feeds, listed tokens, the way to the hub. */
+export function configureSpoke(
+  batch: Batch,
+  at: At,
+  { chains, markets, timing, oracle }: DeployOptions,
+  index: number,
+) {
+  batch.call(at('priceOracle'), {
+    abi: priceOracleAbi,
+    functionName: 'openEpoch',
+    args: [
+      {
+        epoch: oracle.epoch,
+        firstSeq: 1n,
+        lastSeq: BigInt(Math.floor(chains[index]!.chain.lastTimestamp() / timing.slotSeconds)) + EPOCH_SLOTS,
+        configHash: keccak256(stringToHex(JSON.stringify({ slotMs: oracle.slotMs, feeds: oracle.feeds }))),
+        signers: oracle.nodes.map(({ signer }) => signer),
+        feeds: markets.feeds.map(({ name, exponent, signed }) => ({
+          name: stringToHex(name, { size: 32 }),
+          exponent,
+          isSigned: signed ?? false,
+          useAge: timing.useAge,
+        })),
+      },
+    ],
+  })
+  for (const { symbol, base, settlement } of markets.tokens) {
+    batch.call(at('vault'), {
+      abi: collateralVaultAbi,
+      functionName: 'setListed',
+      args: [at(`token ${symbol}`), true],
+    })
+    if (settlement) continue
+    batch.call(at('liquidationExecutor'), {
+      abi: liquidationExecutorAbi,
+      functionName: 'setListing',
+      args: [at(`token ${symbol}`), feedIndex(markets, base)],
+    })
+  }
+  batch.call(at('spokeGateway'), {
+    abi: spokeGatewayAbi,
+    functionName: 'setPeer',
+    args: [chains[0]!.eid, peer(at('hubGateway'))],
+  })
+}
