@@ -132,19 +132,23 @@ export interface ReportSignature {
   signature: Hex
 }
 
+/** `signerBitmap u32 | signatures in ascending signer order`: how a quorum's word is delivered. */
+export function encodeQuorum(signatures: readonly ReportSignature[]): Hex {
+  const sorted = [...signatures].sort((a, b) => a.signer - b.signer)
+  const bitmap = sorted.reduce((bits, { signer }) => bits | (1 << signer), 0) >>> 0
+  return concatHex([numberToHex(bitmap, { size: 4 }), ...sorted.map(({ signature }) => signature)])
+}
+
 /**
  * Calldata of `PriceOracle.update(bytes)`: `epoch u32 | seq u64 | wordCount u8 | words | signerBitmap u32 | signatures in ascending signer order`.
  */
 export function encodeReport(report: Report, signatures: readonly ReportSignature[]): Hex {
-  const sorted = [...signatures].sort((a, b) => a.signer - b.signer)
-  const bitmap = sorted.reduce((bits, { signer }) => bits | (1 << signer), 0) >>> 0
   const words = packPrices(report.prices)
   return concatHex([
     numberToHex(report.epoch, { size: 4 }),
     numberToHex(report.seq, { size: 8 }),
     numberToHex(words.length, { size: 1 }),
     ...words,
-    numberToHex(bitmap, { size: 4 }),
-    ...sorted.map(({ signature }) => signature),
+    encodeQuorum(signatures),
   ])
 }

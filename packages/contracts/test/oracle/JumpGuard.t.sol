@@ -2,6 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {IPriceOracle} from "../../src/interfaces/IPriceOracle.sol";
+import {IValueOracle} from "../../src/interfaces/IValueOracle.sol";
+import {PriceOracle} from "../../src/oracle/PriceOracle.sol";
 import {SignerEpochs} from "../../src/oracle/SignerEpochs.sol";
 import {OracleTest} from "./OracleTest.sol";
 
@@ -176,13 +178,97 @@ contract JumpGuardTest is OracleTest {
         assertTrue(oracle.price(1).fresh);
     }
 
+    /* SIGNED FEEDS */
+
+    /// @dev Feed 1 is a rate: its basis points are of one, so that 5% of guard are five points of rate.
+    function test_signed_values() public {
+        _deploy(4, 4, 2);
+        _rate(-25_000_000, 5); // -25 %
+        _expectValue(-25e16, false, 0);
+        assertEq(oracle.value(1).confidence, 5e14);
+        _after(2);
+        _rate(-20_000_000 + 3_333, 5); // 5 points and 2 s worth of 1 a minute
+        _expectValue(-19_996_667e10, false, 0);
+        _after(2);
+        _rate(0, 5);
+        _expectValue(-19_996_667e10, true, 0);
+        _after(30);
+        _rate(0, 5); // across zero, confirmed
+        _expectValue(0, false, 0);
+        assertEq(oracle.value(1).observedAt, block.timestamp, "zero is a value");
+        _after(2);
+        _rate(4_000_000, 5);
+        _expectValue(4e16, false, 0);
+
+        uint256 at = block.timestamp;
+        _after(2);
+        _rate(4_000_000, 0xffff);
+        assertEq(oracle.value(1).observedAt, at, "unusable: keeps its own time");
+        _after(2);
+        _rate(type(int64).min, 5);
+        assertEq(oracle.value(1).observedAt, at, "stands for no value");
+        _expectValue(4e16, false, 0);
+
+        vm.expectRevert(abi.encodeWithSelector(PriceOracle.SignedFeed.selector, 1));
+        oracle.price(1);
+        assertEq(oracle.value(0).value, int256(WAD_P));
+        assertEq(oracle.value(0).confidence, WAD_P / 2_000);
+    }
+
+    function _rate(int64 rate, uint16 confidence) private {
+        (int64[] memory prices, uint16[] memory confidences) = _values(P);
+        (prices[1], confidences[1]) = (rate, confidence);
+        assertTrue(oracle.update(_report(_now(), prices, confidences)));
+    }
+
+    function _expectValue(int256 value, bool isParked, int256 parked) private view {
+        IValueOracle.Value memory stored = oracle.value(1);
+        assertEq(stored.value, value, "value");
+        assertEq(stored.isParked, isParked, "is parked");
+        assertEq(stored.parked, parked, "parked");
+    }
+
+    /* DESIGN §6.9 */
+
+    /// @dev However long the chain was idle, however deep and noisy the crash, and whatever is held beside it.
+    function testFuzz_a_real_crash_is_accepted_within_T_and_two_slots(uint256 seed) public {
+        _after(SLOT * bound(seed >> 32, 1, 1 days));
+        uint256 start = block.timestamp;
+        int64 crashed = (P * int64(int256(bound(seed >> 64, 1, 75)))) / 100;
+        for (uint256 i; oracle.price(0).price == WAD_P; ++i) {
+            assertLe(block.timestamp - start, 30 + 2 * SLOT, "too late");
+            if (i != 0) _after(SLOT);
+            int64 noise = int64(int256(uint256(keccak256(abi.encode(seed, i))) % 1e8));
+            (int64[] memory prices, uint16[] memory confidences) = _values(crashed + noise);
+            if (noise % 2 == 0) confidences[1] = 0xffff;
+            assertTrue(oracle.update(_report(_now(), prices, confidences)));
+        }
+        assertLe(block.timestamp - start, 30 + 2 * SLOT);
+        assertEq(oracle.price(0).parked, 0);
+        assertTrue(oracle.price(0).fresh);
+    }
+
+    /// @dev What any sequence of reports inside one block does to a price stays within the guard's limit.
+    function testFuzz_one_block_never_moves_a_price_beyond_the_limit(int64[5] memory prices) public {
+        vm.warp(block.timestamp + 60);
+        vm.roll(block.number + 1);
+        uint64 newest = _now();
+        for (uint64 i; i < 5; ++i) {
+            oracle.update(_flat(newest - 4 + i, prices[i]));
+        }
+        // Five reports, each within at most 6 % of the one before.
+        assertGe(oracle.price(0).price, (WAD_P * 73) / 100);
+        assertLe(oracle.price(0).price, (WAD_P * 134) / 100);
+    }
+
     /* MODEL */
 
     struct Model {
-        uint256 price;
-        uint256 confidence;
+        bool isSigned;
+        int256 value;
         uint256 seq;
-        uint256 parked;
+        bool isParked;
+        int256 parked;
         uint256 parkedSeq;
         uint256 parkedBlock;
     }
@@ -191,11 +277,11 @@ contract JumpGuardTest is OracleTest {
 
     /// @dev The contract compares three lanes at once, on a fast path and a slow one; this does neither.
     /// forge-config: default.fuzz.runs = 64
-    function testFuzz_equals_a_plain_model(uint256 seed, uint8 feedCount) public {
-        _deploy(4, bound(feedCount, 1, 7));
+    function testFuzz_equals_a_plain_model(uint256 seed, uint8 feedCount, uint8 signedFeeds) public {
+        _deploy(4, bound(feedCount, 1, 7), signedFeeds);
         delete _model;
         for (uint256 i; i < feeds.length; ++i) {
-            _model.push();
+            _model.push().isSigned = feeds[i].isSigned;
         }
         for (uint256 round; round < 12; ++round) {
             seed = uint256(keccak256(abi.encode(seed)));
@@ -210,50 +296,58 @@ contract JumpGuardTest is OracleTest {
         uint16[] memory confidences = new uint16[](feeds.length);
         for (uint256 i; i < feeds.length; ++i) {
             uint256 random = uint256(keccak256(abi.encode(seed, i)));
-            prices[i] = _draw(random, _model[i].price);
+            prices[i] = _draw(random, _model[i]);
             confidences[i] = random % 11 == 0 ? 0xffff : uint16(random % 500);
         }
         assertTrue(oracle.update(_report(_now(), prices, confidences)));
         for (uint256 i; i < feeds.length; ++i) {
             _step(_model[i], prices[i], confidences[i]);
-            IPriceOracle.Price memory price = oracle.price(i);
-            assertEq(price.price, _model[i].price * 1e10, "price");
-            assertEq(price.parked, _model[i].parked * 1e10, "parked");
-            if (price.price != 0) assertEq(price.observedAt, _model[i].seq * SLOT, "time");
+            IValueOracle.Value memory stored = oracle.value(i);
+            assertEq(stored.value, _model[i].value * 1e10, "value");
+            assertEq(stored.isParked, _model[i].isParked, "is parked");
+            assertEq(stored.parked, _model[i].parked * 1e10, "parked");
+            assertEq(stored.observedAt, _model[i].seq * SLOT, "time");
+            if (_model[i].isSigned) continue;
+            assertEq(int256(oracle.price(i).price), stored.value);
+            assertEq(int256(oracle.price(i).parked), stored.parked);
         }
     }
 
     /// @dev Mostly around the old value and the guard's edges, sometimes anything.
-    function _draw(uint256 random, uint256 old) private pure returns (int64) {
-        if (old == 0 || random % 13 == 0) return int64(uint64(random >> 64));
-        uint256 moved = random % 3 == 0
-            ? (old * (8_000 + ((random >> 8) % 4_001))) / 10_000
-            : (old * ((random >> 8) % 2 == 0 ? 9_499 + ((random >> 9) % 3) : 10_499 + ((random >> 9) % 3)))
-                / 10_000;
-        return int64(uint64(moved > uint64(type(int64).max) ? uint64(type(int64).max) : moved));
+    function _draw(uint256 random, Model storage m) private view returns (int64) {
+        int256 pick = int256(random >> 8);
+        if (m.seq == 0 || random % 13 == 0) return int64(pick);
+        int256 unit = m.isSigned ? int256(1e8) : m.value;
+        int256 moved = random % 3 == 0 ? pick % 2_001 : (pick % 2 == 0 ? -501 : int256(499)) + (pick >> 1) % 3;
+        moved = m.value + (unit * moved) / 10_000;
+        return moved > type(int64).max || moved < type(int64).min ? type(int64).max : int64(moved);
     }
 
-    function _step(Model storage m, int64 signed, uint16 confidence) private {
-        if (signed <= 0 || confidence == 0xffff) return;
-        uint256 next = uint64(signed);
-        uint256 limit = 500 + (100 * (_now() - m.seq) * SLOT) / 60;
+    function _step(Model storage m, int64 next, uint16 confidence) private {
+        if (confidence == 0xffff || next == type(int64).min || (!m.isSigned && next <= 0)) return;
+        int256 limit = int256(500 + (100 * (_now() - m.seq) * SLOT) / 60);
         if (limit > 2_000) limit = 2_000;
-        uint256 difference = next > m.price ? next - m.price : m.price - next;
-        bool takes = m.price == 0 || difference * 10_000 <= m.price * limit;
-        if (!takes && m.parked != 0 && (m.parked > m.price) == (next > m.price)) {
+        int256 difference = next > m.value ? next - m.value : m.value - next;
+        bool takes = m.seq == 0 || difference * 10_000 <= (m.isSigned ? int256(1e8) : m.value) * limit;
+        if (!takes && m.isParked && (m.parked > m.value) == (next > m.value)) {
             takes = block.number != m.parkedBlock && (_now() - m.parkedSeq) * SLOT >= 30;
         } else if (!takes) {
             (m.parkedSeq, m.parkedBlock) = (_now(), block.number);
         }
-        if (takes) (m.price, m.seq, m.parked) = (next, _now(), 0);
-        else m.parked = next;
+        m.isParked = !takes;
+        m.parked = takes ? int256(0) : next;
+        if (takes) (m.value, m.seq) = (next, _now());
     }
 
     /* HELPERS */
 
-    function _next(uint256 time, int64 price) private {
+    function _after(uint256 time) private {
         vm.warp(block.timestamp + time);
         vm.roll(block.number + 1);
+    }
+
+    function _next(uint256 time, int64 price) private {
+        _after(time);
         assertTrue(oracle.update(_flat(_now(), price)));
     }
 

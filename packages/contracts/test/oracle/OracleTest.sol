@@ -23,6 +23,11 @@ abstract contract OracleTest is Test {
 
     /// @dev An oracle at slot 1,000,000 of epoch 1, without a report.
     function _deploy(uint256 nodes, uint256 feedCount) internal {
+        _deploy(nodes, feedCount, 0);
+    }
+
+    /// @param signedFeeds Bit i, feed i may be negative.
+    function _deploy(uint256 nodes, uint256 feedCount, uint256 signedFeeds) internal {
         vm.warp(1_000_000 * uint256(SLOT));
         oracle = new PriceOracle(NETWORK, governance, SLOT, _parameters());
         delete keys;
@@ -31,7 +36,8 @@ abstract contract OracleTest is Test {
             keys.push(uint256(keccak256(abi.encode("node", i))));
         }
         for (uint256 i; i < feedCount; ++i) {
-            feeds.push(SignerEpochs.Feed(bytes32(abi.encodePacked("FEED", uint8(65 + i))), -8, false, 120));
+            bytes32 name = bytes32(abi.encodePacked("FEED", uint8(65 + i)));
+            feeds.push(SignerEpochs.Feed(name, -8, (signedFeeds >> i) & 1 == 1, 120));
         }
         _open(1, 1, type(uint48).max);
     }
