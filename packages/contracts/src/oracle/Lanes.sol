@@ -19,11 +19,14 @@ library Lanes {
     uint256 internal constant SIGN = 1 << 79;
 
     uint256 private constant BPS = 10_000;
-    /// @dev The lowest bit of each lane, and masks made of it.
-    uint256 private constant ONES = 1 | (1 << BITS) | (1 << (2 * BITS));
-    uint256 private constant PRICES = ONES * type(uint64).max;
-    uint256 private constant CONFIDENCES = ONES * type(uint16).max;
-    uint256 private constant BORROWS = ONES << (BITS - 1);
+    /// @dev Of each lane, when its confidence is moved to bit 0 or its price is: literals, as an expression would be worked
+    /// out at each call.
+    uint256 private constant CONFIDENCES = 0x0000000000000000ffff0000000000000000ffff0000000000000000ffff;
+    uint256 private constant ONES = 0x000000000000000000010000000000000000000100000000000000000001;
+    uint256 private constant CARRIES = 0x000000000000000100000000000000000001000000000000000000010000;
+    uint256 private constant PRICES = 0x0000ffffffffffffffff0000ffffffffffffffff0000ffffffffffffffff;
+    uint256 private constant SIGNS = 0x000080000000000000000000800000000000000000008000000000000000;
+    uint256 private constant BORROWS = 0x800000000000000000008000000000000000000080000000000000000000;
 
     function seqOf(uint256 firstWord) internal pure returns (uint256) {
         return firstWord >> 208;
@@ -52,19 +55,22 @@ library Lanes {
     /// Products of a price and up to 2 * BPS stay below bit 79 of their lane, which catches the borrow. low > 0, so a
     /// zero passes only beside a zero, and stays no value.
     /// @param low BPS less the guard's limit.
-    function allInside(uint256 old, uint256 next, uint256 low) internal pure returns (bool) {
-        unchecked {
-            if (old & FLAGS != 0) return false;
-            uint256 confidences = next >> 16;
-            uint256 prices = (confidences >> 16) & PRICES;
-            old = (old >> 32) & PRICES;
-            uint256 scaled = prices * BPS;
+    function allInside(uint256 old, uint256 next, uint256 low) internal pure returns (bool inside) {
+        assembly ("memory-safe") {
+            let prices := and(shr(32, next), PRICES)
+            let before := and(shr(32, old), PRICES)
+            let scaled := mul(prices, BPS)
             // Per lane: a bit stays in BORROWS where the subtraction needs no more than it was lent.
-            uint256 lent = ((scaled | BORROWS) - old * low) & ((old * (2 * BPS - low) | BORROWS) - scaled);
-            uint256 fails = ((confidences & CONFIDENCES) + ONES) & (ONES << 16); // confidence 0xffff
-            fails |= prices & (ONES << 63); // negative
-            fails |= ~lent & BORROWS;
-            return fails == 0;
+            let lent :=
+                and(
+                    sub(or(scaled, BORROWS), mul(before, low)),
+                    sub(or(mul(before, sub(20000, low)), BORROWS), scaled)
+                )
+            // A confidence of 0xffff carries when one is added.
+            let fails := and(add(and(shr(16, next), CONFIDENCES), ONES), CARRIES)
+            fails := or(fails, and(prices, SIGNS))
+            fails := or(fails, and(not(lent), BORROWS))
+            inside := iszero(or(fails, and(old, FLAGS)))
         }
     }
 }
