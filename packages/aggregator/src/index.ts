@@ -17,6 +17,7 @@ export { verifyEvidence } from './observation/evidence.js'
 export { createRemoteSigner, createSigner, remoteSignerSchema, type Signer } from './observation/signer.js'
 export type { FinishedReport } from './report/board.js'
 export { type ReplaySummary, replaySegment } from './report/replay.js'
+export { createQuoteBook } from './sources/book.js'
 export { type SourceConfig, sourceSchema } from './sources/config.js'
 export {
   createSource,
@@ -25,4 +26,6 @@ export {
   type SourceParameters,
   type SourceStatus,
 } from './sources/index.js'
+export { decodeOkx } from './sources/okx.js'
+export { decodeReplay } from './sources/replay.js'
 export type { Quote, QuoteKind } from './sources/types.js'

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Clock } from '@clearspan/shared'
 import { withDeadline } from './deadline.js'
 import type { PeerAuth } from './observation/auth.js'
@@ -37,6 +38,8 @@ const MAX_ANSWER_BYTES = 4_096
 export function createPeers(parameters: PeerParameters): Peers {
   const { urls, index, timeoutMs, realClock, auth, onFailure, onTime } = parameters
   const stopped = new AbortController()
+  // One listener for each delivery under way.
+  setMaxListeners(0, stopped.signal)
 
   async function post(peer: number, base: string, path: string, body: string, signal: AbortSignal) {
     const { headers, digest } = await auth.signRequest(peer, 'POST', path, body)

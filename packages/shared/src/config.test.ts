@@ -3,10 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
-import { loadKey, parseConfig, readJson } from './config.js'
+import { parseConfig, readJson } from './config.js'
 import { UserError } from './errors.js'
 
-const KEY = `0x${'1f'.repeat(32)}` as const
 const schema = z.strictObject({
   chains: z.array(z.object({ rpcUrls: z.array(z.url()).min(1) })),
   mode: z.union([z.literal('local'), z.object({ quorum: z.number().min(2) })]),
@@ -35,17 +34,4 @@ test('a file is read and typed, or refused by its path', async () => {
   await writeFile(path, '{"chains":')
   await expect(readJson(path, schema)).rejects.toMatchObject({ name: 'UserError', field: path })
   await expect(readJson(join(dir, 'none'), schema)).rejects.toThrow(/ENOENT/)
-})
-
-test('a key comes from one place, and errors never show it', async () => {
-  const file = join(dir, 'key')
-  await writeFile(file, `${KEY.slice(2)}\n`)
-  expect(await loadKey({ file }, {})).toBe(KEY)
-  expect(await loadKey({ env: 'SEND_KEY' }, { SEND_KEY: KEY })).toBe(KEY)
-  await expect(loadKey({ env: 'SEND_KEY' }, {})).rejects.toMatchObject({ field: 'SEND_KEY' })
-  await expect(loadKey({}, {})).rejects.toMatchObject({ field: 'key' })
-  await expect(loadKey({ file: join(dir, 'none') }, {})).rejects.toThrow(UserError)
-  const bad = await loadKey({ env: 'SEND_KEY' }, { SEND_KEY: `${KEY}00` }).catch((error: unknown) => error)
-  expect(bad).toMatchObject({ field: 'SEND_KEY' })
-  expect(String(bad)).not.toContain('1f1f')
 })

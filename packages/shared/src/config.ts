@@ -1,8 +1,6 @@
 import { readFile } from 'node:fs/promises'
-import type { Hex } from 'viem'
 import type { z } from 'zod'
 import { UserError } from './errors.js'
-import { wordSchema } from './network.js'
 
 /** The path of a field as a person writes it: `chains[0].rpcUrls`. */
 function fieldPath(path: readonly PropertyKey[]): string {
@@ -68,19 +66,8 @@ export interface KeySpec {
   file?: string
 }
 
-type Environment = Readonly<Record<string, string | undefined>>
-
-/**
- * Loads a 32-byte private key. The value appears in no error and no log.
- * @throws UserError naming the variable or file, never its content.
- */
-export async function loadKey(spec: KeySpec, env: Environment): Promise<Hex> {
-  const { where, text } = await readSecret(spec, env, 'a private key')
-  const parsed = wordSchema.safeParse(text.startsWith('0x') ? text : `0x${text}`)
-  if (!parsed.success)
-    throw new UserError(where, 'must hold a private key: 64 hex digits, with or without 0x')
-  return parsed.data
-}
+/** A process's variables, as the command line hands them on. */
+export type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * Loads an access token, which goes into an HTTP header: printable ASCII without spaces. The value appears in no error and no log.
@@ -93,7 +80,8 @@ export async function loadToken(spec: KeySpec, env: Environment): Promise<string
   return text
 }
 
-async function readSecret(
+/** The text of a secret without blanks around it, and where it lies, for errors. @throws UserError when it can't be read. */
+export async function readSecret(
   { env: variable, file }: KeySpec,
   env: Environment,
   what: string,

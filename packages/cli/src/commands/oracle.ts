@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
-import { access } from 'node:fs/promises'
+import { access, readFile, writeFile } from 'node:fs/promises'
 import { replaySegment, verifyEvidence } from '@clearspan/aggregator'
-import { readJson, UserError } from '@clearspan/shared'
+import { createKeystore, keyPurposes, parseConfig, readJson, UserError, wordSchema } from '@clearspan/shared'
 import type { Command } from 'commander'
 import { z } from 'zod'
 
@@ -28,5 +28,28 @@ export function addOracle(program: Command): void {
       })
       const summary = await replaySegment(createReadStream(segment, 'utf8'), segment)
       process.stdout.write(`${JSON.stringify(summary)}\n`)
+    })
+  oracle
+    .command('key')
+    .description('make a key in an encrypted keystore')
+    .argument('<file>', 'keystore to write; an existing file is refused')
+    .requiredOption('--purpose PURPOSE', keyPurposes.join(', '))
+    .requiredOption('--network-id ID', '32 bytes in hex')
+    .requiredOption('--password-file PATH', 'file that holds nothing but the password')
+    .action(async (file: string, options: { purpose: string; networkId: string; passwordFile: string }) => {
+      const purpose = parseConfig(z.enum(keyPurposes), options.purpose, '--purpose')
+      const networkId = parseConfig(wordSchema, options.networkId, '--network-id')
+      const password = await readFile(options.passwordFile, 'utf8').catch(() => {
+        throw new UserError('--password-file', "can't be read: check the path and its permissions")
+      })
+      if (password.trim().length < 8)
+        throw new UserError('--password-file', 'must hold at least 8 characters')
+      const { address, keystore } = await createKeystore({ purpose, networkId }, password.trim())
+      await writeFile(file, `${JSON.stringify(keystore, null, 2)}\n`, { flag: 'wx', mode: 0o600 }).catch(
+        () => {
+          throw new UserError(file, "can't be written, or exists")
+        },
+      )
+      process.stdout.write(`${JSON.stringify({ address })}\n`)
     })
 }

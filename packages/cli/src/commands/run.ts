@@ -1,5 +1,11 @@
 import { dirname, resolve } from 'node:path'
-import { createOracleNode, createSigner, oracleNodeConfigSchema } from '@clearspan/aggregator'
+import {
+  createOracleNode,
+  createRemoteSigner,
+  createSigner,
+  oracleNodeConfigSchema,
+  remoteSignerSchema,
+} from '@clearspan/aggregator'
 import { createRelayer, relayerConfigSchema } from '@clearspan/relayer'
 import {
   acceleratedClock,
@@ -8,6 +14,8 @@ import {
   createMetrics,
   createQueueBackend,
   createShutdown,
+  type KeyUse,
+  keySpecSchema,
   loadKey,
   loadToken,
   networkSchema,
@@ -23,7 +31,7 @@ import { z } from 'zod'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-const keySpecSchema = z.union([z.strictObject({ env: z.string() }), z.strictObject({ file: z.string() })])
+const secretSpecSchema = z.union([z.strictObject({ env: z.string() }), z.strictObject({ file: z.string() })])
 
 /** One process: the roles that it plays, and where its keys lie. Paths are relative to the file. */
 const processConfigSchema = z.strictObject({
@@ -32,9 +40,11 @@ const processConfigSchema = z.strictObject({
   oracle: z
     .strictObject({
       node: oracleNodeConfigSchema,
-      key: keySpecSchema,
+      key: z.union([keySpecSchema, z.strictObject({ remote: remoteSignerSchema })]),
+      /** Speaks to the other nodes; `key` without it. */
+      peerKey: keySpecSchema.optional(),
       /** API keys of sources, by source id. */
-      accessTokens: z.record(z.string(), keySpecSchema).default({}),
+      accessTokens: z.record(z.string(), secretSpecSchema).default({}),
     })
     .optional(),
   relayer: z
@@ -72,8 +82,12 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
   const config = await readJson(file, processConfigSchema)
   if (!config.oracle && !config.relayer) throw new UserError(file, 'has no role: add `oracle` or `relayer`')
   const directory = dirname(file)
-  const beside = (spec: z.infer<typeof keySpecSchema>) =>
+  const besideFile = (spec: z.infer<typeof secretSpecSchema>) =>
     'file' in spec ? { file: resolve(directory, spec.file) } : spec
+  const beside = (spec: z.infer<typeof keySpecSchema>) =>
+    'keystore' in spec
+      ? { keystore: resolve(directory, spec.keystore), password: besideFile(spec.password) }
+      : besideFile(spec)
   const logger = createLogger({ name: config.name, level: config.logLevel })
   const shutdown = createShutdown({ logger })
   const ended = new Promise<void>((done) => {
@@ -99,15 +113,24 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
   async function startOracle(): Promise<string | undefined> {
     if (!config.oracle) return undefined
     const tokens = Object.entries(config.oracle.accessTokens).map(
-      async ([id, spec]) => [id, await loadToken(beside(spec), env)] as const,
+      async ([id, spec]) => [id, await loadToken(besideFile(spec), env)] as const,
     )
+    const { networkId, clock } = config.oracle.node
+    const load = async (spec: z.infer<typeof keySpecSchema>, purpose: KeyUse['purpose']) =>
+      createSigner(await loadKey(beside(spec), env, { purpose, networkId, local: clock !== null }))
+    const { key, peerKey } = config.oracle
+    const signer =
+      'remote' in key
+        ? createRemoteSigner(key.remote, { realClock: systemClock, fetch })
+        : await load(key, 'observe')
     const node = createOracleNode({
       config: { ...config.oracle.node, dataDir: resolve(directory, config.oracle.node.dataDir) },
       networkClock: networkClock(config.oracle.node.clock),
       realClock: systemClock,
       random: systemRandom,
       logger,
-      signer: createSigner(await loadKey(beside(config.oracle.key), env)),
+      signer,
+      ...(peerKey && { peerSigner: await load(peerKey, 'peer') }),
       accessTokens: Object.fromEntries(await Promise.all(tokens)),
     })
     shutdown.add('oracle', () => node.stop())
@@ -118,8 +141,9 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
     if (!config.relayer) return undefined
     const { keys } = config.relayer
     const network = await readJson(resolve(directory, config.relayer.network), networkSchema)
-    const account = async (spec: z.infer<typeof keySpecSchema>) =>
-      privateKeyToAccount(await loadKey(beside(spec), env))
+    const { networkId, clock } = network
+    const account = async (spec: z.infer<typeof keySpecSchema>, purpose: KeyUse['purpose'] = 'send') =>
+      privateKeyToAccount(await loadKey(beside(spec), env, { purpose, networkId, local: clock !== null }))
     const backend = await createQueueBackend({
       redisUrl: env.REDIS_URL || undefined,
       dataDir: config.relayer.queueDir && resolve(directory, config.relayer.queueDir),
@@ -134,7 +158,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
         price: await account(keys.price),
         bulk: await account(keys.bulk),
         urgent: await account(keys.urgent),
-        dvnSigners: await Promise.all(keys.dvnSigners.map(account)),
+        dvnSigners: await Promise.all(keys.dvnSigners.map((spec) => account(spec, 'attest'))),
       },
       clock: systemClock,
       networkClock: networkClock(network.clock),
