@@ -7,6 +7,7 @@ import {
   createSource,
   defaultTimings,
   normalizePythId,
+  quoteKind,
   type SourceParameters,
   type SourceStatus,
 } from './sources/index.js'
@@ -72,16 +73,26 @@ export function createObserver({ config, accessTokens = {}, ...injected }: Obser
 }
 
 /** A market is known inside by the symbol that its frames carry; for Pyth that is the price feed id. */
-function toSource({ id, adapter, url, tags, markets, guardianSets }: OracleNodeConfig['sources'][number]) {
+function toSource({
+  id,
+  adapter,
+  url,
+  tags,
+  markets,
+  guardianSets,
+  chain,
+}: OracleNodeConfig['sources'][number]) {
   return {
     id,
     adapter,
     url,
     tags,
     guardianSets,
-    markets: markets.map(({ symbol, base, quote, pythId }) => {
+    chain,
+    kind: quoteKind(adapter),
+    markets: markets.map(({ symbol, base, quote, pythId, chainlink, twap }) => {
       const isPyth = adapter === 'hermes' || adapter === 'price-service'
-      return { symbol: isPyth ? normalizePythId(pythId ?? symbol) : symbol, base, quote }
+      return { symbol: isPyth ? normalizePythId(pythId ?? symbol) : symbol, base, quote, chainlink, twap }
     }),
   } satisfies PlanSource & Partial<SourceParameters>
 }

@@ -45,7 +45,13 @@ export function rulesOf(config: OracleNodeConfig, sources: readonly PlanSource[]
   return rulesSchema.parse({
     ...decisive,
     oracle: config.oracle,
-    sources: sources.map(({ id, tags, markets, kind }) => ({ id, tags, markets, ...(kind && { kind }) })),
+    sources: sources.map(({ id, tags, markets, kind }) => ({
+      id,
+      tags,
+      // How a market is read on chain is in each quote's interval and expiry.
+      markets: markets.map(({ symbol, base, quote }) => ({ symbol, base, quote })),
+      ...(kind && { kind }),
+    })),
   })
 }
 

@@ -140,7 +140,8 @@ describe('incidents: conversion', () => {
 
 describe('incidents: clocks', () => {
   const market = { symbol: 'ETH-USD', base: 'ETH', quote: 'USD' }
-  const bookOf = () => createQuoteBook({ source: 'a', markets: [market], maxClockSkewMs: 2_000 })
+  const bookOf = () =>
+    createQuoteBook({ kind: 'price', source: 'a', markets: [market], maxClockSkewMs: 2_000 })
   const tick = (ts: number, seq: number) =>
     decodeReplay(JSON.stringify({ type: 'tick', symbol: 'ETH-USD', price: '200', ts, seq }))
 

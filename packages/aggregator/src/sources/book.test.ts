@@ -4,7 +4,7 @@ import { WAD } from './decimal.js'
 import type { Decoded } from './types.js'
 
 const markets = [{ symbol: 'ETHUSDT', base: 'ETH', quote: 'USDT' }]
-const make = () => createQuoteBook({ source: 'binance', markets, maxClockSkewMs: 2_000 })
+const make = () => createQuoteBook({ source: 'binance', kind: 'price', markets, maxClockSkewMs: 2_000 })
 const tick = (eventTime: number, change: object = {}): Decoded => ({
   kind: 'ticks',
   ticks: [{ symbol: 'ETHUSDT', price: 200n * WAD, confidence: null, eventTime, sequence: null, ...change }],
@@ -41,6 +41,18 @@ describe('the newest quotes of a source', () => {
     expect(book.status().rejected).toEqual({ future: 1, out_of_order: 2, unknown_symbol: 2, crossed_book: 1 })
     book.take(tick(12_000), 10_000)
     expect(book.quotes()[0]?.eventTime).toBe(12_000)
+  })
+
+  it('a slow source repeats itself, and what it withdraws is gone', () => {
+    const book = createQuoteBook({ source: 'chainlink', kind: 'bound', markets, maxClockSkewMs: 2_000 })
+    book.take(tick(1_000, { expiresAt: 5_000 }), 1_000)
+    book.take(tick(1_000, { expiresAt: 5_000 }), 2_000)
+    expect(book.quotes()).toMatchObject([
+      { kind: 'bound', expiresAt: 5_000, eventTime: 1_000, receiveTime: 2_000 },
+    ])
+    book.take({ kind: 'rejected', reason: 'pinned_answer', symbol: 'ETHUSDT' }, 3_000)
+    expect(book.quotes()).toEqual([])
+    expect(book.status().rejected).toEqual({ pinned_answer: 1 })
   })
 
   it('follows a venue whose sequence began anew', () => {

@@ -1,4 +1,4 @@
-import type { Decoded, Market, Quote, RejectReason, Tick } from './types.js'
+import type { Decoded, Market, Quote, QuoteKind, RejectReason, Tick } from './types.js'
 
 /** What a source looks like from outside, for health and metrics. Times are unix ms of network time, null before the first. */
 export interface SourceStatus {
@@ -15,6 +15,7 @@ export interface SourceStatus {
 
 export interface QuoteBookParameters {
   source: string
+  kind: QuoteKind
   markets: readonly Market[]
   /** How far ahead of this node's clock an event time may lie, ms of network time. */
   maxClockSkewMs: number
@@ -41,6 +42,7 @@ export interface QuoteBook {
 
 export function createQuoteBook({
   source,
+  kind,
   markets,
   maxClockSkewMs,
   onQuote,
@@ -74,17 +76,18 @@ export function createQuoteBook({
       newest.delete(tick.symbol)
       return 'sequence_gap'
     }
-    if (last && isSame(tick, last)) return 'duplicate'
-    if (last && isSlip(tick, last)) return 'decimal_slip'
+    // A slow source is asked again and again for the same answer, and a bound that moves far is what it is for.
+    if (kind === 'price' && last && isSame(tick, last)) return 'duplicate'
+    if (kind === 'price' && last && isSlip(tick, last)) return 'decimal_slip'
     const quote: Quote = {
       source,
-      kind: 'price',
+      kind,
       market,
       price: tick.price,
       confidence,
       eventTime: tick.eventTime,
       receiveTime: now,
-      expiresAt: null,
+      expiresAt: tick.expiresAt ?? null,
       sequence: tick.sequence,
     }
     newest.set(tick.symbol, quote)
@@ -111,6 +114,7 @@ export function createQuoteBook({
       switch (decoded.kind) {
         case 'rejected':
           reject(decoded.reason)
+          if (decoded.symbol !== undefined) newest.delete(decoded.symbol)
           return 'nothing'
         case 'spread':
           if (bySymbol.has(decoded.symbol)) halfSpreads.set(decoded.symbol, decoded.halfSpread)

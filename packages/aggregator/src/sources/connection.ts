@@ -1,6 +1,6 @@
 import type { Clock, Logger, Random } from '@clearspan/shared'
 import type { QuoteBook } from './book.js'
-import type { Decoded, Market, RejectReason } from './types.js'
+import type { ChainSource, Decoded, Market, RejectReason } from './types.js'
 
 /** Bounds of the wait before a reconnect, and of how long a connection may do without something; real ms. */
 export interface ConnectionTimings {
@@ -28,6 +28,8 @@ export interface ConnectionParameters {
   book: QuoteBook
   /** Sent as a bearer token with the request that opens a connection; never logged. */
   accessToken?: string | undefined
+  /** For sources that are read on chain. */
+  chain?: ChainSource | undefined
   /** Stamps frames with their receive time. */
   networkClock: Clock
   /** Reconnects and silence run in real time: a venue's server doesn't live in accelerated time. */

@@ -60,8 +60,9 @@ export function asSequence(value: unknown): bigint | null {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? BigInt(value) : null
 }
 
-export function rejected(reason: RejectReason): Decoded {
-  return { kind: 'rejected', reason }
+/** With a symbol, the market's last quote is withdrawn too. */
+export function rejected(reason: RejectReason, symbol?: string): Decoded {
+  return symbol === undefined ? { kind: 'rejected', reason } : { kind: 'rejected', reason, symbol }
 }
 
 /** Middle and half spread of a book's best bid and ask (WAD), or why they are no book. */

@@ -3,15 +3,18 @@ import { createUpdateVerifier, type GuardianSet } from './accumulator.js'
 import { binance } from './binance.js'
 import { createQuoteBook, type SourceStatus } from './book.js'
 import { bybit } from './bybit.js'
+import { readChainlink } from './chainlink.js'
 import { coinbase } from './coinbase.js'
 import { type ConnectionParameters, type ConnectionTimings, defaultTimings } from './connection.js'
 import { runHermes } from './hermes.js'
 import { kraken } from './kraken.js'
 import { okx } from './okx.js'
+import { runOnChain } from './onchain.js'
 import { priceService, priceServiceUrl } from './price-service.js'
 import { createHermesDecoder, createPriceServiceDecoder } from './pyth.js'
 import { replay } from './replay.js'
-import type { Market, Quote } from './types.js'
+import { createTwapReader } from './twap.js'
+import type { ChainSource, Market, Quote, QuoteKind } from './types.js'
 import { runWebSocket, type Venue } from './websocket.js'
 
 export type { GuardianSet } from './accumulator.js'
@@ -42,20 +45,29 @@ const runners = {
     const decode = createPriceServiceDecoder(createUpdateVerifier(parameters.guardianSets))
     return runWebSocket({ ...parameters, url: priceServiceUrl(parameters.url) }, priceService(decode), signal)
   },
+  chainlink: (parameters, signal) => runOnChain(parameters, readChainlink, signal),
+  'uniswap-v3': (parameters, signal) => runOnChain(parameters, createTwapReader(), signal),
 } satisfies Record<string, Run>
 
 export type AdapterName = keyof typeof runners
 export const adapterNames = Object.keys(runners) as [AdapterName, ...AdapterName[]]
 
+/** Slow sources bound, and never vote. */
+export function quoteKind(adapter: AdapterName): QuoteKind {
+  return adapter === 'chainlink' || adapter === 'uniswap-v3' ? 'bound' : 'price'
+}
+
 export interface SourceParameters {
   id: string
   adapter: AdapterName
-  /** Base URL: `ws(s)://` for exchanges and replay, `http(s)://` for the two Pyth services. */
+  /** Base URL: `ws(s)://` for exchanges and replay, `http(s)://` for the two Pyth services and for a chain's RPC. */
   url: string
-  /** For the Pyth adapters a market's symbol is its price feed id without 0x. */
+  /** A market's symbol is its price feed id without 0x for the Pyth adapters, and its contract's address for those that read contracts. */
   markets: readonly Market[]
   /** Whose signatures the Pyth adapters accept; without any they take no price. */
   guardianSets?: readonly GuardianSet[] | undefined
+  /** Required by the adapters that read contracts. */
+  chain?: ChainSource | undefined
   /** Sent as a bearer token when connecting, for services that ask for a key. */
   accessToken?: string | undefined
   maxClockSkewMs: number
@@ -80,7 +92,8 @@ export interface Source {
 
 export function createSource(parameters: SourceParameters): Source {
   const { id, adapter, markets, maxClockSkewMs, timings = defaultTimings, guardianSets = [] } = parameters
-  const book = createQuoteBook({ source: id, markets, maxClockSkewMs, onQuote: parameters.onQuote })
+  const { onQuote } = parameters
+  const book = createQuoteBook({ source: id, kind: quoteKind(adapter), markets, maxClockSkewMs, onQuote })
   const abort = new AbortController()
   let running: Promise<void> | undefined
   return {

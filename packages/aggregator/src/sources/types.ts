@@ -24,6 +24,20 @@ export type RejectReason =
   | 'bad_emitter'
   /** A message that the signed Merkle root doesn't contain. */
   | 'bad_proof'
+  /** An RPC of another chain than configured. */
+  | 'wrong_chain'
+  /** A call that reverts, or finds no such contract. */
+  | 'reverted'
+  /** An answer older than its feed's heartbeat. */
+  | 'stale'
+  /** An answer at the least or largest that its aggregator can give: the market may be anywhere beyond. */
+  | 'pinned_answer'
+  | 'sequencer_down'
+  /** The sequencer came back too recently for prices to have followed. */
+  | 'sequencer_grace'
+  /** A pool that remembers fewer observations than asked for, or not the whole window. */
+  | 'thin_history'
+  | 'thin_liquidity'
   | 'venue_error'
 
 /** One price as a venue sent it, not yet tied to a market. */
@@ -39,6 +53,8 @@ export interface Tick {
   sequence: bigint | null
   /** Set where the venue numbers a market's ticks without gaps: the tick before this one has `sequence - 1`. */
   contiguous?: true
+  /** Set by slow sources: see Quote. */
+  expiresAt?: number
 }
 
 /** What one frame of a venue means. A decoder is pure and total: any input gives one of these and nothing throws. */
@@ -50,7 +66,8 @@ export type Decoded =
   | { kind: 'control' }
   /** The number of the market's newest tick, by the venue's own heartbeat: one second later a tick with it must have arrived. */
   | { kind: 'heartbeat'; symbol: string; sequence: bigint }
-  | { kind: 'rejected'; reason: RejectReason }
+  /** With a symbol: what the market's last quote said is withdrawn. */
+  | { kind: 'rejected'; reason: RejectReason; symbol?: string }
 
 export type Decoder = (frame: string) => Decoded
 
@@ -59,6 +76,38 @@ export interface Market {
   symbol: string
   base: string
   quote: string
+  chainlink?: ChainlinkMarket | undefined
+  twap?: TwapMarket | undefined
+}
+
+/** What a Chainlink feed promises; its symbol is the feed's address. */
+export interface ChainlinkMarket {
+  /** The longest that a live feed is silent, seconds. */
+  heartbeatSeconds: number
+  /** How far the market may be from a live answer, basis points: the feed's deviation threshold. */
+  deviationBps: number
+}
+
+/** How a Uniswap v3 pool is read; its symbol is the pool's address. */
+export interface TwapMarket {
+  /** Which of the pool's two tokens is the base. */
+  baseToken: string
+  windowSeconds: number
+  /** Observations that the pool must be able to keep. */
+  minCardinality: number
+  /** Least harmonic mean of in-range liquidity over the window, in the pool's own unit: a whole number. */
+  minLiquidity: string
+  /** How far the market may be from the average, basis points. */
+  bandBps: number
+}
+
+/** The chain that slow sources are read from. */
+export interface ChainSource {
+  chainId: number
+  /** Real ms between two readings. */
+  pollMs: number
+  /** For a rollup: its Chainlink uptime feed, and how long after an outage no answer counts, seconds. */
+  sequencer?: { feed: string; graceSeconds: number } | undefined
 }
 
 /** `price`: votes. `bound`: from a slow source; it only limits what the votes may say, and never votes. */

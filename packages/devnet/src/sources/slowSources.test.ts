@@ -1,0 +1,346 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createSource, type Source, type SourceParameters } from '@clearspan/aggregator'
+import {
+  testAggregatorAbi,
+  testAggregatorBytecode,
+  testTokenAbi,
+  testTokenBytecode,
+} from '@clearspan/contracts'
+import { type Clock, createLogger, seededRandom, systemClock } from '@clearspan/shared'
+import {
+  type Abi,
+  type Address,
+  createWalletClient,
+  encodeDeployData,
+  encodeFunctionData,
+  type Hex,
+  http,
+  parseEther,
+  parseUnits,
+} from 'viem'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { type LocalChain, localAccounts, startChains } from '../chains/index.js'
+import { openRunDirectory, type RunDirectory } from '../processes/index.js'
+
+const CHAIN_ID = 31_977
+const GENESIS = 1_700_000_000
+const HEARTBEAT = 3_600
+const WAD = 10n ** 18n
+const logger = createLogger({ name: 'test', level: 'silent' })
+const [account] = localAccounts(1)
+
+let path: string
+let run: RunDirectory
+let chain: LocalChain
+const sources: Source[] = []
+/** Network time is the chain's. */
+const networkClock: Clock = { now: () => chain.lastTimestamp() * 1000, sleep: systemClock.sleep }
+
+beforeAll(async () => {
+  path = mkdtempSync(join(tmpdir(), 'clearspan-slow-'))
+  run = await openRunDirectory({ path, logger })
+  const options = { name: 'slow', chainId: CHAIN_ID, port: 0, portOption: '--rpc-port' }
+  ;[chain] = (await startChains({ run, chains: [options], genesisTime: GENESIS, accounts: 1 })) as [
+    LocalChain,
+  ]
+})
+afterEach(async () => {
+  await Promise.all(sources.splice(0).map((source) => source.stop()))
+})
+afterAll(async () => {
+  await run.close()
+  rmSync(path, { recursive: true, force: true })
+})
+
+async function send(data: Hex, to?: Address, at?: number) {
+  const wallet = createWalletClient({
+    account: account!,
+    chain: chain.client.chain,
+    transport: http(chain.rpcUrl),
+  })
+  const hash = await wallet.sendTransaction({ data, gas: 20_000_000n, ...(to ? { to } : {}) })
+  await chain.mine(at)
+  const receipt = await chain.client.getTransactionReceipt({ hash })
+  expect(receipt.status).toBe('success')
+  return receipt
+}
+
+async function deploy(abi: Abi, bytecode: Hex, args: unknown[]): Promise<Address> {
+  return (await send(encodeDeployData({ abi, bytecode, args }))).contractAddress!
+}
+
+function read(
+  adapter: SourceParameters['adapter'],
+  market: SourceParameters['markets'][number],
+  extra: object = {},
+) {
+  const source = createSource({
+    id: adapter,
+    adapter,
+    url: chain.rpcUrl,
+    markets: [market],
+    chain: { chainId: CHAIN_ID, pollMs: 20, ...extra },
+    maxClockSkewMs: 2_000,
+    networkClock,
+    realClock: systemClock,
+    random: seededRandom(1),
+    logger,
+  })
+  sources.push(source)
+  source.start()
+  return source
+}
+
+/** The source has read a block that was mined after this call. */
+const rejectedNow = (source: Source, reason: string) => {
+  const before = (source.status().rejected as Record<string, number>)[reason] ?? 0
+  return vi.waitFor(
+    () => {
+      expect((source.status().rejected as Record<string, number>)[reason] ?? 0).toBeGreaterThan(before)
+      expect(source.quotes()).toEqual([])
+    },
+    { timeout: 20_000 },
+  )
+}
+const quoted = (source: Source, fits: (price: bigint) => boolean) =>
+  vi.waitFor(
+    () => {
+      const [quote] = source.quotes()
+      if (!quote || !fits(quote.price)) throw new Error(`no such quote: ${quote?.price}`)
+      return quote
+    },
+    { timeout: 20_000 },
+  )
+
+describe('Chainlink', () => {
+  const aggregator = (least = 1n, largest = 10n ** 18n) =>
+    deploy(testAggregatorAbi as Abi, testAggregatorBytecode, [8, least, largest])
+  const set = (feed: Address, answer: bigint, startedAt: number, updatedAt: number) =>
+    send(
+      encodeFunctionData({
+        abi: testAggregatorAbi,
+        functionName: 'set',
+        args: [answer, BigInt(startedAt), BigInt(updatedAt)],
+      }),
+      feed,
+    )
+  const market = (symbol: Address) => ({
+    symbol,
+    base: 'ETH',
+    quote: 'USD',
+    chainlink: { heartbeatSeconds: HEARTBEAT, deviationBps: 50 },
+  })
+
+  it('bounds by its answer until its heartbeat ends, and is withdrawn when it says what cannot be', async () => {
+    const feed = await aggregator()
+    const now = chain.lastTimestamp()
+    await set(feed, 20_000_000_000n, now - 30, now - 10)
+    const source = read('chainlink', market(feed))
+    expect(await quoted(source, (price) => price === 200n * WAD)).toMatchObject({
+      kind: 'bound',
+      confidence: WAD,
+      eventTime: (now - 10) * 1000,
+      expiresAt: (now - 10 + HEARTBEAT) * 1000,
+      sequence: 1n,
+    })
+    for (const [answer, updatedAt, reason] of [
+      [0n, now, 'bad_price'],
+      [-1n, now, 'bad_price'],
+      [20_000_000_000n, 0, 'bad_time'],
+      [20_000_000_000n, now + 86_400, 'bad_time'],
+    ] as const) {
+      await set(feed, answer, updatedAt, updatedAt)
+      await rejectedNow(source, reason)
+    }
+    await set(feed, 20_100_000_000n, now, now)
+    await quoted(source, (price) => price === 201n * WAD)
+    await chain.mine(now + HEARTBEAT)
+    await rejectedNow(source, 'stale')
+  })
+
+  it('at its floor or ceiling is no price: the market may be anywhere beyond', async () => {
+    const [least, largest] = [10_000_000n, 30_000_000_000n]
+    const feed = await aggregator(least, largest)
+    const source = read('chainlink', market(feed))
+    for (const pinned of [least, least - 1n, largest, largest + 1n]) {
+      const now = chain.lastTimestamp()
+      await set(feed, least + 1n, now, now)
+      await quoted(source, (price) => price === (least + 1n) * 10n ** 10n)
+      await set(feed, pinned, now, now)
+      await rejectedNow(source, 'pinned_answer')
+    }
+  })
+
+  it('on a rollup counts only while the sequencer is up, and after its grace', async () => {
+    const [feed, uptime] = [await aggregator(), await aggregator()]
+    const source = read('chainlink', market(feed), { sequencer: { feed: uptime, graceSeconds: 600 } })
+    await rejectedNow(source, 'sequencer_down')
+    const now = chain.lastTimestamp()
+    await set(feed, 20_000_000_000n, now, now)
+    await set(uptime, 0n, now, now)
+    await rejectedNow(source, 'sequencer_grace')
+    await chain.mine(now + 600)
+    await quoted(source, (price) => price === 200n * WAD)
+    await set(uptime, 1n, now + 600, now + 600)
+    await rejectedNow(source, 'sequencer_down')
+  })
+
+  it('an address without such a contract is named', async () => {
+    const source = read('chainlink', market('0x00000000000000000000000000000000000000aa'))
+    await rejectedNow(source, 'reverted')
+  })
+})
+
+interface Artifact {
+  abi: Abi
+  bytecode: Hex
+}
+const require = createRequire(import.meta.url)
+const uniswap = (name: string): Artifact => require(`@uniswap/${name}.json`)
+const factoryArtifact = uniswap('v3-core/artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory')
+const poolArtifact = uniswap('v3-core/artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool')
+const positionsArtifact = uniswap(
+  'v3-periphery/artifacts/contracts/NonfungiblePositionManager.sol/NonfungiblePositionManager',
+)
+const routerArtifact = uniswap('v3-periphery/artifacts/contracts/SwapRouter.sol/SwapRouter')
+
+describe('Uniswap v3', () => {
+  const WINDOW = 600
+  const NOBODY = '0x00000000000000000000000000000000000000ff'
+  let usdc: Address
+  let weth: Address
+  let pool: Address
+  let router: Address
+
+  const call = ({ abi }: { abi: Abi }, to: Address, functionName: string, args: unknown[], at?: number) =>
+    send(encodeFunctionData({ abi, functionName, args }), to, at)
+
+  beforeAll(async () => {
+    const token = (symbol: string, decimals: number) =>
+      deploy(testTokenAbi as Abi, testTokenBytecode, [symbol, symbol, decimals])
+    const [a, b] = [await token('USDC', 6), await token('WETH', 18)]
+    ;[usdc, weth] = [a, b]
+    const factory = await deploy(factoryArtifact.abi, factoryArtifact.bytecode, [])
+    const positions = await deploy(positionsArtifact.abi, positionsArtifact.bytecode, [
+      factory,
+      NOBODY,
+      NOBODY,
+    ])
+    router = await deploy(routerArtifact.abi, routerArtifact.bytecode, [factory, NOBODY])
+    for (const one of [usdc, weth]) {
+      await call({ abi: testTokenAbi as Abi }, one, 'mint', [account!.address, 10n ** 30n])
+      for (const spender of [positions, router])
+        await call({ abi: testTokenAbi as Abi }, one, 'approve', [spender, 2n ** 256n - 1n])
+    }
+    const amounts = { [usdc]: parseUnits('2000000', 6), [weth]: parseEther('10000') }
+    const [token0, token1] = [usdc, weth].sort((x, y) => (x.toLowerCase() < y.toLowerCase() ? -1 : 1)) as [
+      Address,
+      Address,
+    ]
+    const [amount0, amount1] = [amounts[token0]!, amounts[token1]!]
+    const start = BigInt(Math.round(Math.sqrt(Number(amount1) / Number(amount0)) * 2 ** 48)) << 48n
+    await call(positionsArtifact, positions, 'createAndInitializePoolIfNecessary', [
+      token0,
+      token1,
+      3_000,
+      start,
+    ])
+    pool = (await chain.client.readContract({
+      address: factory,
+      abi: factoryArtifact.abi,
+      functionName: 'getPool',
+      args: [token0, token1, 3_000],
+    })) as Address
+    await call(positionsArtifact, positions, 'mint', [
+      {
+        ...{ token0, token1, fee: 3_000, tickLower: -887_220, tickUpper: 887_220 },
+        ...{ amount0Desired: amount0, amount1Desired: amount1, amount0Min: 0n, amount1Min: 0n },
+        ...{ recipient: account!.address, deadline: 2n ** 40n },
+      },
+    ])
+    await call(poolArtifact, pool, 'increaseObservationCardinalityNext', [100])
+  })
+
+  const swap = (tokenIn: Address, tokenOut: Address, amountIn: bigint, at: number) =>
+    call(
+      routerArtifact,
+      router,
+      'exactInputSingle',
+      [
+        {
+          ...{ tokenIn, tokenOut, fee: 3_000, recipient: account!.address, deadline: 2n ** 40n },
+          ...{ amountIn, amountOutMinimum: 0n, sqrtPriceLimitX96: 0n },
+        },
+      ],
+      at,
+    )
+  const market = (change: object = {}) => ({
+    symbol: pool,
+    base: 'ETH',
+    quote: 'USDC',
+    twap: {
+      ...{
+        baseToken: weth,
+        windowSeconds: WINDOW,
+        minCardinality: 50,
+        minLiquidity: '1000000000',
+        bandBps: 100,
+      },
+      ...change,
+    },
+  })
+  const near = (expected: number) => (price: bigint) => Math.abs(Number(price) / 1e18 / expected - 1) < 5e-4
+
+  it('averages the pool over the window: a price moved within one block does nothing, one that stays counts by its time', async () => {
+    const source = read('uniswap-v3', market())
+    await rejectedNow(source, 'thin_history')
+    // The first swap that moves the tick makes the pool keep more than one observation.
+    await swap(usdc, weth, parseUnits('200', 6), chain.lastTimestamp() + 12)
+    await chain.mine(chain.lastTimestamp() + 2 * WINDOW)
+    const now = chain.lastTimestamp()
+    const calm = await quoted(source, near(200))
+    expect(calm).toMatchObject({ kind: 'bound', eventTime: now * 1000, expiresAt: (now + WINDOW) * 1000 })
+    expect(calm.confidence).toBe(calm.price / 100n)
+    const inverse = read('uniswap-v3', market({ baseToken: usdc }))
+    await quoted(inverse, near(1 / 200))
+
+    // 10% up, in one block: x·y = k, so √1.1 of the USDC must go in.
+    const into = (2_000_000 * (Math.sqrt(1.1) - 1)) / 0.997
+    await swap(usdc, weth, parseUnits(into.toFixed(6), 6), now + 12)
+    const spot = (await chain.client.readContract({
+      address: pool,
+      abi: poolArtifact.abi,
+      functionName: 'slot0',
+    })) as readonly [bigint, number]
+    expect(Math.abs(spot[1] - Math.log(200 / 1e12) / Math.log(1.0001))).toBeGreaterThan(900)
+    await vi.waitFor(async () => {
+      const [quote] = source.quotes()
+      expect(quote?.eventTime).toBe((now + 12) * 1000)
+      expect(near(200)(quote!.price)).toBe(true)
+    })
+
+    // Half of the window later the average is the geometric mean.
+    await chain.mine(now + 12 + WINDOW / 2)
+    await quoted(source, near(200 * Math.sqrt(1.1)))
+    await quoted(inverse, near(1 / (200 * Math.sqrt(1.1))))
+    await chain.mine(now + 12 + WINDOW)
+    await quoted(source, near(220))
+  })
+
+  it('says when the pool remembers too little, is too thin, or is not of that token', async () => {
+    const cases = [
+      [{ windowSeconds: 86_400 }, 'thin_history'],
+      [{ minCardinality: 101 }, 'thin_history'],
+      [{ minLiquidity: '1000000000000000000000000' }, 'thin_liquidity'],
+      [{ baseToken: NOBODY }, 'unexpected_shape'],
+    ] as const
+    for (const [change, reason] of cases) await rejectedNow(read('uniswap-v3', market(change)), reason)
+  })
+
+  it('a pool that is none is named', async () => {
+    await rejectedNow(read('uniswap-v3', { ...market(), symbol: usdc }), 'reverted')
+  })
+})
