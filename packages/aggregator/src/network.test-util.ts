@@ -23,7 +23,7 @@ import { createPeerAuth } from './observation/auth.js'
 import { recoverNode } from './observation/message.js'
 import { createSigner } from './observation/signer.js'
 import type { FinishedReport } from './report/board.js'
-import { hermesEvent, priceUpdate, testGuardians } from './sources/pythUpdate.test-util.js'
+import { signedUpdate, testGuardians } from './sources/pythUpdate.test-util.js'
 
 const ETH_ID = 'ff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace'
 const USDT_ID = '2b89b9dc8fdf9f34709a5b106b472f0f39bb6ca9ce04b0fd7f2e971688e2e53b'
@@ -72,17 +72,25 @@ export async function startVenues(clock: Clock, factor = 1): Promise<string> {
   const http = createServer((request, response) => {
     expect(request.url).toContain('/v2/updates/price/stream')
     response.writeHead(200, { 'content-type': 'text/event-stream' })
-    const send = () => response.write(`data: ${hermesEvent(pythPrices(), oneGuardian)}\n\n`)
+    const send = () =>
+      response.write(
+        `data: ${JSON.stringify({ binary: { encoding: 'hex', data: [pyth().toString('hex')] } })}\n\n`,
+      )
     send()
     const timer = setInterval(send, PYTH_MS)
     response.on('close', () => clearInterval(timer))
   })
-  const pythPrices = () => {
+  let signed = { at: Number.NEGATIVE_INFINITY, update: Buffer.from([]) as Buffer }
+  /** One update for all connections: signing is dear, and this test's nodes share a thread with it. */
+  const pyth = () => {
+    if (clock.now() - signed.at < PYTH_MS * SPEED) return signed.update
     const publishTime = Math.floor(clock.now() / 1000)
-    return [
+    const prices = [
       { id: ETH_ID, price: BigInt(Math.round(20_050_000_000 * factor)), conf: 2_000_000n, publishTime },
       { id: USDT_ID, price: 100_000_000n, conf: 2_000_000n, publishTime },
     ]
+    signed = { at: clock.now(), update: signedUpdate(prices, { guardians: [0] }) }
+    return signed.update
   }
   const iso = () => new Date(clock.now()).toISOString()
   const frames: Record<string, (sequence: number) => unknown[]> = {
@@ -126,7 +134,7 @@ export async function startVenues(clock: Clock, factor = 1): Promise<string> {
     '/gemini': (sequence) => [
       { type: 'tick', symbol: 'ETH-USD', price: at(200.51), ts: clock.now(), seq: sequence },
     ],
-    '/ws': () => pythPrices().map((price) => priceUpdate(price, oneGuardian)),
+    '/ws': () => [{ type: 'price_update', price_feed: { vaa: pyth().toString('base64') } }],
   }
   const sockets = new WebSocketServer({ server: http })
   sockets.on('connection', (socket, request) => {
@@ -154,7 +162,6 @@ export async function startVenues(clock: Clock, factor = 1): Promise<string> {
 }
 
 /** One guardian is a set whose quorum is one: what many check is accumulator.test.ts's business, and costs each node milliseconds. */
-const oneGuardian = { guardians: [0] }
 const guardianSet = { index: testGuardians.index, addresses: testGuardians.addresses.slice(0, 1) as Hex[] }
 /** As often as Pyth itself. */
 const PYTH_MS = 400
