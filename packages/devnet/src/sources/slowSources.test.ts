@@ -41,7 +41,7 @@ const networkClock: Clock = { now: () => chain.lastTimestamp() * 1000, sleep: sy
 
 beforeAll(async () => {
   path = mkdtempSync(join(tmpdir(), 'clearspan-slow-'))
-  run = await openRunDirectory({ path, logger })
+  run = await openRunDirectory({ path, logger, clock: systemClock })
   const options = { name: 'slow', chainId: CHAIN_ID, port: 0, portOption: '--rpc-port' }
   ;[chain] = (await startChains({ run, chains: [options], genesisTime: GENESIS, accounts: 1 })) as [
     LocalChain,
