@@ -134,6 +134,7 @@ interface IClearinghouse {
     /* POSITIONS */
 
     /// @notice Only a listed venue that both accounts approved. Size and price WAD. Each side ends with IM >= 0, or only reduced: at the oracle price or better, or with equity >= 0.
+    /// While the price is stale both sides may only reduce, with equity >= 0, within the band of the last price.
     function trade(uint256 instrumentId, bytes32 buyer, bytes32 seller, uint256 size, uint256 price) external;
 
     /// @notice Moves PnL at mark between the account's cash and the instrument's PnL pool: losses from positive cash, profit up to the pool. Anyone.

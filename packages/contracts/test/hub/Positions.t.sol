@@ -125,6 +125,35 @@ contract PositionsTest is HubFixture {
         assertEq(hub.position(bobAccount, ETH_PERP).size, -30e18);
     }
 
+    /// DESIGN §1.4: getting out stays live; the last price bounds it, and what it gives away is the account's own.
+    function test_atAStalePriceBothSidesMayOnlyReduce() public {
+        trade(ETH_PERP, aliceAccount, bobAccount, 40e18, 2000e18);
+        oracle.set(FEED_ETH, 1770e18, 0, 0, false);
+        trade(ETH_PERP, bobAccount, aliceAccount, 10e18, 1770e18);
+        assertEq(hub.position(aliceAccount, ETH_PERP).size, 30e18);
+        vm.prank(venue);
+        vm.expectPartialRevert(Positions.PriceOutsideBand.selector);
+        hub.trade(ETH_PERP, bobAccount, aliceAccount, 10e18, 1770e18 * 103 / 100);
+        fundCash(carolAccount, 10_000);
+        vm.prank(carol);
+        hub.approveVenue(carolAccount, venue, type(uint256).max);
+        vm.prank(venue);
+        vm.expectRevert(LedgerBase.PriceNotFresh.selector);
+        hub.trade(ETH_PERP, carolAccount, aliceAccount, 10e18, 1770e18);
+        vm.prank(venue);
+        vm.expectRevert(LedgerBase.PriceNotFresh.selector);
+        hub.trade(ETH_PERP, aliceAccount, bobAccount, 10e18, 1770e18);
+    }
+
+    /// The real price may be anywhere: a side that the last one leaves with nothing would close at the fund's expense.
+    function test_atAStalePriceNoSideClosesWithoutEquity() public {
+        trade(ETH_PERP, aliceAccount, bobAccount, 40e18, 2000e18);
+        oracle.set(FEED_ETH, 1700e18, 0, 0, false);
+        vm.prank(venue);
+        vm.expectPartialRevert(Positions.InsufficientEquity.selector);
+        hub.trade(ETH_PERP, bobAccount, aliceAccount, 10e18, 1700e18);
+    }
+
     function test_delegateSetsNoVenueLimit() public {
         vm.prank(alice);
         hub.setDelegate(aliceAccount, carol, true);

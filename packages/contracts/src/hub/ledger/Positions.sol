@@ -75,22 +75,24 @@ abstract contract Positions is LedgerBase {
         if (buyer == seller) revert SameAccount();
         if (size == 0) revert ZeroValue();
         IRiskConfig.Instrument memory i = _instrument(instrumentId);
-        uint256 mid = _requireInBand(i, price);
+        (uint256 mid, bool fresh) = _requireInBand(i, price);
         uint256 spent = size.mulWadUp(price);
         _spendAllowance(buyer, spent);
         _spendAllowance(seller, spent);
         (bool buyerReduced, bool sellerReduced) = _fillBoth(instrumentId, i, buyer, seller, size, price);
         IInstrument(i.module).onTrade(instrumentId, size, price);
         emit Traded(instrumentId, buyer, seller, size, price);
-        if (!buyerReduced) _requireMargin(buyer, false);
-        else if (price > mid) _requireEquity(buyer);
-        if (!sellerReduced) _requireMargin(seller, false);
-        else if (price < mid) _requireEquity(seller);
+        // An old price bounds a way out for both sides, and no way in.
+        if (!fresh && !(buyerReduced && sellerReduced)) revert PriceNotFresh();
+        _requireSafe(buyer, buyerReduced, !fresh || price > mid);
+        _requireSafe(seller, sellerReduced, !fresh || price < mid);
     }
 
-    /// @dev Whoever reduces at a price worse than the oracle's gives something away, and it must be its own: a loss that equity
-    /// no longer covers would be the fund's.
-    function _requireEquity(bytes32 account) internal view {
+    /// @dev Whoever reduces at a price `worse` than the oracle's, or that may be by now, gives something away, and it must be its own:
+    /// a loss that equity no longer covers would be the fund's.
+    function _requireSafe(bytes32 account, bool reduced, bool worse) internal view {
+        if (!reduced) return _requireMargin(account, false);
+        if (!worse) return;
         int256 equity = marginEngine.accountHealth(account).equity;
         if (equity < 0) revert InsufficientEquity(account, equity);
     }
@@ -136,9 +138,9 @@ abstract contract Positions is LedgerBase {
     function _requireInBand(IRiskConfig.Instrument memory i, uint256 price)
         internal
         view
-        returns (uint256 mid)
+        returns (uint256 mid, bool fresh)
     {
-        mid = _price(i.feed, true);
+        (mid, fresh) = _price(i.feed);
         uint256 distance = price > mid ? price - mid : mid - price;
         if (distance * BPS > mid * i.priceBand) revert PriceOutsideBand(price, mid);
     }
@@ -156,7 +158,9 @@ abstract contract Positions is LedgerBase {
         IRiskConfig.Instrument memory i = _instrument(instrumentId);
         _change(account, instrumentId, _accrue(i, instrumentId), 0, 0, type(uint256).max);
         Position storage p = _positions[account][instrumentId];
-        int256 pnl = p.size == 0 ? p.quote : _pnl(instrumentId, p, i.module, _price(i.feed, true));
+        (uint256 mid, bool fresh) = _price(i.feed);
+        if (p.size != 0 && !fresh) revert PriceNotFresh();
+        int256 pnl = _pnl(instrumentId, p, i.module, mid);
         return _settle(account, instrumentId, pnl);
     }
 
@@ -195,7 +199,8 @@ abstract contract Positions is LedgerBase {
             IRiskConfig.Instrument memory i = _instrument(ids[n]);
             _change(account, ids[n], _accrue(i, ids[n]), 0, 0, type(uint256).max);
             Position storage p = _positions[account][ids[n]];
-            int256 pnl = _pnl(ids[n], p, i.module, _price(i.feed, false));
+            (uint256 mid,) = _price(i.feed);
+            int256 pnl = _pnl(ids[n], p, i.module, mid);
             if (pnl < 0) losses[n] = uint256(-pnl);
             total += losses[n];
         }
@@ -324,10 +329,9 @@ abstract contract Positions is LedgerBase {
         return IInstrument(module).pnl(instrumentId, p.size, p.quote, spots)[0];
     }
 
-    function _price(uint256 feed, bool fresh) internal view returns (uint256) {
+    function _price(uint256 feed) internal view returns (uint256 mid, bool fresh) {
         IPriceOracle.Price memory price = oracle.price(feed);
-        if (fresh && !price.fresh) revert PriceNotFresh();
-        return price.price;
+        return (price.price, price.fresh);
     }
 
     /// @dev The instrument's cost index, brought to now.
