@@ -72,7 +72,7 @@ library AuctionMath {
     }
 
     /// @notice What the fund pays for taking the whole of an insolvent account: from the deficit to the deficit plus
-    /// `bonusShare` of the notional, over `riseSeconds`. Rounded down.
+    /// `bonusShare` of the net notional, over `riseSeconds`. Rounded down.
     function insolventPrice(
         uint256 deficit,
         uint256 notional,
@@ -98,7 +98,7 @@ library AuctionMath {
         return room >= taken ? WAD : room.fullMulDiv(WAD, taken);
     }
 
-    /// @notice What an account is worth attention for: the notional of its positions, or what it holds beside cash.
+    /// @notice What an account is worth attention for: the net notional of its positions, or what it holds beside cash.
     function accountSize(uint256 notional, int256 equity, int256 cash) internal pure returns (uint256) {
         return equity > cash ? FixedPointMathLib.max(notional, uint256(equity - cash)) : notional;
     }

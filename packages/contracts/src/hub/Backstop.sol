@@ -13,7 +13,7 @@ import {AuctionMath} from "./AuctionMath.sol";
 import {Bundle} from "./Bundle.sol";
 
 /// @notice The fund's own book (DESIGN §4): it takes what nobody bid for once an auction's window has passed, within a cap per
-/// instrument. Its account is exempt from initial margin and from liquidation; its deficit is the fund's, its spare cash too.
+/// instrument and token (as much as may mature of it at once: what a broken one is let cost). Its account is exempt from initial margin and from liquidation; its deficit is the fund's, its spare cash too.
 contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     using FixedPointMathLib for uint256;
 
@@ -27,6 +27,8 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     error FundExhausted(bytes32 account);
     /// The backstop's position in this instrument is at its cap. Retry when it has shrunk or governance has raised the cap.
     error BackstopFull(bytes32 account, uint256 instrumentId);
+    /// It holds as much of this token as it may. Retry when it has been released, or governance has raised the token's `matureCap`.
+    error BackstopFullOfToken(bytes32 account, uint256 assetId);
     /// What isn't under regression is worth nothing: the regression is booked, or disappears, first.
     error RegressionPending(bytes32 account);
     error NoExecutor(uint32 eid);
@@ -71,7 +73,6 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         if (startedAt == 0) revert NoAuction(target);
         if (block.timestamp < startedAt + window) revert WindowOpen(target, startedAt + window);
         Bundle.Valuation memory v = Bundle.value(clearinghouse, marginEngine, target);
-        if (!v.account.fresh) revert PricesNotFresh(target);
         if (v.account.mm >= 0) revert NotLiquidatable(target);
 
         uint256 capped = _cappedFraction(target);
@@ -122,7 +123,7 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         return AuctionMath.bufferMargin(health.equity, health.mm, riskConfig.global().bufferBps);
     }
 
-    /// Largest fraction that keeps every position of the backstop within its cap; reverts with the instrument that has no room.
+    /// Largest fraction that keeps every position and claim of the backstop within its cap; reverts with what has no room.
     function _cappedFraction(bytes32 target) private view returns (uint256 fraction) {
         IClearinghouse.Portfolio memory portfolio = clearinghouse.portfolio(target);
         fraction = AuctionMath.WAD;
@@ -136,6 +137,18 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
             if (room == 0) revert BackstopFull(target, instrumentId);
             fraction = fraction.min(room);
         }
+        for (uint256 i; i < portfolio.assetIds.length; ++i) {
+            uint256 claim = clearinghouse.row(target, portfolio.assetIds[i]).claim;
+            if (claim == 0) continue;
+            uint256 assetId = portfolio.assetIds[i];
+            uint256 room = AuctionMath.cappedFraction(
+                int256(uint256(clearinghouse.row(account, assetId).claim)),
+                int256(claim),
+                riskConfig.asset(assetId).matureCap
+            );
+            if (room == 0) revert BackstopFullOfToken(target, assetId);
+            fraction = fraction.min(room);
+        }
     }
 
     /* COLLATERAL */
@@ -147,12 +160,14 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IBackstop
-    /// @dev Raises the release counter only; anyone may then send it (HubGateway.sendReleases).
+    /// @dev Raises the release counter only; anyone may then send it (HubGateway.sendReleases). What is under regression stays.
     function releaseCollateral(uint256 assetId) external nonReentrant returns (uint128 amount) {
         uint32 eid = riskConfig.asset(assetId).eid;
         address to = executor[eid];
         if (to == address(0)) revert NoExecutor(eid);
-        amount = clearinghouse.row(account, assetId).claim;
+        IClearinghouse.Row memory row = clearinghouse.row(account, assetId);
+        uint256 regressed = uint256(row.credited).zeroFloorSub(row.target);
+        amount = uint128(uint256(row.claim).zeroFloorSub(regressed));
         if (amount == 0) return 0;
         clearinghouse.releaseTo(account, assetId, to, amount);
         emit CollateralReleased(assetId, amount, to);

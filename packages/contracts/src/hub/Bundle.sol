@@ -16,6 +16,8 @@ library Bundle {
         int256 cash;
         /// Something of it is under regression.
         bool impaired;
+        /// Nothing but cash can be taken.
+        bool empty;
     }
 
     function value(IClearinghouse clearinghouse, IMarginEngine marginEngine, bytes32 account)
@@ -34,6 +36,17 @@ library Bundle {
         }
         v.offered = v.impaired ? marginEngine.health(p) : v.account;
         v.cash = p.cash;
+        v.empty = _isEmpty(p);
+    }
+
+    function _isEmpty(IClearinghouse.Portfolio memory p) private pure returns (bool) {
+        for (uint256 i; i < p.claims.length; ++i) {
+            if (p.claims[i] != 0) return false;
+        }
+        for (uint256 i; i < p.sizes.length; ++i) {
+            if (p.sizes[i] != 0) return false;
+        }
+        return true;
     }
 
     /// @notice Cash of an account that isn't under regression, WAD.

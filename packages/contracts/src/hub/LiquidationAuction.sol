@@ -20,7 +20,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
 
     struct Parameters {
         AuctionMath.Curve curve;
-        /// What the fund adds to the deficit at most, WAD share of notional.
+        /// What the fund adds to the deficit at most, WAD share of the net notional.
         uint64 bonusShare;
         /// Seconds over which the fund's payment rises to the deficit plus the bonus, > 0.
         uint32 riseSeconds;
@@ -30,13 +30,18 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         uint128 dust;
     }
 
-    /// One slot. An auction is open while startedAt > 0; it is marked insolvent while insolventAt > 0.
+    /// A price that moves with time (seconds): since when, and where it stopped. It runs while startedAt > 0.
+    struct Run {
+        uint40 startedAt;
+        uint40 endedAt;
+        /// Seconds that it had run at its last end.
+        uint40 elapsed;
+    }
+
+    /// One slot. An auction is open while its fall runs, and marked insolvent while the rise of the fund's payment does.
     struct State {
-        uint64 startedAt;
-        uint64 endedAt;
-        uint64 insolventAt;
-        /// Seconds on the price curve at the last end.
-        uint64 elapsed;
+        Run fall;
+        Run rise;
     }
 
     /// What the account is offered for at this moment.
@@ -125,8 +130,9 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
     /* OPEN AND END */
 
     /// @inheritdoc ILiquidationAuction
-    /// @dev Accounts that are healthy, exempt or stale are skipped: a bundle never reverts because another landed first.
-    /// Open auctions are brought to their account's present state instead.
+    /// @dev Accounts that are healthy or exempt are skipped: a bundle never reverts because another landed first. Open auctions are
+    /// brought to their account's present state instead. An old price stops nothing: its interval has widened with age, and
+    /// MM < 0 at the favourable end of it.
     function updateAndStart(bytes calldata report, bytes32[] calldata accounts)
         external
         nonReentrant
@@ -137,8 +143,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
             bytes32 account = accounts[i];
             if (_isExempt(account)) continue;
             Bundle.Valuation memory v = _value(account);
-            if (!v.account.fresh) continue;
-            if (_states[account].startedAt != 0) {
+            if (_isOpen(account)) {
                 _sync(account, v);
             } else if (v.account.mm < 0) {
                 _open(account, v);
@@ -173,7 +178,12 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         Bundle.Valuation memory v = _openValue(account);
         {
             if (v.account.mm >= 0) revert NotLiquidatable(account);
-            if (v.impaired && v.offered.equity <= 0) revert RegressionPending(account);
+            if (v.offered.equity <= 0) {
+                if (v.impaired) revert RegressionPending(account);
+                if (!v.account.fresh) revert PricesNotFresh(account);
+            }
+            // What is old in what it takes over counts against its margin below; what it had must be known.
+            if (!v.account.fresh) _requireFresh(bidder, marginEngine.accountHealth(bidder));
             Offer memory offer = _offer(account, v);
             taken = _fractionTaken(account, offer, fraction);
             payment = AuctionMath.payment(offer.fullPrice, taken);
@@ -186,7 +196,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         clearinghouse.transferFraction(account, bidder, taken, payment);
 
         IMarginEngine.Health memory after_ = marginEngine.accountHealth(bidder);
-        if (!after_.fresh) revert PricesNotFresh(bidder);
+        if (v.account.fresh) _requireFresh(bidder, after_);
         if (after_.im < 0) revert BidderUnsafe(bidder, after_.im);
 
         Bundle.Valuation memory left = _value(account);
@@ -211,9 +221,10 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         view
         returns (uint256 share, uint256 fromFund, uint256 maxFraction)
     {
-        if (_states[account].startedAt == 0) return (0, 0, 0);
+        if (!_isOpen(account)) return (0, 0, 0);
         Bundle.Valuation memory v = _value(account);
-        if (v.account.mm >= 0 || (v.impaired && v.offered.equity <= 0)) return (0, 0, 0);
+        if (v.account.mm >= 0) return (0, 0, 0);
+        if (v.offered.equity <= 0 && (v.impaired || !v.account.fresh)) return (0, 0, 0);
         Offer memory offer = _offer(account, v);
         return (offer.share, offer.fromFund, offer.maxFraction);
     }
@@ -221,8 +232,9 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
     /// @inheritdoc ILiquidationAuction
     function auction(bytes32 account) external view returns (Auction memory) {
         State memory state = _states[account];
-        return
-            Auction({startedAt: state.startedAt, endedAt: state.endedAt, insolvent: state.insolventAt != 0});
+        return Auction({
+            startedAt: state.fall.startedAt, endedAt: state.fall.endedAt, insolvent: state.rise.startedAt != 0
+        });
     }
 
     /// @notice Price curve as a share of equity (WAD), `elapsed` seconds after opening.
@@ -247,43 +259,58 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         return Bundle.value(clearinghouse, marginEngine, account);
     }
 
-    function _openValue(bytes32 account) private view returns (Bundle.Valuation memory v) {
-        if (_states[account].startedAt == 0) revert NoAuction(account);
-        v = _value(account);
-        if (!v.account.fresh) revert PricesNotFresh(account);
+    function _isOpen(bytes32 account) private view returns (bool) {
+        return _states[account].fall.startedAt != 0;
     }
 
-    /// Within `reopenSeconds` of its end an auction goes on where it stopped: nobody lifts the price by curing for a moment.
+    function _openValue(bytes32 account) private view returns (Bundle.Valuation memory) {
+        if (!_isOpen(account)) revert NoAuction(account);
+        return _value(account);
+    }
+
+    function _requireFresh(bytes32 bidder, IMarginEngine.Health memory health) private pure {
+        if (!health.fresh) revert PricesNotFresh(bidder);
+    }
+
     function _open(bytes32 account, Bundle.Valuation memory v) private {
-        State storage state = _states[account];
-        bool resumes = state.endedAt != 0 && block.timestamp - state.endedAt <= reopenSeconds;
-        uint64 startedAt = uint64(block.timestamp) - (resumes ? state.elapsed : 0);
+        State memory state = _states[account];
+        _run(state.fall);
         bool insolvent = v.offered.equity <= 0;
-        state.startedAt = startedAt;
         if (insolvent) _setInsolvent(state, true);
-        emit AuctionStarted(account, startedAt, v.account.equity, v.account.mm, insolvent);
+        _states[account] = state;
+        emit AuctionStarted(account, state.fall.startedAt, v.account.equity, v.account.mm, insolvent);
     }
 
     /// Ends the auction of a healthy or empty account (both have mm >= 0), else keeps its mark of insolvency true.
     function _sync(bytes32 account, Bundle.Valuation memory v) private {
-        State storage state = _states[account];
+        State memory state = _states[account];
         bool insolvent = v.account.mm < 0 && v.offered.equity <= 0;
-        bool changed = insolvent != (state.insolventAt != 0);
-        if (changed) _setInsolvent(state, insolvent);
-        if (v.account.mm >= 0) {
-            state.endedAt = uint64(block.timestamp);
-            state.elapsed = uint64(block.timestamp) - state.startedAt;
-            state.startedAt = 0;
-            uint256 left = AuctionMath.accountSize(v.offered.notional, v.offered.equity, v.cash);
-            emit AuctionEnded(account, left == 0);
-        } else if (changed) {
-            emit AuctionSolvencyChanged(account, insolvent);
-        }
+        bool turned = insolvent != (state.rise.startedAt != 0);
+        bool ended = v.account.mm >= 0;
+        if (!turned && !ended) return;
+        if (turned) _setInsolvent(state, insolvent);
+        if (ended) _stop(state.fall);
+        _states[account] = state;
+        if (ended) emit AuctionEnded(account, v.empty);
+        else emit AuctionSolvencyChanged(account, insolvent);
     }
 
-    function _setInsolvent(State storage state, bool insolvent) private {
-        state.insolventAt = insolvent ? uint64(block.timestamp) : 0;
+    function _setInsolvent(State memory state, bool insolvent) private {
+        if (insolvent) _run(state.rise);
+        else _stop(state.rise);
         insolventCount = insolvent ? insolventCount + 1 : insolventCount - 1;
+    }
+
+    /// Within `reopenSeconds` of its end a price goes on where it stopped: nobody moves it back by curing for a moment.
+    function _run(Run memory run) private view {
+        bool resumes = run.endedAt != 0 && block.timestamp - run.endedAt <= reopenSeconds;
+        run.startedAt = uint40(block.timestamp) - (resumes ? run.elapsed : 0);
+    }
+
+    function _stop(Run memory run) private view {
+        run.endedAt = uint40(block.timestamp);
+        run.elapsed = uint40(block.timestamp) - run.startedAt;
+        run.startedAt = 0;
     }
 
     function _offer(bytes32 account, Bundle.Valuation memory v) private view returns (Offer memory offer) {
@@ -291,7 +318,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         IMarginEngine.Health memory offered = v.offered;
         offer.size = AuctionMath.accountSize(offered.notional, offered.equity, v.cash);
         if (offered.equity > 0) {
-            offer.share = shareAt(block.timestamp - state.startedAt);
+            offer.share = shareAt(block.timestamp - state.fall.startedAt);
             offer.fullPrice = AuctionMath.fullPrice(uint256(offered.equity), offer.share);
             uint256 bufferBps = riskConfig.global().bufferBps;
             offer.maxFraction = AuctionMath.maxFraction(
@@ -307,7 +334,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
                 uint256(-offered.equity),
                 offered.notional,
                 bonusShare,
-                state.insolventAt == 0 ? 0 : block.timestamp - state.insolventAt,
+                state.rise.startedAt == 0 ? 0 : block.timestamp - state.rise.startedAt,
                 riseSeconds
             );
             offer.maxFraction =

@@ -15,7 +15,7 @@ interface IMarginEngine {
         int256 mm;
         /// Unrealised PnL of all positions and unpaid PnL of closed ones, at mid prices. Part of equity.
         int256 pnl;
-        /// Sum of |size| × mid price.
+        /// Sum over underlyings of |net size| × mid price: positions that offset one another add nothing.
         uint256 notional;
         /// Every price that the portfolio needs is fresh.
         bool fresh;

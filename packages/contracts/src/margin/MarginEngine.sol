@@ -36,8 +36,8 @@ contract MarginEngine is IMarginEngine {
         uint256 claims;
         uint256 claimsIm;
         uint256 claimsMm;
-        /// Σ |size| of its positions, WAD.
-        uint256 size;
+        /// Σ size of its positions, WAD.
+        int256 size;
         uint256[] spots;
         /// PnL of all its positions at each of the spots, WAD.
         int256[] pnl;
@@ -118,7 +118,7 @@ contract MarginEngine is IMarginEngine {
             if (!prices[n].fresh) (h.fresh, e.claimsIm) = (false, 0);
             h.pnl += e.pnl[Scenarios.MID];
             h.equity += e.pnl[Scenarios.MID] + int256(e.claims.mulWad(prices[n].price));
-            h.notional += e.size.mulWad(prices[n].price);
+            h.notional += e.size.abs().mulWad(prices[n].price);
             h.im += _adverse(e, damping[n], im) - ROUNDING;
             h.mm += _favourable(e, damping[n], mm);
         }
@@ -149,7 +149,7 @@ contract MarginEngine is IMarginEngine {
         for (uint256 n; n < p.instrumentIds.length; ++n) {
             IRiskConfig.Instrument memory i = riskConfig.instrument(p.instrumentIds[n]);
             (k, count) = _find(list, count, i.feed);
-            list[k].size += p.sizes[n].abs();
+            list[k].size += p.sizes[n];
             book.underlyingOf[n] = k;
             book.modules[n] = i.module;
         }

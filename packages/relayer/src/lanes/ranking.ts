@@ -5,12 +5,11 @@ export interface AccountRisk {
   account: Hex
   /** Equity less maintenance margin at the favourable end of prices: due for liquidation below 0. */
   mm: bigint
-  fresh: boolean
 }
 
 /** Accounts due for liquidation, the largest deficit first; equal deficits by account, so that every keeper agrees. */
 export function rankByDeficit(risks: readonly AccountRisk[]): AccountRisk[] {
   return risks
-    .filter(({ mm, fresh }) => fresh && mm < 0n)
+    .filter(({ mm }) => mm < 0n)
     .sort((a, b) => (a.mm === b.mm ? (a.account < b.account ? -1 : 1) : a.mm < b.mm ? -1 : 1))
 }

@@ -74,7 +74,7 @@ async function simulate({ bears = 1_000, broken = [] as Hex[], down = false }) {
 
 it('values all accounts in the state of one block, in one request', async () => {
   const { outcome, requests, lines } = await simulate({})
-  expect(outcome).toEqual(accounts.map((account) => ({ account, mm: -BigInt(account), fresh: true })))
+  expect(outcome).toEqual(accounts.map((account) => ({ account, mm: -BigInt(account) })))
   expect(requests.map(({ params: [, block] }) => block)).toEqual(['0x7'])
   expect(lines).toEqual([])
 })
@@ -88,7 +88,7 @@ it("names the account that can't be valued, and values all others", async () => 
 
 it('asks for less at once when the node does not bear all', async () => {
   const { outcome, lines } = await simulate({ bears: 4 })
-  expect(outcome).toEqual(accounts.map((account) => ({ account, mm: -BigInt(account), fresh: true })))
+  expect(outcome).toEqual(accounts.map((account) => ({ account, mm: -BigInt(account) })))
   expect(lines).toEqual([])
 })
 

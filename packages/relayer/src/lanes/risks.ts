@@ -37,7 +37,7 @@ export async function risksOf(simulation: Simulation, accounts: readonly Hex[]):
     if (healths !== undefined)
       for (const [j, account] of group.entries()) {
         const health = healths[j]
-        if (health) risks.push({ account, mm: health.mm, fresh: health.fresh })
+        if (health) risks.push({ account, mm: health.mm })
       }
     else if (group.length > 1) risks.push(...(await halves(simulation, group)))
     else simulation.logger.error({ account: group[0] }, "an account's health can't be computed")
@@ -57,7 +57,7 @@ async function halves(simulation: Simulation, accounts: readonly Hex[]): Promise
 async function valued(
   { client, contracts, report, moment }: Simulation,
   groups: readonly (readonly Hex[])[],
-): Promise<(readonly { mm: bigint; fresh: boolean }[] | undefined)[]> {
+): Promise<(readonly { mm: bigint }[] | undefined)[]> {
   const oracle = { address: contracts.priceOracle, abi: priceOracleAbi, functionName: 'update' } as const
   const engine = {
     address: contracts.marginEngine,
@@ -67,7 +67,7 @@ async function valued(
   const update = report === undefined ? [] : [{ ...oracle, args: [report] } as const]
   const calls = groups.map((group) => ({ ...engine, args: [group] }) as const)
   const results = await trySequence(client, [...update, ...calls], moment)
-  return results.slice(update.length) as (readonly { mm: bigint; fresh: boolean }[] | undefined)[]
+  return results.slice(update.length) as (readonly { mm: bigint }[] | undefined)[]
 }
 
 /** Whether the node answered, with an error. */

@@ -354,6 +354,11 @@ abstract contract Collateral is LedgerBase {
     function releaseTo(bytes32 account, uint256 assetId, address recipient, uint128 amount) external {
         _require(msg.sender == backstop && account == Accounts.main(backstop));
         _release(account, assetId, recipient, amount);
+        Row storage r = _rows[account][assetId];
+        if (r.claim != 0) return;
+        // Whoever is liquidated chooses what the backstop gets rows of: one that is sold leaves its place to the next.
+        r.open = false;
+        _accounts[account].assets = _accounts[account].assets.remove(assetId);
     }
 
     function _release(bytes32 account, uint256 assetId, address recipient, uint128 amount) internal {

@@ -4,6 +4,8 @@ pragma solidity ^0.8.28;
 import {ILiquidationAuction} from "../../../src/interfaces/ILiquidation.sol";
 import {IMarginEngine} from "../../../src/interfaces/IMarginEngine.sol";
 import {LiquidationAuction} from "../../../src/hub/LiquidationAuction.sol";
+import {IRiskConfig} from "../../../src/interfaces/IRiskConfig.sol";
+import {Perp} from "../../../src/margin/Perp.sol";
 import {LiquidationBase} from "./LiquidationBase.sol";
 import {OracleDouble} from "./OracleDouble.sol";
 
@@ -59,14 +61,75 @@ contract LiquidationAuctionTest is LiquidationBase {
     }
 
     /// forge-config: default.isolate = true
-    function test_start_needsAFreshPriceAndABrokenMargin() public {
-        assertEq(_start(account), 0);
-        _price(1700e18);
-        oracle.setStale(ETH_FEED);
+    function test_start_needsABrokenMargin() public {
         assertEq(_start(account), 0);
         _price(1700e18);
         assertEq(_start(account), 1);
         vm.snapshotGasLastCall("LiquidationAuction", "start");
+    }
+
+    /* STALE PRICES */
+
+    /// DESIGN §1.4: nothing that an account holds keeps it from being liquidated.
+    function test_stale_whatTheAccountHoldsStopsNothing() public {
+        _thinClaim(alice, 1000e18);
+        _price(1650e18);
+        oracle.setStale(THIN_FEED);
+        assertEq(_start(account), 1);
+        (uint256 taken, uint256 payment,) = _bid(carol, account, 0.1e18);
+        assertEq(taken, 0.1e18);
+        assertGt(payment, 0);
+        assertEq(clearinghouse.row(bidder, THIN).claim, 100e18);
+        assertFalse(_health(bidder).fresh);
+        _deposit(alice, usdc, 10_000e6);
+        auction.end(account);
+        assertEq(auction.auction(account).startedAt, 0);
+        _assertLedger(_all());
+    }
+
+    function test_stale_priceOfThePositionItselfStopsNothing() public {
+        _price(1700e18);
+        oracle.setStale(ETH_FEED);
+        assertEq(_start(account), 1);
+        (uint256 taken,,) = _bid(carol, account, WAD);
+        assertGt(taken, 0);
+        assertGe(_health(bidder).im, 0);
+    }
+
+    /// A bidder whose own prices are old may be worth nothing: it takes nobody over.
+    function test_stale_bidderIsRefused() public {
+        vm.prank(carol);
+        clearinghouse.approveVenue(bidder, address(this), type(uint256).max);
+        _trade(bidder, short, 1e18);
+        _price(1700e18);
+        _start(account);
+        oracle.setStale(ETH_FEED);
+        vm.expectRevert(abi.encodeWithSelector(LiquidationAuction.PricesNotFresh.selector, bidder));
+        _bid(carol, account, WAD);
+        _price(1700e18);
+        _thinClaim(carol, 1);
+        oracle.setStale(THIN_FEED);
+        vm.expectRevert(abi.encodeWithSelector(LiquidationAuction.PricesNotFresh.selector, bidder));
+        _bid(carol, account, WAD);
+    }
+
+    /// Who knows the real price would have the fund pay for a deficit that is none. The backstop takes it, after its window.
+    function test_stale_fundPaysNoBidder() public {
+        _fundWith(50_000e6);
+        _thinClaim(alice, 1);
+        _price(1500e18);
+        oracle.setStale(THIN_FEED);
+        assertEq(_start(account), 1);
+        assertEq(auction.insolventCount(), 1, "the loss is known");
+        (,, uint256 maxFraction) = auction.quote(account);
+        assertEq(maxFraction, 0);
+        vm.expectRevert(abi.encodeWithSelector(LiquidationAuction.PricesNotFresh.selector, account));
+        _bid(carol, account, WAD);
+        vm.warp(block.timestamp + WINDOW);
+        backstop.takeOver(account);
+        assertEq(_size(account), 0);
+        assertEq(auction.insolventCount(), 0);
+        _assertLedger(_all());
     }
 
     /// §6.7: liquidation needs MM < 0 at the favourable end of the price.
@@ -185,9 +248,6 @@ contract LiquidationAuctionTest is LiquidationBase {
         vm.prank(lp);
         auction.bid(account, poor, WAD, type(uint256).max);
 
-        oracle.setStale(ETH_FEED);
-        vm.expectRevert(abi.encodeWithSelector(LiquidationAuction.PricesNotFresh.selector, account));
-        _bid(carol, account, WAD);
         _price(1800e18);
         vm.expectRevert(abi.encodeWithSelector(LiquidationAuction.NotLiquidatable.selector, account));
         _bid(carol, account, WAD);
@@ -278,6 +338,58 @@ contract LiquidationAuctionTest is LiquidationBase {
         vm.expectRevert(abi.encodeWithSelector(LiquidationAuction.NothingToTake.selector, account));
         _bid(carol, account, WAD);
         _assertLedger(_all());
+    }
+
+    /// What offsets itself is no size: an account can't lift what the fund pays by holding both sides of a price.
+    function test_insolvent_bonusIsOnNetSize() public {
+        Perp other = new Perp(address(clearinghouse), oracle, riskConfig);
+        riskConfig.setInstrument(
+            2, IRiskConfig.Instrument(address(other), uint16(ETH_FEED), 1_000_000e18, 1000e18, 500)
+        );
+        _fundWith(50_000e6);
+        vm.prank(carol);
+        clearinghouse.approveVenue(bidder, address(this), type(uint256).max);
+        for (uint256 i; i < 10; ++i) {
+            clearinghouse.trade(1, bidder, account, 20e18, 2000e18);
+            clearinghouse.trade(2, account, bidder, 20e18, 2000e18);
+        }
+        assertEq(_size(account), -155e18);
+        _price(1500e18);
+        _start(account);
+        vm.warp(block.timestamp + 1 days);
+        _price(1500e18);
+        (, uint256 fromFund,) = auction.quote(account);
+        assertEq(fromFund, 2500e18 + 67_500e18 / 100);
+    }
+
+    /// The payment, too, goes on where it stopped: a moment of solvency costs the next bidder nothing.
+    function test_insolvent_paymentResumesWithinAnHour() public {
+        _fundWith(50_000e6);
+        _price(1500e18);
+        _start(account);
+        vm.warp(block.timestamp + 900);
+        _price(1600e18);
+        auction.sync(account);
+        assertFalse(auction.auction(account).insolvent);
+        vm.warp(block.timestamp + 1 hours);
+        _price(1500e18);
+        auction.sync(account);
+        (, uint256 fromFund,) = auction.quote(account);
+        assertEq(fromFund, 2500e18 + 67_500e18 / 100 / 2);
+        // Cured, and insolvent again at once.
+        _price(1900e18);
+        auction.sync(account);
+        _price(1500e18);
+        _start(account);
+        (, fromFund,) = auction.quote(account);
+        assertEq(fromFund, 2500e18 + 67_500e18 / 100 / 2);
+        _price(1600e18);
+        auction.sync(account);
+        vm.warp(block.timestamp + 1 hours + 1);
+        _price(1500e18);
+        auction.sync(account);
+        (, fromFund,) = auction.quote(account);
+        assertEq(fromFund, 2500e18, "anew");
     }
 
     /// A turn to insolvency restarts nothing but the fund's payment; a turn back frees the fund's exits.

@@ -31,6 +31,8 @@ abstract contract LiquidationBase is Test {
     uint256 internal constant ETH_FEED = 1;
     uint256 internal constant USDC = 1;
     uint256 internal constant WETH = 2;
+    uint256 internal constant THIN_FEED = 2;
+    uint256 internal constant THIN = 3;
     uint256 internal constant PERP = 1;
     uint256 internal constant WINDOW = 1 hours;
     uint32 internal constant COOL_DOWN = 10 days;
@@ -49,6 +51,7 @@ abstract contract LiquidationBase is Test {
     LiquidationExecutor internal executor;
     TestToken internal usdc;
     TestToken internal weth;
+    TestToken internal thin;
 
     bytes32 internal fundAccount;
     bytes32 internal backstopAccount;
@@ -228,6 +231,26 @@ abstract contract LiquidationBase is Test {
         usdc.approve(address(fund), amount);
         fund.deposit(amount, lp);
         vm.stopPrank();
+    }
+
+    /// Gives the account `amount` of another token, worth 1 at first.
+    function _thinClaim(address owner, uint256 amount) internal {
+        if (riskConfig.assetCount() < THIN) {
+            thin = new TestToken("Thin", "THIN", 18);
+            vault.setListed(address(thin), true);
+            oracle.set(THIN_FEED, WAD);
+            riskConfig.setUnderlying(THIN_FEED, IRiskConfig.Underlying(2000, 1200, 5000, 2000));
+            riskConfig.setAsset(
+                THIN,
+                IRiskConfig.Asset(
+                    EID, address(thin), 18, uint16(THIN_FEED), false, 8000, 9000, 1_000_000e18, 1e18
+                )
+            );
+        }
+        bytes32 account = Accounts.main(owner);
+        vm.prank(owner);
+        clearinghouse.openRow(account, THIN);
+        _depositFor(account, thin, amount);
     }
 
     /* VIEWS */
