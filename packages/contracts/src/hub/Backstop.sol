@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
 import {IBackstop, ILiquidationAuction} from "../interfaces/ILiquidation.sol";
 import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
@@ -16,6 +17,7 @@ import {Bundle} from "./Bundle.sol";
 /// instrument and token (as much as may mature of it at once: what a broken one is let cost). Its account is exempt from initial margin and from liquidation; its deficit is the fund's, its spare cash too.
 contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     using FixedPointMathLib for uint256;
+    using SafeCastLib for uint256;
 
     event ExecutorSet(uint32 indexed eid, address executor);
 
@@ -43,6 +45,12 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     /// @notice Seconds on the auction's price curve during which only bidders may take the account.
     uint256 public immutable window;
 
+    /// @notice Seconds after a release within which its proceeds are expected: the message, the sale, and the message back.
+    uint256 public constant SALE_TIME = 3 days;
+
+    /// WAD; worth of what was released, and until when it counts.
+    uint128 private _released;
+    uint64 private _releasedUntil;
     /// @notice LiquidationExecutor of each chain.
     mapping(uint32 eid => address) public executor;
 
@@ -169,8 +177,17 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         uint256 regressed = uint256(row.credited).zeroFloorSub(row.target);
         amount = uint128(uint256(row.claim).zeroFloorSub(regressed));
         if (amount == 0) return 0;
+        int256 before = marginEngine.accountHealth(account).equity;
         clearinghouse.releaseTo(account, assetId, to, amount);
+        int256 value = before - marginEngine.accountHealth(account).equity;
+        _released = (unsold() + uint256(value)).toUint128();
+        _releasedUntil = uint64(block.timestamp + SALE_TIME);
         emit CollateralReleased(assetId, amount, to);
+    }
+
+    /// @inheritdoc IBackstop
+    function unsold() public view returns (uint256) {
+        return block.timestamp < _releasedUntil ? _released : 0;
     }
 
     /* CASH */

@@ -10,15 +10,17 @@ import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
 import {ICollateralVault} from "../interfaces/ICollateralVault.sol";
 import {IHubGateway, ISpokeGateway} from "../interfaces/IGateways.sol";
-import {ILiquidationAuction} from "../interfaces/ILiquidation.sol";
+import {IBackstop, ILiquidationAuction} from "../interfaces/ILiquidation.sol";
 import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {Accounts} from "../libraries/Accounts.sol";
 
 /// @notice First to bear a loss that an account cannot (DESIGN §4, Loss order). Its assets are the cash of its own account in the
 /// clearinghouse, less the backstop's deficit; it deposits and withdraws as any depositor does, through the hub chain's vault.
-/// Auction and backstop spend that cash by `Clearinghouse.moveCash`. Shares that wait for their exit still bear losses, an
-/// exit gets the lowest price seen since its request, and none happens while a loss is known and not yet charged.
+/// Auction and backstop spend that cash by `Clearinghouse.moveCash`. Who comes pays for what the backstop has and will bring in; who
+/// leaves gets none of it. Shares that wait for their exit still bear losses, an exit gets the lowest price seen since its
+/// request, and none happens while a loss is known and not yet charged. It is paid by the vault of the hub's chain, or into an account
+/// of the clearinghouse, which can withdraw wherever there is backing.
 contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
     using FixedPointMathLib for uint256;
     using SafeCastLib for uint256;
@@ -45,7 +47,8 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
     }
 
     event ExitRequested(address indexed owner, uint256 shares, uint64 ripeAt, uint256 rate);
-    event ExitCancelled(address indexed owner);
+    /// @param forgone Shares given up: a request that isn't used gets no more than it would have been paid.
+    event ExitCancelled(address indexed owner, uint256 forgone);
     event ExitRateLowered(address indexed owner, uint256 rate);
 
     error NotAContract(address token);
@@ -79,6 +82,7 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
     /// @notice The fund's account in the clearinghouse, and its backstop's.
     bytes32 public immutable account;
     bytes32 public immutable backstopAccount;
+    IBackstop public immutable backstop;
     /// @notice Endpoint id of the hub's chain.
     uint32 public immutable eid;
     /// @notice Seconds between a request and its exit, and for how long the exit then stays open.
@@ -107,6 +111,7 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
         hubGateway = wiring.hubGateway;
         account = Accounts.main(address(this));
         backstopAccount = Accounts.main(wiring.backstop);
+        backstop = IBackstop(wiring.backstop);
         eid = eid_;
         coolDown = coolDown_;
         exitWindow = exitWindow_;
@@ -165,6 +170,25 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ERC4626
+    /// @notice At the worth of the fund with all that the backstop holds and has under way: nobody buys into gains made before.
+    function previewDeposit(uint256 assets) public view override returns (uint256) {
+        return assets.fullMulDiv(totalSupply() + 10 ** DECIMALS_OFFSET, _assetsIn() + 1);
+    }
+
+    /// @inheritdoc ERC4626
+    /// @notice As `previewDeposit`.
+    function previewMint(uint256 shares) public view override returns (uint256) {
+        return shares.fullMulDivUp(_assetsIn() + 1, totalSupply() + 10 ** DECIMALS_OFFSET);
+    }
+
+    /// Token decimals, rounded up. What is being sold counts beside its proceeds for a while.
+    function _assetsIn() private view returns (uint256) {
+        int256 value = clearinghouse.cash(account) + marginEngine.accountHealth(backstopAccount).equity
+            + int256(backstop.unsold());
+        return value > 0 ? uint256(value).divUp(_scale) : 0;
+    }
+
+    /// @inheritdoc ERC4626
     function deposit(uint256 assets, address receiver) public override nonReentrant returns (uint256) {
         _prepare();
         return super.deposit(assets, receiver);
@@ -204,8 +228,10 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
 
     /* EXIT */
 
-    /// @notice Starts (or restarts) the cool-down of `shares` of the caller's; replaces an earlier request.
-    function requestRedeem(uint256 shares) external returns (uint64 ripeAt) {
+    /// @notice Starts (or restarts) the cool-down of `shares` of the caller's; an earlier request is cancelled first, which may leave
+    /// fewer shares.
+    function requestRedeem(uint256 shares) external nonReentrant returns (uint64 ripeAt) {
+        if (exits[msg.sender].shares != 0) _cancel();
         if (shares == 0 || shares > balanceOf(msg.sender)) {
             revert InvalidShares(shares, balanceOf(msg.sender));
         }
@@ -215,10 +241,28 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
         emit ExitRequested(msg.sender, shares, ripeAt, rate);
     }
 
-    /// @notice Withdraws the caller's request.
-    function cancelRedeem() external {
+    /// @notice Withdraws the caller's request. What the fund earned since isn't made up for: shares beyond the worth of the exit
+    /// are burnt, so that nobody keeps a way out open and earns all the same.
+    function cancelRedeem() external nonReentrant {
+        _cancel();
+    }
+
+    function _cancel() private {
+        Exit memory exit_ = exits[msg.sender];
         delete exits[msg.sender];
-        emit ExitCancelled(msg.sender);
+        uint256 forgone = _forgone(exit_);
+        if (forgone != 0) _burn(msg.sender, forgone);
+        emit ExitCancelled(msg.sender, forgone);
+    }
+
+    /// Shares fewer after leaving at the exit's price and coming back at the one that leaves behind; none when nobody else is there to
+    /// have them.
+    function _forgone(Exit memory exit_) private view returns (uint256) {
+        uint256 supply = totalSupply();
+        if (exit_.rate >= _rate() || supply == exit_.shares) return 0;
+        uint256 worth = uint256(exit_.shares).fullMulDiv(exit_.rate, RAY);
+        uint256 others = supply - exit_.shares + 10 ** DECIMALS_OFFSET;
+        return uint256(exit_.shares).zeroFloorSub(worth.fullMulDiv(others, totalAssets() + 1 - worth));
     }
 
     /// @notice Lowers the price of a waiting exit to the present one, if that is lower. Anyone.
@@ -231,15 +275,13 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ERC4626
-    /// @notice What is ripe now: 0 while a loss is known and not yet charged, or while the backstop cannot be valued.
+    /// @notice What is ripe now and the hub's chain can pay: 0 while a loss is known and not yet charged, or while the backstop cannot be
+    /// valued.
     function maxRedeem(address owner) public view override returns (uint256 shares) {
-        Exit memory exit_ = exits[owner];
-        if (block.timestamp < exit_.ripeAt || block.timestamp > uint256(exit_.ripeAt) + exitWindow) return 0;
-        if (auction.insolventCount() != 0 || !_isValued()) return 0;
-        // What left the hub's chain by other depositors' withdrawals cannot be paid here.
+        shares = _ripe(owner);
+        // What left the hub's chain by other depositors' withdrawals cannot be paid here, but into an account.
         uint256 payable_ = clearinghouse.backing(eid) / _scale;
         uint256 rate = _exitRate(owner);
-        shares = exit_.shares;
         if (rate != 0 && shares.fullMulDiv(rate, RAY) > payable_) shares = payable_.fullMulDiv(RAY, rate);
     }
 
@@ -284,6 +326,24 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
         if (assets > max) revert ERC4626ExceededMaxWithdraw(owner, assets, max);
         shares = assets.fullMulDivUp(RAY, _exitRate(owner));
         _leave(receiver, owner, assets, shares);
+    }
+
+    /// @notice Exits as `redeem` does, into an account of the clearinghouse, whatever the hub's chain can pay. The caller's own shares.
+    /// @return assets Token decimals.
+    function redeemToAccount(uint256 shares, bytes32 to) external nonReentrant returns (uint256 assets) {
+        uint256 max = _ripe(msg.sender);
+        if (shares > max) revert ERC4626ExceededMaxRedeem(msg.sender, shares, max);
+        assets = shares.fullMulDiv(_exitRate(msg.sender), RAY);
+        exits[msg.sender].shares -= shares.toUint128();
+        _burn(msg.sender, shares);
+        clearinghouse.transferCash(account, to, assets * _scale);
+        emit Withdraw(msg.sender, Accounts.owner(to), msg.sender, assets, shares);
+    }
+
+    function _ripe(address owner) private view returns (uint256) {
+        Exit memory exit_ = exits[owner];
+        if (block.timestamp < exit_.ripeAt || block.timestamp > uint256(exit_.ripeAt) + exitWindow) return 0;
+        return auction.insolventCount() != 0 || !_isValued() ? 0 : exit_.shares;
     }
 
     function _leave(address receiver, address owner, uint256 assets, uint256 shares) private {

@@ -74,6 +74,39 @@ contract InsuranceFundTest is LiquidationBase {
         assertApproxEqAbs(fund.convertToAssets(fund.balanceOf(carol)), 10_000e6, 1);
     }
 
+    /// Nobody buys into a gain that is there already and not swept in yet.
+    function test_deposit_paysForWhatTheBackstopHolds() public {
+        _depositFor(backstopAccount, usdc, 5000e6);
+        assertEq(fund.totalAssets(), 10_000e6, "not the leavers' yet");
+        usdc.mint(carol, 90_000e6);
+        vm.startPrank(carol);
+        usdc.approve(address(fund), type(uint256).max);
+        assertEq(fund.previewDeposit(45_000e6), fund.deposit(45_000e6, carol));
+        uint256 wanted = fund.previewDeposit(45_000e6);
+        assertApproxEqAbs(fund.previewMint(wanted), 45_000e6, 1);
+        fund.mint(wanted, carol);
+        vm.stopPrank();
+        backstop.sweep();
+        assertEq(fund.totalAssets(), 105_000e6);
+        assertApproxEqAbs(fund.convertToAssets(fund.balanceOf(carol)), 90_000e6, 2);
+        assertApproxEqAbs(fund.convertToAssets(shares), 15_000e6, 2);
+    }
+
+    /// A lot on its way to be sold counts for nothing to who leaves, and in full to who comes.
+    function test_deposit_paysForLotsOnTheirWay() public {
+        _depositFor(backstopAccount, weth, 5e18);
+        vm.prank(address(backstop));
+        clearinghouse.openRow(backstopAccount, WETH);
+        clearinghouse.mature(backstopAccount, WETH);
+        assertEq(backstop.releaseCollateral(WETH), 5e18);
+        assertEq(backstop.unsold(), 10_000e18);
+        assertEq(fund.totalAssets(), 10_000e6);
+        assertApproxEqAbs(fund.previewDeposit(1000e6), shares / 20, 1e12);
+        vm.warp(block.timestamp + 3 days);
+        assertEq(backstop.unsold(), 0, "sold by now");
+        assertApproxEqAbs(fund.previewDeposit(1000e6), shares / 10, 1e12);
+    }
+
     function testFuzz_mint_andRedeemNeverProfit(uint256 amount) public {
         amount = bound(amount, 1e12, 1_000_000e12);
         usdc.mint(carol, 2_000_000e6);
@@ -250,6 +283,58 @@ contract InsuranceFundTest is LiquidationBase {
         assertApproxEqAbs(fund.maxWithdraw(lp), expected, 1);
         assertApproxEqAbs(_redeem(shares / 2), expected, 1);
         assertGt(fund.convertToAssets(shares / 2), expected);
+    }
+
+    /// A request that is renewed for ever would be a way out before every loss. It earns nothing: what it missed stays missed.
+    function test_request_thatIsNotUsedForgoesWhatTheFundEarned() public {
+        usdc.mint(carol, 10_000e6);
+        vm.startPrank(carol);
+        usdc.approve(address(fund), 10_000e6);
+        fund.deposit(10_000e6, carol);
+        vm.stopPrank();
+        vm.warp(_request(shares));
+        _depositFor(fundAccount, usdc, 10_000e6);
+        assertApproxEqAbs(fund.convertToAssets(shares), 15_000e6, 1);
+        _request(1);
+        assertApproxEqRel(fund.balanceOf(lp), shares / 2, 1e12);
+        assertApproxEqAbs(fund.convertToAssets(fund.balanceOf(lp)), 10_000e6, 2);
+        assertApproxEqAbs(fund.convertToAssets(fund.balanceOf(carol)), 20_000e6, 2);
+        (uint128 waiting,,) = fund.exits(lp);
+        assertEq(waiting, 1);
+    }
+
+    function test_request_thatIsNotUsedKeepsItsSharesWhileNothingIsEarned() public {
+        vm.warp(_request(shares));
+        _price(2000e18);
+        vm.prank(lp);
+        fund.cancelRedeem();
+        assertEq(fund.balanceOf(lp), shares);
+    }
+
+    /* EXIT INTO AN ACCOUNT */
+
+    /// As when others have withdrawn here what was deposited elsewhere: the cash goes where its owner can withdraw it.
+    function test_redeemToAccount_needsNoBackingHere() public {
+        bytes32 account = Accounts.main(carol);
+        vm.prank(lp);
+        vm.expectRevert(abi.encodeWithSelector(ERC4626.ERC4626ExceededMaxRedeem.selector, lp, shares, 0));
+        fund.redeemToAccount(shares, account);
+        vm.warp(_request(shares));
+        vm.mockCall(
+            address(clearinghouse),
+            abi.encodeWithSelector(clearinghouse.backing.selector, EID),
+            abi.encode(uint256(0))
+        );
+        assertEq(fund.maxRedeem(lp), 0);
+        vm.prank(lp);
+        assertEq(fund.redeemToAccount(shares / 2, account), 5000e6);
+        assertEq(clearinghouse.cash(account), 5000e18);
+        assertEq(clearinghouse.cash(fundAccount), 5000e18);
+        assertEq(fund.balanceOf(lp), shares / 2);
+        _insolvent();
+        vm.prank(lp);
+        vm.expectRevert(abi.encodeWithSelector(ERC4626.ERC4626ExceededMaxRedeem.selector, lp, shares / 2, 0));
+        fund.redeemToAccount(shares / 2, account);
     }
 
     /// A deficit of the backstop lowers the price at once; a gain only when it is swept in.
