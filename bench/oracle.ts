@@ -125,7 +125,9 @@ function measureTicks() {
     maxBoundDistanceBps: 2_000,
   }
   const run = (naive: boolean): number => {
-    const books = sourceIds.map((source) => createQuoteBook({ source, markets, maxClockSkewMs: 2_000 }))
+    const books = sourceIds.map((source) =>
+      createQuoteBook({ kind: 'price', source, markets, maxClockSkewMs: 2_000 }),
+    )
     const began = performance.now()
     let count = 0
     let priced = 0
