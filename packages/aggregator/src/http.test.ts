@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from '@clearspan/shared'
+import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createHttp, type FinishedJson, type HttpParameters } from './http.js'
 
@@ -68,5 +69,95 @@ describe('the report stream', () => {
     beat()
     await new Promise(setImmediate)
     expect(sleeps).toBe(slept)
+  })
+})
+
+describe('hostile input', () => {
+  /** A server whose peers are authenticated, or not, as the test says. */
+  async function hostile(known: boolean) {
+    const counts = { received: 0, invalid: 0, unauthenticated: 0, refused: new Map<string, number>() }
+    const url = await serve({
+      auth: {
+        checkRequest: async () => (known ? { from: 1, digest: '0x' } : { failure: 'wrong_signature' }),
+        signResponse: async () => ({}),
+      },
+      receive: async () => {
+        counts.received += 1
+        return { status: 'accepted' }
+      },
+      onInvalid: () => {
+        counts.invalid += 1
+      },
+      onUnauthenticated: () => {
+        counts.unauthenticated += 1
+      },
+      onRefused: (code) => void counts.refused.set(code, (counts.refused.get(code) ?? 0) + 1),
+    })
+    const post = (path: string, body: string | Uint8Array, type = 'application/json') =>
+      fetch(`${url}${path}`, { method: 'POST', body, headers: { 'content-type': type } })
+    return { url, counts, post }
+  }
+  const paths = ['/observations', '/proposals', '/signatures'] as const
+  const price = ['20050000000', 5] as const
+  const signed = { epoch: 1, seq: '1', prices: [price], signature: `0x${'11'.repeat(64)}` }
+
+  it.each([
+    ['no JSON', '{'],
+    ['no text', new Uint8Array([0xff, 0xfe])],
+    ['nothing', ''],
+    ['a list', '[]'],
+    ['a field too many', JSON.stringify({ ...signed, extra: 1 })],
+    ['a prototype', `{"__proto__":{"epoch":1},"epoch":1}`],
+    ['a price too few', JSON.stringify({ ...signed, prices: [] })],
+    ['a negative price', JSON.stringify({ ...signed, prices: [['-1', 5]] })],
+    ['a price beyond 64 bits', JSON.stringify({ ...signed, prices: [['9223372036854775808', 5]] })],
+    ['a slot beyond 64 bits', JSON.stringify({ ...signed, seq: '18446744073709551616' })],
+    ['a slot of a million digits', JSON.stringify({ ...signed, seq: '9'.repeat(200_000) })],
+    ['a confidence that is no number', JSON.stringify({ ...signed, prices: [['1', null]] })],
+    ['an upper-case signature', JSON.stringify({ ...signed, signature: `0x${'AA'.repeat(64)}` })],
+    ['brackets without end', '['.repeat(100_000)],
+  ])('a message with %s is answered with 400, counted, and the next good one taken', async (_, body) => {
+    const { counts, post } = await hostile(true)
+    expect((await post('/signatures', body)).status).toBe(400)
+    expect(counts).toMatchObject({ received: 0, invalid: 1 })
+    expect((await post('/signatures', JSON.stringify(signed))).status).toBe(202)
+    expect(counts.received).toBe(1)
+  })
+
+  it('refuses by name what HTTP itself refuses', async () => {
+    const { counts, post } = await hostile(true)
+    expect((await post('/signatures', 'x'.repeat(300_000))).status).toBe(413)
+    expect((await post('/signatures', 'a=b', 'application/x-www-form-urlencoded')).status).toBe(415)
+    expect([...counts.refused]).toEqual([
+      ['FST_ERR_CTP_BODY_TOO_LARGE', 1],
+      ['FST_ERR_CTP_INVALID_MEDIA_TYPE', 1],
+    ])
+  })
+
+  it('reads nothing that a stranger sends', async () => {
+    const { counts, post } = await hostile(false)
+    for (const path of paths) expect((await post(path, JSON.stringify(signed))).status).toBe(401)
+    expect(counts).toMatchObject({ received: 0, invalid: 0, unauthenticated: 3 })
+  })
+
+  it('goes on after any JSON and any bytes', async () => {
+    const { counts, post, url } = await hostile(true)
+    const body = fc.oneof(
+      fc.json(),
+      fc.uint8Array({ maxLength: 2_000 }),
+      fc
+        .record({ ...Object.fromEntries(Object.keys(signed).map((key) => [key, fc.jsonValue()])) })
+        .map((value) => JSON.stringify(value)),
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...paths), body, async (path, sent) => {
+        const { invalid, received } = counts
+        const { status } = await post(path, sent)
+        expect([202, 400]).toContain(status)
+        expect(counts.invalid + counts.received).toBe(invalid + received + 1)
+      }),
+      { numRuns: 150 },
+    )
+    expect((await fetch(`${url}/health`)).status).toBe(200)
   })
 })

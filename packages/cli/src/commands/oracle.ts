@@ -33,9 +33,9 @@ export function addOracle(program: Command): void {
     .command('key')
     .description('make a key in an encrypted keystore')
     .argument('<file>', 'keystore to write; an existing file is refused')
-    .requiredOption('--purpose PURPOSE', keyPurposes.join(', '))
-    .requiredOption('--network-id ID', '32 bytes in hex')
-    .requiredOption('--password-file PATH', 'file that holds nothing but the password')
+    .requiredOption('--purpose <purpose>', keyPurposes.join(', '))
+    .requiredOption('--network-id <id>', '32 bytes in hex')
+    .requiredOption('--password-file <path>', 'file that holds nothing but the password')
     .action(async (file: string, options: { purpose: string; networkId: string; passwordFile: string }) => {
       const purpose = parseConfig(z.enum(keyPurposes), options.purpose, '--purpose')
       const networkId = parseConfig(wordSchema, options.networkId, '--network-id')

@@ -1,0 +1,160 @@
+import { once } from 'node:events'
+import { readdir, writeFile } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { keccak256, toHex } from 'viem'
+import { privateKeyToAccount } from 'viem/accounts'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { clearspan, temporaryDirectory } from './clearspan.js'
+
+vi.setConfig({ testTimeout: 120_000 })
+
+const keys = [0, 1, 2, 3].map((n) => keccak256(toHex(`cli oracle ${n}`)))
+const networkId = keccak256(toHex('cli oracle'))
+/** The first account of the test mnemonic. */
+const KNOWN = '0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80'
+const HOUR = 3_600_000
+
+let dir: Awaited<ReturnType<typeof temporaryDirectory>>
+const cleanups: (() => unknown)[] = []
+beforeEach(async () => {
+  dir = await temporaryDirectory()
+})
+afterEach(async () => {
+  for (let end = cleanups.pop(); end; end = cleanups.pop()) await end()
+  await dir.remove()
+})
+
+interface Change {
+  key: unknown
+  clock?: object | null
+  exponent?: number
+  signer?: string
+}
+
+async function configure({ key, clock = null, exponent = -8, signer }: Change): Promise<string> {
+  const node = {
+    networkId,
+    clock,
+    index: 0,
+    oracle: {
+      epoch: 1,
+      slotMs: HOUR,
+      feeds: [{ name: 'ETH/USD', exponent }],
+      nodes: keys.map((one, at) => ({
+        url: 'http://127.0.0.1:9',
+        signer: at === 0 && signer ? signer : privateKeyToAccount(one).address,
+      })),
+    },
+    sources: ['a', 'b', 'c'].map((id) => ({
+      id,
+      adapter: 'replay',
+      url: 'ws://127.0.0.1:9',
+      tags: [id],
+      markets: [{ symbol: 'ETH-USD', base: 'ETH', quote: 'USD' }],
+    })),
+    listen: { host: '127.0.0.1', port: 0 },
+    dataDir: 'data',
+  }
+  const file = join(dir.path, 'node.json')
+  await writeFile(file, JSON.stringify({ name: 'oracle-0', logLevel: 'trace', oracle: { node, key } }))
+  return file
+}
+
+function run(file: string, env: Record<string, string> = {}) {
+  const child = clearspan(dir.path, ['run', file], env)
+  cleanups.push(async () => {
+    child.child.kill('SIGKILL')
+    await child.exited
+  })
+  return child
+}
+
+describe('keys of an oracle node', () => {
+  test.each([
+    ['another purpose', `send:${networkId}:${keys[0]}`, /^error: KEY: holds a key for 'send'/],
+    [
+      'another network',
+      `observe:${keccak256('0x')}:${keys[0]}`,
+      /^error: KEY: holds a key for 'observe' in network/,
+    ],
+    ['no purpose', keys[0]!, /^error: KEY: must say what its key is for/],
+    ['everybody', `observe:${networkId}:${KNOWN}`, /^error: KEY: holds a key of the local test mnemonic/],
+    ['another node', `observe:${networkId}:${keys[1]}`, /^error: key: signs as/],
+  ])('a key of %s is refused with one line that does not show it', async (_, KEY, line) => {
+    const child = run(await configure({ key: { env: 'KEY' } }), { KEY })
+    const { code } = await child.exited
+    expect(code).toBe(2)
+    expect(child.stderr().trim().split('\n').at(-1)).toMatch(line)
+    expect(child.stderr() + child.stdout()).not.toContain(KEY.slice(-64))
+  })
+
+  test('a keystore is made, starts a node, and neither key nor password appears anywhere', async () => {
+    await writeFile(join(dir.path, 'password'), 'correct horse battery\n')
+    const keystore = join(dir.path, 'key.json')
+    const make = ['oracle', 'key', keystore, '--purpose', 'observe', '--network-id', networkId]
+    const made = clearspan(dir.path, [...make, '--password-file', join(dir.path, 'password')], {})
+    expect((await made.exited).code).toBe(0)
+    const { address } = JSON.parse(made.stdout()) as { address: string }
+    const key = { keystore: 'key.json', password: { file: 'password' } }
+    const child = run(await configure({ key, signer: address }))
+    await vi.waitFor(() => expect(child.stdout()).toContain('"ready"'), { timeout: 60_000 })
+    const output = child.stdout() + child.stderr() + made.stderr()
+    expect(output).toContain('oracle node started')
+    expect(output).not.toContain('correct horse')
+    expect(output).not.toMatch(/"(?:ciphertext|privateKey)"/)
+    const again = clearspan(dir.path, [...make, '--password-file', join(dir.path, 'password')], {})
+    expect((await again.exited).code).toBe(2)
+  })
+})
+
+test('killed between the promise and the signature, a node never signs another thing for the slot', async () => {
+  const asked: string[] = []
+  let hold = true
+  let arrive = () => {}
+  const arrived = new Promise<void>((resolve) => {
+    arrive = resolve
+  })
+  // A signer that holds its answer back: what is asked of it is on the node's disk already, and not yet anywhere else.
+  const server = createServer(async (request: IncomingMessage, response: ServerResponse) => {
+    let body = ''
+    for await (const chunk of request) body += String(chunk)
+    asked.push((JSON.parse(body) as { data: string }).data)
+    arrive()
+    if (!hold)
+      response.end(await privateKeyToAccount(keys[0]!).sign({ hash: keccak256(asked.at(-1) as '0x') }))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cleanups.push(() => {
+    server.closeAllConnections()
+    return new Promise((done) => server.close(done))
+  })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const remote = { url, publicKey: privateKeyToAccount(keys[0]!).publicKey, timeoutMs: 60_000 }
+  // A slot of an hour that began just now: the second start is in it too.
+  const clock = { startMs: 400_000 * HOUR, realStartMs: Date.now(), speed: 1 }
+
+  const first = run(await configure({ key: { remote }, clock }))
+  await arrived
+  first.child.kill('SIGKILL')
+  await first.exited
+  expect(asked).toHaveLength(1)
+
+  // With another exponent it would observe something else of the same slot.
+  hold = false
+  const second = run(await configure({ key: { remote }, clock, exponent: -9 }))
+  await vi.waitFor(() => expect(second.stderr()).toContain('slot was signed before a restart'), {
+    timeout: 60_000,
+  })
+  second.child.kill('SIGKILL')
+  await second.exited
+  expect(asked).toHaveLength(1)
+
+  // As it was before it signs what it promised, and nothing else.
+  run(await configure({ key: { remote }, clock }))
+  await vi.waitFor(() => expect(asked.length).toBeGreaterThan(1), { timeout: 60_000 })
+  expect(asked[1]).toBe(asked[0])
+  expect(await readdir(join(dir.path, 'data'))).toContain('signed.jsonl')
+})
