@@ -11,7 +11,7 @@ import { portOf } from './sockets.js'
 import type { Timing } from './timing.js'
 
 /** Real ms; the embedded queue's database takes three seconds to boot on a quiet machine. */
-const READY_TIMEOUT_MS = 90_000
+const READY_TIMEOUT_MS = 180_000
 
 /** How to start this very program again: `run --supervised FILE` follows the arguments. */
 export interface Program {

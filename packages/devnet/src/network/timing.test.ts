@@ -14,9 +14,11 @@ test('at real time the ages are those of a production network', () => {
   })
 })
 
-test.each([1, 60, 333, 3_600])('at speed %d a report can land before it is too old', (speed) => {
+test.each([1, 60, 333, 3_600])('at speed %d a report can land before it is too old, on a busy machine too', (speed) => {
   const timing = planTiming({ windowMs: 1, speed })
-  expect(timing.acceptAge).toBeGreaterThanOrEqual(timing.slotSeconds + 2 * timing.blockSeconds)
+  // A busy machine takes 15 blocks and more where an idle one takes two.
+  expect(timing.acceptAge).toBeGreaterThanOrEqual(timing.slotSeconds + 15 * timing.blockSeconds)
+  expect(timing.acceptAge).toBeLessThan(2 ** 16)
   expect(timing.useAge).toBeGreaterThan(timing.acceptAge)
   expect(timing.regressionDelay).toBeGreaterThan(timing.skew)
 })

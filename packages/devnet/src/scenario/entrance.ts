@@ -12,7 +12,8 @@ import type { Call } from './wallet.js'
 const WAD = 10n ** 18n
 /** Real ms between two lines about what is awaited. */
 const LINE_MS = 5_000
-const CREDIT_TIMEOUT_MS = 120_000
+/** For a machine that is busy with other work, too. */
+const CREDIT_TIMEOUT_MS = 300_000
 
 interface Entrance {
   actor: Actor

@@ -16,9 +16,10 @@ import { openPositions } from './trades.js'
 import { until } from './until.js'
 
 const WAD = 10n ** 18n
-const FIRST_PRICE_TIMEOUT_MS = 60_000
+// Waits end when what they wait for is there; these bounds are for a machine that is busy with other work, too. Real ms.
+const FIRST_PRICE_TIMEOUT_MS = 180_000
 /** Beyond what auctions and lots take by themselves. */
-const SETTLE_TIMEOUT_MS = 60_000
+const SETTLE_TIMEOUT_MS = 180_000
 const SETTLE_POLL_MS = 500
 /** The bidder waits for 5% off an account's equity, or 0.2% of its notional when the fund pays, and for lots at 1% below the oracle. */
 const BIDDER = {
