@@ -1,5 +1,6 @@
 import { clockSchema, oracleSchema, parseConfig, UserError, wordSchema } from '@clearspan/shared'
 import { z } from 'zod'
+import { checkDerived, derivedFeedSchema } from './derived/config.js'
 import { sourceSchema } from './sources/config.js'
 
 const positiveMs = z.number().int().positive()
@@ -18,6 +19,8 @@ export const oracleNodeConfigSchema = z.strictObject({
   faultySources: z.number().int().nonnegative().default(1),
   /** Feeds that are listed although they tolerate fewer. */
   capped: z.array(z.string()).default([]),
+  /** Feeds that aren't the price of a market, and how they are made. */
+  derived: z.array(derivedFeedSchema).default([]),
   listen: z.strictObject({
     host: z.string().min(1),
     port: z.number().int().min(0).max(65_535),
@@ -76,5 +79,6 @@ export function parseOracleNodeConfig(value: unknown, where = 'oracle'): OracleN
   if (signers.size < nodes) fail('oracle.nodes', 'two nodes have the same signer')
   const peers = new Set(config.oracle.nodes.map(({ signer, peer }) => (peer ?? signer).toLowerCase()))
   if (peers.size < nodes) fail('oracle.nodes', 'two nodes have the same peer key')
+  checkDerived(config.derived, { ...config.oracle, sources: config.sources }, `${where} derived`)
   return config
 }

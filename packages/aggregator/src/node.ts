@@ -122,6 +122,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     counters.latency.observe(late / 1000)
     board.add(report, signatures)
     recording?.finished(report, signatures)
+    observer.onReport(report)
     logger.debug({ seq: `${report.seq}`, lateMs: late }, 'report finished')
   }
 
@@ -214,6 +215,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     recording = await openRecording({
       dataDir: config.dataDir,
       rules: observer.rules,
+      history: observer.history,
       ...config.recording,
       logger,
       onFailure: () => counters.recordingFailures.inc(),

@@ -1,8 +1,10 @@
-import { type Clock, type Logger, type Random, UserError } from '@clearspan/shared'
+import { type Clock, type Logger, type Random, type Report, UserError } from '@clearspan/shared'
 import type { ObservedPrice } from './aggregation/aggregate.js'
 import type { FeedListing, PlanSource } from './aggregation/plan.js'
 import type { OracleNodeConfig } from './config.js'
-import { createDecision, type Rules, rulesOf } from './rules.js'
+import { isPolled } from './derived/config.js'
+import { createPolledFeed } from './derived/polled.js'
+import { createDecision, type Decision, type Rules, rulesOf } from './rules.js'
 import {
   createSource,
   defaultTimings,
@@ -21,6 +23,10 @@ export interface Observer {
   observe(at: number): { quotes: Quote[]; observed: ObservedPrice[] }
   /** What, besides quotes, decides an observation. */
   rules: Rules
+  /** A report is finished: what feeds derived from reports are made of. */
+  onReport(report: Report): void
+  /** The reports that count for the slots to come, for whoever must start where this node is. */
+  history: Decision['history']
   listings: FeedListing[]
   statuses(): SourceStatus[]
 }
@@ -35,6 +41,8 @@ export interface ObserverParameters {
   accessTokens?: Readonly<Record<string, string>> | undefined
   /** Told of every quote that a source hands on. */
   onQuote(quote: Quote): void
+  /** How polled sources are asked; the runtime's own without it. */
+  fetch?: typeof globalThis.fetch
 }
 
 /** Throws UserError when the sources can't carry the feeds, or a token is for none of them. */
@@ -43,18 +51,19 @@ export function createObserver({ config, accessTokens = {}, ...injected }: Obser
   for (const id of Object.keys(accessTokens)) {
     if (!specs.some((spec) => spec.id === id)) throw new UserError(`accessTokens.${id}`, 'is no source')
   }
-  const rules = rulesOf(config, specs)
-  const { listings, decide } = createDecision(rules)
+  const { maxClockSkewMs } = config
+  const polled = config.derived
+    .filter(isPolled)
+    .map((feed) => createPolledFeed(feed, { fetch, ...injected, maxClockSkewMs }))
+  const rules = rulesOf(config, [...specs, ...polled.flatMap((feed) => feed.specs)])
+  const { listings, decide, onReport, history } = createDecision(rules)
   const timings = { ...defaultTimings, maxSilenceMs: config.maxSilenceMs }
-  const sources = specs.map((spec) =>
-    createSource({
-      ...spec,
-      ...injected,
-      timings,
-      accessToken: accessTokens[spec.id],
-      maxClockSkewMs: config.maxClockSkewMs,
-    }),
-  )
+  const sources = [
+    ...specs.map((spec) =>
+      createSource({ ...spec, ...injected, timings, accessToken: accessTokens[spec.id], maxClockSkewMs }),
+    ),
+    ...polled.flatMap((feed) => feed.sources),
+  ]
   return {
     start() {
       for (const source of sources) source.start()
@@ -66,6 +75,8 @@ export function createObserver({ config, accessTokens = {}, ...injected }: Obser
       const quotes = sources.flatMap((source) => source.quotes())
       return { quotes, observed: decide(quotes, at) }
     },
+    onReport,
+    history,
     listings,
     rules,
     statuses: () => sources.map((source) => source.status()),

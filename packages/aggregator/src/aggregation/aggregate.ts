@@ -138,7 +138,12 @@ interface LiveGroups {
   legMissing: boolean
 }
 
-function liveGroups(listed: readonly Candidate[][], kind: QuoteKind, round: Round): LiveGroups {
+function liveGroups(
+  listed: readonly Candidate[][],
+  kind: QuoteKind,
+  round: Round,
+  pool: (values: readonly bigint[]) => bigint = median,
+): LiveGroups {
   const result: LiveGroups = { groups: [], bySource: [], legMissing: false }
   for (const members of listed) {
     const votes: Vote[] = []
@@ -152,7 +157,7 @@ function liveGroups(listed: readonly Candidate[][], kind: QuoteKind, round: Roun
     }
     if (votes.length > 0) {
       result.groups.push({
-        price: median(votes.map(({ price }) => price)),
+        price: pool(votes.map(({ price }) => price)),
         confidence: median(votes.map(({ confidence }) => confidence)),
       })
     }
@@ -162,9 +167,11 @@ function liveGroups(listed: readonly Candidate[][], kind: QuoteKind, round: Roun
 
 function aggregatePair(plan: PairPlan, round: Round): Aggregate {
   const { parameters } = round
-  const { groups, bySource, legMissing } = liveGroups(plan.groups, 'price', round)
+  const pool = plan.rule === 'sum' ? sum : median
+  const { groups, bySource, legMissing } = liveGroups(plan.groups, 'price', round, pool)
   const shortage = findShortage(plan, groups.length, parameters)
   if (shortage) return { hold: legMissing ? 'leg_missing' : shortage }
+  if (plan.rule === 'sum') return addGroups(groups, (plan.requiredGroups - 1) / 2, parameters)
   const combined = combineGroups(groups, parameters)
   if ('hold' in combined) return combined
   const { price } = combined
@@ -172,6 +179,20 @@ function aggregatePair(plan: PairPlan, round: Round): Aggregate {
   const limit = (price * BigInt(parameters.maxDispersionBps)) / 10_000n
   const outliers = bySource.filter(([, vote]) => vote.price > price + limit || vote.price < price - limit)
   return { ...combined, outliers: outliers.map(([source]) => source) }
+}
+
+function sum(values: readonly bigint[]): bigint {
+  return values.reduce((total, value) => total + value, 0n)
+}
+
+/** All groups but the `faulty` largest. Liars who add are dropped, or less than an honest group that is: never more than the honest sum. */
+function addGroups(groups: readonly Vote[], faulty: number, parameters: AggregationParameters): Aggregate {
+  const sorted = groups.toSorted((a, b) => (a.price < b.price ? -1 : a.price > b.price ? 1 : 0))
+  const kept = sorted.slice(0, sorted.length - faulty)
+  const own = median(kept.map(({ confidence }) => confidence))
+  const floor = BigInt(parameters.minConfidenceBps) * BPS
+  const price = sum(kept.map((group) => group.price))
+  return { price, relativeConfidence: own > floor ? own : floor, outliers: [] }
 }
 
 function findShortage(plan: PairPlan, live: number, { minLiveGroupsBps }: AggregationParameters) {
@@ -230,10 +251,18 @@ function combineGroups(
 /** Largest value of a signed 64-bit price. */
 const MAX_PRICE = 2n ** 63n - 1n
 
+/** Why a node has no value of a feed for its observation. */
+export type ObservedHold =
+  | HoldReason
+  /** No positive 64-bit number of the feed's unit, or wider than itself. */
+  | 'out_of_range'
+  /** Too few signed reports to derive the feed from. */
+  | 'too_few_reports'
+  /** The newest expiry has no fixing yet, or this node didn't see what it is made of. */
+  | 'no_fixing'
+
 /** What a node observed of one feed. */
-export type ObservedPrice =
-  | { price: bigint; confidence: number; outliers: string[] }
-  | { hold: HoldReason | 'out_of_range' }
+export type ObservedPrice = { price: bigint; confidence: number; outliers: string[] } | { hold: ObservedHold }
 
 /**
  * An aggregate in the feed's own unit, 10^exponent of the quote, rounded to nearest, with confidence in basis points, rounded up and

@@ -28,6 +28,8 @@ interface Found {
 /** How one pair is priced: candidates in groups that share no tag, one vote a group. */
 export interface PairPlan {
   pair: string
+  /** `median` of the groups; or for amounts that add up over venues `sum` without the f_s largest groups, so that no liar can add to it. */
+  rule: 'median' | 'sum'
   groups: Candidate[][]
   /** Any so many lying tags leave an honest majority of groups: ⌊(groups − 1) / 2⌋. */
   toleratedFaults: number
@@ -66,6 +68,8 @@ export interface PlanParameters {
   faultyTags: number
   /** Feeds that may be listed although they tolerate fewer than f_s, or none. */
   capped: readonly string[]
+  /** Feeds whose groups add up. */
+  sums?: readonly string[]
 }
 
 /**
@@ -76,12 +80,14 @@ export interface PlanParameters {
  * Throws UserError naming the feed when one has no voting source, or tolerates less than asked for (never less than one lying tag)
  * without being listed as capped.
  */
-export function planFeeds({ feeds, sources, faultyTags, capped }: PlanParameters): {
+export function planFeeds({ feeds, sources, faultyTags, capped, sums = [] }: PlanParameters): {
   plan: Plan
   listings: FeedListing[]
 } {
   const legs = new Map<string, PairPlan>()
-  const plans = feeds.map(({ name }) => planFeed(name, sources, faultyTags, legs))
+  const plans = feeds.map(({ name }) =>
+    planFeed({ pair: name, rule: sums.includes(name) ? 'sum' : 'median' }, sources, faultyTags, legs),
+  )
   const listings = plans.map((plan) => listFeed(plan, faultyTags, capped))
   for (const name of capped) {
     if (!feeds.some((feed) => feed.name === name)) throw new UserError('capped', `${name} is not a feed`)
@@ -116,7 +122,7 @@ function listFeed(plan: PairPlan, faultyTags: number, capped: readonly string[])
 }
 
 function planFeed(
-  pair: string,
+  { pair, rule }: Pick<PairPlan, 'pair' | 'rule'>,
   sources: readonly PlanSource[],
   faultyTags: number,
   legs: Map<string, PairPlan>,
@@ -129,7 +135,8 @@ function planFeed(
     if (candidate.leg !== null) {
       const leg = legs.get(candidate.leg) ?? planLeg(candidate.leg, sources, faultyTags)
       legs.set(candidate.leg, leg)
-      tags.push(`leg ${candidate.leg}`)
+      // A leg that tolerates f_s can't be moved by liars; in a median a broken one would still move all its votes together.
+      if (rule === 'median') tags.push(`leg ${candidate.leg}`)
       if (leg.toleratedFaults < faultyTags) {
         const legSources = new Set(leg.groups.flat().map((member) => member.source))
         tags.push(...sources.filter(({ id }) => legSources.has(id)).flatMap((member) => member.tags))
@@ -137,7 +144,7 @@ function planFeed(
     }
     found.push({ candidate, tags, votes: votes(source) })
   }
-  return pairPlan(pair, found, faultyTags)
+  return pairPlan({ pair, rule }, found, faultyTags)
 }
 
 /** Legs are priced by direct markets only, so that a conversion is one product and never a cycle. */
@@ -148,19 +155,23 @@ function planLeg(pair: string, sources: readonly PlanSource[], faultyTags: numbe
     const candidate = { source: source.id, symbol: market.symbol, leg: null }
     return [{ candidate, tags: source.tags, votes: votes(source) }]
   })
-  return pairPlan(pair, found, faultyTags)
+  return pairPlan({ pair, rule: 'median' }, found, faultyTags)
 }
 
 function votes({ kind }: PlanSource): boolean {
   return kind !== 'bound'
 }
 
-function pairPlan(pair: string, found: readonly Found[], faultyTags: number): PairPlan {
+function pairPlan(
+  { pair, rule }: Pick<PairPlan, 'pair' | 'rule'>,
+  found: readonly Found[],
+  faultyTags: number,
+): PairPlan {
   const groups = groupByTag(found.filter((one) => one.votes))
   const bounds = groupByTag(found.filter((one) => !one.votes))
   const toleratedFaults = Math.max(0, Math.floor((groups.length - 1) / 2))
   const requiredGroups = 2 * Math.min(faultyTags, toleratedFaults) + 1
-  return { pair, groups, toleratedFaults, requiredGroups, bounds }
+  return { pair, rule, groups, toleratedFaults, requiredGroups, bounds }
 }
 
 /**

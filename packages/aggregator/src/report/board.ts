@@ -1,12 +1,12 @@
 import { type Clock, encodeReport, type Report, type ReportSignature } from '@clearspan/shared'
 import type { Hex } from 'viem'
-import type { HoldReason } from '../aggregation/aggregate.js'
+import type { ObservedHold } from '../aggregation/aggregate.js'
 import type { OracleNodeConfig } from '../config.js'
 import type { FinishedJson } from '../http.js'
 import { isHeld } from '../observation/message.js'
 
 /** Why a feed of a report has no price: this node's own reason, or that too few nodes had one. */
-type HeldReason = HoldReason | 'out_of_range' | 'too_few_nodes'
+type HeldReason = ObservedHold | 'too_few_nodes'
 
 /** A finished report as `GET /reports/latest` and each event of `GET /reports/stream` give it. */
 export interface FinishedReport {

@@ -15,6 +15,8 @@ export interface RecordingParameters {
   maxSegmentBytes: number
   /** Segments kept, the open one included. */
   maxSegments: number
+  /** Reports from before a segment that decide in it. */
+  history(): { since: number; reports: Report[] } | null
   logger: Logger
   /** Counts what could not be recorded. */
   onFailure(): void
@@ -43,7 +45,7 @@ const NAME = /^segment-(\d{8})\.jsonl$/
 
 /** Recording in `segments/` of the data directory. Throws when it can't be written at all. */
 export async function openRecording(parameters: RecordingParameters): Promise<Recording> {
-  const { rules, maxSegmentBytes, maxSegments, logger, onFailure } = parameters
+  const { rules, maxSegmentBytes, maxSegments, history, logger, onFailure } = parameters
   const directory = join(parameters.dataDir, 'segments')
   await mkdir(directory, { recursive: true })
   const existing = (await readdir(directory)).flatMap((name) => NAME.exec(name)?.[1] ?? []).map(Number)
@@ -91,6 +93,8 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
       await dropOldest()
     })
     write({ type: 'header', version: 1, rulesHash: rulesHash(rules), rules })
+    const past = history()
+    for (const report of past?.reports ?? []) write({ type: 'history', since: past?.since, report })
     for (const quote of newest.values()) write({ type: 'quote', quote })
     for (const lines of carried.values()) for (const line of lines) write({ ...line, carried: true })
     flush()

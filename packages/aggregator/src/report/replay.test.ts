@@ -62,7 +62,14 @@ interface Move {
 /** Records a node that sees these quotes, one list a slot, in a network whose other nodes see the same. */
 async function record(slots: readonly (readonly Move[])[], change: object = {}) {
   const limits = { maxSegmentBytes: 1 << 20, maxSegments: 100, ...change }
-  const recording = await openRecording({ dataDir, rules, ...limits, logger, onFailure: () => {} })
+  const recording = await openRecording({
+    dataDir,
+    rules,
+    ...limits,
+    history: () => null,
+    logger,
+    onFailure: () => {},
+  })
   const { decide } = createDecision(rules)
   const newest = new Map<number, Quote>()
   for (const [index, moves] of slots.entries()) {

@@ -37,6 +37,7 @@ const headerSchema = z.object({
 const lineSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('quote'), quote: z.custom<Quote>() }),
   z.object({ type: z.literal('gone'), key: z.string() }),
+  z.object({ type: z.literal('history'), since: z.number(), report: z.custom<Report>() }),
   z.object({
     type: z.literal('observation'),
     seq: z.bigint(),
@@ -101,7 +102,7 @@ function createReplayer(rules: Rules) {
   const { oracle, networkId, index } = rules
   const protocol = { networkId, oracle }
   const quorum = quorumOf(oracle.nodes.length)
-  const { decide } = createDecision(rules)
+  const { decide, onReport } = createDecision(rules)
   const observationSchema = wireSchemas(oracle.feeds.length, oracle.nodes.length).observation
   const quotes = new Map<string, Quote>()
   const own = new Map<bigint, readonly ObservedPrice[]>()
@@ -154,6 +155,7 @@ function createReplayer(rules: Rules) {
     }
     if (signers.size < quorum)
       throw new PermanentError(`${at}: seq ${seq}: ${signers.size} signatures, not ${quorum}`)
+    onReport(report)
     counts.reports += 1
     seqs.push(seq)
   }
@@ -168,6 +170,9 @@ function createReplayer(rules: Rules) {
           return
         case 'gone':
           quotes.delete(line.key)
+          return
+        case 'history':
+          onReport(line.report, line.since)
           return
         case 'observation':
           return takeObservation(line, at)

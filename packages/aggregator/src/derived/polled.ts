@@ -1,0 +1,129 @@
+import type { Clock, Logger, Random } from '@clearspan/shared'
+import type { PlanSource } from '../aggregation/plan.js'
+import { rejected, WAD } from '../sources/decimal.js'
+import type { Source } from '../sources/index.js'
+import type { Decoded, Market, RejectReason } from '../sources/types.js'
+import type { PolledFeedConfig } from './config.js'
+import { depth } from './depth.js'
+import { impliedVolatility } from './impliedVolatility.js'
+import { optionVenues } from './optionMarks.js'
+import { bookVenues } from './orderBooks.js'
+import { createPolledSource } from './poll.js'
+
+export interface PolledParameters {
+  maxClockSkewMs: number
+  networkClock: Clock
+  realClock: Clock
+  random: Random
+  logger: Logger
+  fetch: typeof globalThis.fetch
+}
+
+interface Request {
+  path: string
+  body?: object
+  decode(body: Record<string, unknown>, now: number): Value | RejectReason
+}
+
+interface Value {
+  /** WAD. */
+  value: bigint
+  eventTime: number
+  sequence: bigint | null
+}
+
+/**
+ * The sources of a polled feed. Each is a market of its own, named after the feed, so that listing, groups, freshness, conversion and
+ * votes are those of any price.
+ */
+export function createPolledFeed(
+  config: PolledFeedConfig,
+  parameters: PolledParameters,
+): { specs: PlanSource[]; sources: Source[] } {
+  const [base = '', quote = ''] = config.feed.split('/')
+  const made = requestsOf(config).map(({ id, url, tags, in: currency, request }) => {
+    const market: Market = { symbol: id, base, quote: currency ?? quote }
+    const source = createPolledSource({
+      ...parameters,
+      id,
+      url: `${url.replace(/\/$/, '')}/${request.path}`,
+      ...(request.body && { body: request.body }),
+      market,
+      pollMs: config.pollMs,
+      decode: (body, now) => toDecoded(id, request.decode(body, now)),
+    })
+    return { spec: { id, tags, markets: [market] } satisfies PlanSource, source }
+  })
+  return { specs: made.map(({ spec }) => spec), sources: made.map(({ source }) => source) }
+}
+
+function requestsOf(config: PolledFeedConfig) {
+  switch (config.kind) {
+    case 'depth':
+      return config.sources.map(({ venue, symbol, quote, ...source }) => ({
+        ...source,
+        in: quote,
+        request: depthRequest(bookVenues[venue], symbol, config.bandBps),
+      }))
+    case 'impliedVolatility':
+      return config.sources.map(({ venue, currency, ...source }) => ({
+        ...source,
+        in: null,
+        request: volatilityRequest(optionVenues[venue], currency, config.horizonMs),
+      }))
+    case 'liveness':
+      return config.sources.map((source) => ({ ...source, in: null, request: blockRequest }))
+  }
+}
+
+function depthRequest(
+  venue: (typeof bookVenues)[keyof typeof bookVenues],
+  symbol: string,
+  band: number,
+): Request {
+  return {
+    path: venue.path(symbol),
+    decode(body, now) {
+      const book = venue.decode(body)
+      if (typeof book === 'string') return book
+      const value = depth(book, band)
+      if (value === null) return 'crossed_book'
+      // Nothing inside the band is an answer too, and a quote is positive.
+      return { value: value || 1n, eventTime: book.eventTime ?? now, sequence: book.sequence }
+    },
+  }
+}
+
+function volatilityRequest(
+  venue: (typeof optionVenues)[keyof typeof optionVenues],
+  currency: string,
+  horizonMs: number,
+): Request {
+  return {
+    path: venue.path(currency),
+    decode(body) {
+      const decoded = venue.decode(body)
+      if (typeof decoded === 'string') return decoded
+      const value = impliedVolatility(decoded.marks, decoded.eventTime, horizonMs)
+      return value === null ? 'bad_price' : { value, eventTime: decoded.eventTime, sequence: null }
+    },
+  }
+}
+
+/** The newest block's time in seconds. Its event is the answer, not the block: the age of the block is what is told. */
+const blockRequest: Request = {
+  path: '',
+  body: { jsonrpc: '2.0', id: 1, method: 'eth_getBlockByNumber', params: ['latest', false] },
+  decode({ error, result }, now) {
+    if (error !== undefined) return 'venue_error'
+    const timestamp = (result as { timestamp?: unknown } | null)?.timestamp
+    if (typeof timestamp !== 'string' || !/^0x[0-9a-f]{1,10}$/.test(timestamp)) return 'unexpected_shape'
+    return { value: BigInt(timestamp) * WAD, eventTime: now, sequence: null }
+  },
+}
+
+function toDecoded(symbol: string, told: Value | RejectReason): Decoded {
+  if (typeof told === 'string') return rejected(told)
+  const { value: price, eventTime, sequence } = told
+  return { kind: 'ticks', ticks: [{ symbol, price, confidence: null, eventTime, sequence }] }
+}
