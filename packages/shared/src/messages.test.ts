@@ -41,6 +41,7 @@ function releases(nTokens: number, nRows: number): ReleasesMessage {
     time: BigInt(nRows),
     tokens: Array.from({ length: nTokens }, (_, i) => ({
       token: address(`token${i}`),
+      epoch: 1 + i * 0x01_00_00_00,
       creditedTotal: amount(`credit${i}`),
     })),
     rows: Array.from({ length: nRows }, (_, i) => ({

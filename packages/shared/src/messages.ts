@@ -29,6 +29,8 @@ export interface CountersMessage {
 /** What the hub has credited of a token, ever. Token decimals. */
 export interface TokenCredit {
   token: Address
+  /** Epoch of the vault that holds it. */
+  epoch: number
   creditedTotal: bigint
 }
 
@@ -56,7 +58,7 @@ const RELEASES = 2
 const HEADER_BYTES = 15
 const TOTALS_BYTES = 68
 const COUNTER_ROW_BYTES = 49
-const CREDIT_BYTES = 36
+const CREDIT_BYTES = 40
 const RELEASE_ROW_BYTES = 69
 
 /**
@@ -96,7 +98,7 @@ export function decodeCounters(message: Hex): CountersMessage {
 export function encodeReleases({ epoch, time, tokens, rows }: ReleasesMessage): Hex {
   return concatHex([
     ...header(RELEASES, epoch, time, tokens.length),
-    ...tokens.flatMap((t) => [address(t.token), u128(t.creditedTotal)]),
+    ...tokens.flatMap((t) => [address(t.token), uint(t.epoch, 4), u128(t.creditedTotal)]),
     uint(rows.length, 2),
     ...rows.flatMap((row) => [
       word(row.account),
@@ -115,7 +117,8 @@ export function decodeReleases(message: Hex): ReleasesMessage {
     time,
     tokens: tokens.map((token) => ({
       token: addressAt(token, 0),
-      creditedTotal: uintAt(token, 20, 16),
+      epoch: Number(uintAt(token, 20, 4)),
+      creditedTotal: uintAt(token, 24, 16),
     })),
     rows: rows.map((row, index) => ({
       account: sliceHex(row, 0, 32),

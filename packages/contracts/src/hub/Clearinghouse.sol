@@ -8,6 +8,7 @@ import {IInstrument} from "../interfaces/IInstrument.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {IdList} from "../libraries/IdList.sol";
 import {WadMath} from "../libraries/WadMath.sol";
+import {Books} from "./Books.sol";
 import {Collateral} from "./ledger/Collateral.sol";
 import {LedgerBase} from "./ledger/LedgerBase.sol";
 import {Positions} from "./ledger/Positions.sol";
@@ -24,7 +25,49 @@ contract Clearinghouse is Collateral, Positions {
 
     error FractionAboveOne();
 
-    constructor(address owner, Modules memory modules) Ownable(owner) LedgerBase(modules) {}
+    /// @notice Code of what is rarely called, run on this contract's state.
+    address public immutable books;
+
+    constructor(address owner, Modules memory modules) Ownable(owner) LedgerBase(modules) {
+        books = address(new Books(modules));
+    }
+
+    /* BOOKS */
+
+    /// @notice Accepts a new vault of a chain, after its predecessor has been sealed. Only the owner.
+    function openEpoch(uint32, uint32) external {
+        _runBooks();
+    }
+
+    /// @inheritdoc IClearinghouse
+    function receiveTotals(uint32, uint32, uint64, address, uint128, uint128, uint128) external {
+        _runBooks();
+    }
+
+    /// @inheritdoc IClearinghouse
+    function bookRegression(bytes32, uint256) external {
+        _runBooks();
+    }
+
+    /// @inheritdoc IClearinghouse
+    function repair(uint256) external returns (uint128) {
+        _runBooks();
+    }
+
+    /// @dev The call as it came; ends it with what the books return.
+    function _runBooks() internal {
+        address target = books;
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, 0, calldatasize())
+            let ok := delegatecall(gas(), target, free, calldatasize(), 0, 0)
+            returndatacopy(free, 0, returndatasize())
+            if iszero(ok) { revert(free, returndatasize()) }
+            return(free, returndatasize())
+        }
+    }
+
+    /* ACCOUNTS */
 
     /// @inheritdoc IClearinghouse
     function portfolio(bytes32 account) external view returns (Portfolio memory p) {
@@ -39,8 +82,12 @@ contract Clearinghouse is Collateral, Positions {
             uint128 claim = r.claim;
             if (claim == 0) continue;
             IRiskConfig.Asset memory a = _asset(p.assetIds[n]);
-            p.claims[n] = _toWad(claim, a);
-            if (regressed) p.impaired[n] = _toWad(claim - _freeClaim(r), a);
+            (uint256 total, uint256 held,) = _shares(p.assetIds[n]);
+            uint256 offered = _offeredClaim(p.assetIds[n], r);
+            uint256 whole = claim;
+            if (held < total) (whole, offered) = (whole.mulDiv(held, total), offered.mulDiv(held, total));
+            p.claims[n] = _toWad(uint128(whole), a);
+            p.impaired[n] = _toWad(uint128(whole - offered), a);
         }
         if (regressed) p.impaired[p.assetIds.length] = state.regressedCash;
 
@@ -79,7 +126,7 @@ contract Clearinghouse is Collateral, Positions {
         uint256[] memory ids = _accounts[from].assets.toArray();
         for (uint256 n; n < ids.length; ++n) {
             Row storage r = _rows[from][ids[n]];
-            uint128 moved = uint128(uint256(_freeClaim(r)).mulWad(fraction));
+            uint128 moved = uint128(_offeredClaim(ids[n], r).mulWad(fraction));
             if (moved == 0) continue;
             Row storage received = _rows[to][ids[n]];
             if (!received.open) _openRow(to, ids[n], false, rowCap);

@@ -134,7 +134,7 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
 
     /// @notice Asset id of the token in RiskConfig.
     function assetId() public view returns (uint256) {
-        return riskConfig.assetIdOf(eid, asset());
+        return riskConfig.assetIdOf(eid, vault.epoch(), asset());
     }
 
     function _decimalsOffset() internal pure override returns (uint8) {
@@ -280,7 +280,7 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
     function maxRedeem(address owner) public view override returns (uint256 shares) {
         shares = _ripe(owner);
         // What left the hub's chain by other depositors' withdrawals cannot be paid here, but into an account.
-        uint256 payable_ = clearinghouse.backing(eid) / _scale;
+        uint256 payable_ = clearinghouse.backing(assetId()) / _scale;
         uint256 rate = _exitRate(owner);
         if (rate != 0 && shares.fullMulDiv(rate, RAY) > payable_) shares = payable_.fullMulDiv(RAY, rate);
     }

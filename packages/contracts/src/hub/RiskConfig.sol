@@ -27,7 +27,21 @@ contract RiskConfig is IRiskConfig, Ownable {
     /// @inheritdoc IRiskConfig
     uint256 public instrumentCount;
     /// @inheritdoc IRiskConfig
-    mapping(uint32 eid => mapping(address token => uint256)) public assetIdOf;
+    mapping(uint32 eid => mapping(uint32 epoch => mapping(address token => uint256))) public assetIdOf;
+
+    /// @dev Asset in the order and widths that take two slots, not three: buckets hold at most 10^30.
+    struct StoredAsset {
+        uint32 eid;
+        address token;
+        uint8 decimals;
+        uint16 feed;
+        bool settlement;
+        uint16 creditIm;
+        uint16 creditMm;
+        uint104 matureCap;
+        uint104 matureRate;
+        uint32 epoch;
+    }
 
     /// @dev Instrument in the order that takes two slots, not three.
     struct StoredInstrument {
@@ -38,7 +52,7 @@ contract RiskConfig is IRiskConfig, Ownable {
         uint128 backstopCap;
     }
 
-    mapping(uint256 assetId => Asset) internal _assets;
+    mapping(uint256 assetId => StoredAsset) internal _assets;
     mapping(uint256 feed => Underlying) internal _underlyings;
     mapping(uint256 instrumentId => StoredInstrument) internal _instruments;
     Global internal _global;
@@ -65,17 +79,29 @@ contract RiskConfig is IRiskConfig, Ownable {
         _bound(a.settlement ? a.feed == settlementFeed : _underlyings[a.feed].shockMm != 0, "feed");
         if (_isNew(assetId, assetCount)) {
             _bound(a.token != address(0), "token");
-            if (assetIdOf[a.eid][a.token] != 0) revert IdentityChanged();
-            assetIdOf[a.eid][a.token] = assetId;
+            _bound(a.epoch != 0, "epoch");
+            if (assetIdOf[a.eid][a.epoch][a.token] != 0) revert IdentityChanged();
+            assetIdOf[a.eid][a.epoch][a.token] = assetId;
             assetCount = assetId;
         } else {
-            Asset storage old = _assets[assetId];
+            StoredAsset storage old = _assets[assetId];
             if (
-                a.eid != old.eid || a.token != old.token || a.decimals != old.decimals || a.feed != old.feed
-                    || a.settlement != old.settlement
+                a.eid != old.eid || a.epoch != old.epoch || a.token != old.token || a.decimals != old.decimals
+                    || a.feed != old.feed || a.settlement != old.settlement
             ) revert IdentityChanged();
         }
-        _assets[assetId] = a;
+        _assets[assetId] = StoredAsset(
+            a.eid,
+            a.token,
+            a.decimals,
+            a.feed,
+            a.settlement,
+            a.creditIm,
+            a.creditMm,
+            uint104(a.matureCap),
+            uint104(a.matureRate),
+            a.epoch
+        );
         ++version;
         emit AssetSet(assetId, a);
     }
@@ -131,7 +157,19 @@ contract RiskConfig is IRiskConfig, Ownable {
 
     /// @inheritdoc IRiskConfig
     function asset(uint256 assetId) external view returns (Asset memory) {
-        return _assets[assetId];
+        StoredAsset memory a = _assets[assetId];
+        return Asset(
+            a.eid,
+            a.epoch,
+            a.token,
+            a.decimals,
+            a.feed,
+            a.settlement,
+            a.creditIm,
+            a.creditMm,
+            a.matureCap,
+            a.matureRate
+        );
     }
 
     /// @inheritdoc IRiskConfig

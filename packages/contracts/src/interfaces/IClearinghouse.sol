@@ -1,88 +1,11 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {ILedger} from "./ILedger.sol";
+
 /// @notice The hub's ledger: claims on vaults, cash, and zero-sum positions.
 /// Accounts are bytes32: owner address in the high 20 bytes, sub-account number in the low 12.
-interface IClearinghouse {
-    /// @notice A (chain, token) pair of one account. Token decimals throughout.
-    struct Row {
-        /// Sum over epochs of the newest counters received: what the vaults say was deposited, ever.
-        uint128 target;
-        /// What of `target` has been booked into `immature`, `claim` or cash. target < credited is a regression.
-        uint128 credited;
-        /// Booked, but not yet through the maturing bucket: no credit.
-        uint128 immature;
-        /// Matured and held as a claim on the vault (never the settlement token on a healthy chain: that becomes cash).
-        uint128 claim;
-        /// Seconds; since when target < credited, 0 if it is not.
-        uint64 regressedSince;
-        /// Only the owner or a delegate opens a row; unopened rows store counters without credit.
-        bool open;
-    }
-
-    /// @notice Position of one account in one instrument. Both WAD.
-    struct Position {
-        /// Base units, signed.
-        int128 size;
-        /// Quote units, signed: what was paid (−) or received (+), with funding and settled profit folded in. PnL = size × mark + quote.
-        int128 quote;
-        /// Instrument's cumulative cost index for this side at the last touch (WAD quote per base unit).
-        int256 index;
-    }
-
-    /// @notice What MarginEngine needs to know of an account; funding accrued, regressed amounts apart. All WAD.
-    struct Portfolio {
-        int256 cash;
-        uint256[] assetIds;
-        /// Claims in whole-token WAD units, in the order of assetIds.
-        uint256[] claims;
-        uint256[] instrumentIds;
-        int256[] sizes;
-        int256[] quotes;
-        /// Part of each claim that is under regression, in the order of `assetIds`, and of the cash last. Same units as those: excluded from IM.
-        uint256[] impaired;
-    }
-
-    event CounterReceived(
-        uint32 indexed eid,
-        uint32 epoch,
-        bytes32 indexed account,
-        address indexed token,
-        uint128 value,
-        uint64 time
-    );
-    event Booked(bytes32 indexed account, uint256 indexed assetId, uint128 amount);
-    event Matured(bytes32 indexed account, uint256 indexed assetId, uint128 amount);
-    event Regressed(bytes32 indexed account, uint256 indexed assetId, uint128 amount);
-    event RegressionBooked(
-        bytes32 indexed account,
-        uint256 indexed assetId,
-        uint128 fromClaim,
-        uint256 fromCash,
-        uint256 lostBacking
-    );
-    event RowOpened(bytes32 indexed account, uint256 indexed assetId);
-    event DelegateSet(bytes32 indexed account, address indexed delegate, bool allowed);
-    event VenueApproved(bytes32 indexed account, address indexed venue, uint256 notionalLimit);
-    event Traded(
-        uint256 indexed instrumentId,
-        bytes32 indexed buyer,
-        bytes32 indexed seller,
-        uint256 size,
-        uint256 price
-    );
-    event PnlSettled(bytes32 indexed account, uint256 indexed instrumentId, int256 amount);
-    event Released(
-        bytes32 indexed account,
-        uint256 indexed assetId,
-        address indexed recipient,
-        uint128 amount,
-        uint128 total
-    );
-    event Transferred(bytes32 indexed from, bytes32 indexed to, uint256 fraction, int256 payment);
-    event CashMoved(bytes32 indexed from, bytes32 indexed to, uint256 amount);
-    event LossSocialised(uint256 indexed instrumentId, bool longsPay, uint256 amount, uint256 charged);
-
+interface IClearinghouse is ILedger {
     /* GATEWAY */
 
     /// @notice Only HubGateway. Newest time wins, ties by larger value; never reverts for a row's sake. Token decimals; `time` seconds.
@@ -125,6 +48,11 @@ interface IClearinghouse {
     /// @notice Books a regression that has outlasted the delay: claim, then cash, then lost backing. Anyone.
     function bookRegression(bytes32 account, uint256 assetId) external;
 
+    /// @notice Hands on what came back after a booked regression, as far as the bucket lets it, and brings what is written off of an asset to its
+    /// vault's shortfall: at once downwards, upwards once it has outlasted the delay. Anyone.
+    /// @return amount What came back, token decimals.
+    function repair(uint256 assetId) external returns (uint128 amount);
+
     /// @notice Owner only. Checks IM after the debit, raises `released`. Token decimals.
     function withdraw(bytes32 account, uint256 assetId, address recipient, uint128 amount) external;
 
@@ -161,11 +89,16 @@ interface IClearinghouse {
     function assetsOf(bytes32 account) external view returns (uint256[] memory);
     /// @notice Instruments in which the account has a size or an unsettled quote.
     function instrumentsOf(bytes32 account) external view returns (uint256[] memory);
-    /// @notice WAD cash that matured on this chain and has not been released there.
-    function backing(uint32 eid) external view returns (uint256);
+    /// @notice Matured and not released at this asset's vault, less booked losses (WAD tokens): for a settlement token, the cash it backs.
+    function backing(uint256 assetId) external view returns (uint256);
+    /// @notice Of an asset, token decimals. Something is missing while `net` − `written` is below `claims`, or `shortfall` above `written`.
+    function vaulted(uint256 assetId)
+        external
+        view
+        returns (int256 net, uint256 claims, uint128 written, uint128 shortfall, uint128 returned);
     function pnlPool(uint256 instrumentId) external view returns (uint256);
     /// @notice Longs and shorts, WAD base units. Equal at all times.
     function openInterest(uint256 instrumentId) external view returns (uint256 long, uint256 short);
-    /// @notice Backing lost to regressions beyond the account and the fund (WAD), until it is spread.
-    function lostBacking() external view returns (uint256);
+    /// @notice Cash that no backing stands behind, after account and fund (WAD). Negative: backing that waits for those who are owed at a vault.
+    function lostBacking() external view returns (int256);
 }

@@ -57,4 +57,6 @@ interface ICollateralVault {
         view
         returns (uint128 totalIn, uint128 totalOut, uint128 shortfall);
     function epoch() external view returns (uint32);
+    /// @notice It takes no deposits any more, for good: its counters of deposits are final, and its successor may open.
+    function isSealed() external view returns (bool);
 }

@@ -11,12 +11,21 @@ interface ISpokeGateway {
     event CountersSent(bytes32 indexed guid, uint64 time, CounterKey[] keys);
     event ReleasesReceived(bytes32 indexed guid, uint64 time, uint256 count);
 
-    /// @notice Native fee of sending these counters now. 0 on the hub's own chain.
+    /// @notice Native fee of sending these counters of the newest vault now. 0 on the hub's own chain.
     function quoteCounters(CounterKey[] calldata keys) external view returns (uint256 nativeFee);
 
-    /// @notice Sends the current counters and the totals of the tokens named. An empty list is a heartbeat. Surplus value is refunded.
+    /// @notice The same for the vault of an epoch.
+    function quoteCountersOf(uint32 epoch, CounterKey[] calldata keys)
+        external
+        view
+        returns (uint256 nativeFee);
+
+    /// @notice Sends the newest vault's current counters and its totals of the tokens named. An empty list is a heartbeat. Surplus value is refunded.
     /// On the hub's own chain it is delivered in the same transaction, without LayerZero.
     function sendCounters(CounterKey[] calldata keys) external payable returns (bytes32 guid);
+
+    /// @notice The same for the vault of an epoch.
+    function sendCountersOf(uint32 epoch, CounterKey[] calldata keys) external payable returns (bytes32 guid);
 }
 
 /// @notice Brings the hub's released counters to a spoke, and spokes' counters into the clearinghouse.

@@ -3,9 +3,12 @@ pragma solidity ^0.8.28;
 
 /// @notice Parameters of assets, feeds and instruments. Ids start at 1 and never change meaning.
 interface IRiskConfig {
-    /// @notice One token on one chain.
+    /// @notice One token in one vault. A chain's next vault is another epoch, and its tokens are other assets: so counters, releases, claims and
+    /// backing of two vaults never mix.
     struct Asset {
         uint32 eid;
+        /// Epoch of the vault, from 1.
+        uint32 epoch;
         address token;
         uint8 decimals;
         /// Oracle feed index. For the settlement token: its depeg guard.
@@ -63,7 +66,7 @@ interface IRiskConfig {
 
     function asset(uint256 assetId) external view returns (Asset memory);
     /// @return assetId 0 if not listed.
-    function assetIdOf(uint32 eid, address token) external view returns (uint256 assetId);
+    function assetIdOf(uint32 eid, uint32 epoch, address token) external view returns (uint256 assetId);
     function assetCount() external view returns (uint256);
     function underlying(uint256 feed) external view returns (Underlying memory);
     function instrument(uint256 instrumentId) external view returns (Instrument memory);

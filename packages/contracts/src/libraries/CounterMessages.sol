@@ -11,7 +11,7 @@ import {LibBytes} from "solady/utils/LibBytes.sol";
 /// `version u8 | kind u8 | epoch u32 | time u64 | nTokens u8 | tokens | nRows u16 | rows` with, by kind,
 /// COUNTERS (spoke to hub) token `address | totalIn u128 | totalOut u128 | shortfall u128`,
 /// row `account b32 | tokenIndex u8 | depositedIn u128`;
-/// RELEASES (hub to spoke) token `address | creditedTotal u128`,
+/// RELEASES (hub to spoke) token `address | epoch u32 | creditedTotal u128`,
 /// row `account b32 | recipient address | tokenIndex u8 | released u128`.
 library CounterMessages {
     using DynamicBufferLib for DynamicBufferLib.DynamicBuffer;
@@ -37,6 +37,8 @@ library CounterMessages {
 
     struct Credit {
         address token;
+        /// Of the vault that holds it.
+        uint32 epoch;
         uint128 creditedTotal;
     }
 
@@ -60,7 +62,7 @@ library CounterMessages {
     uint256 private constant HEADER_BYTES = 15;
     uint256 private constant TOTALS_BYTES = 68;
     uint256 private constant COUNTER_ROW_BYTES = 49;
-    uint256 private constant CREDIT_BYTES = 36;
+    uint256 private constant CREDIT_BYTES = 40;
     uint256 private constant RELEASE_ROW_BYTES = 69;
 
     /* COUNTERS */
@@ -126,7 +128,7 @@ library CounterMessages {
             HEADER_BYTES + CREDIT_BYTES * tokens.length + 2 + RELEASE_ROW_BYTES * rows.length;
         DynamicBufferLib.DynamicBuffer memory buffer = _start(RELEASES, header, tokens.length, size);
         for (uint256 i; i < tokens.length; ++i) {
-            buffer.pAddress(tokens[i].token).pUint128(tokens[i].creditedTotal);
+            buffer.pAddress(tokens[i].token).pUint32(tokens[i].epoch).pUint128(tokens[i].creditedTotal);
         }
         buffer.pUint16(uint16(rows.length));
         for (uint256 i; i < rows.length; ++i) {
@@ -147,7 +149,11 @@ library CounterMessages {
         uint256 offset = HEADER_BYTES;
         tokens = new Credit[](nTokens);
         for (uint256 i; i < nTokens; ++i) {
-            tokens[i] = Credit(_address(message, offset), _uint128(message, offset + 20));
+            tokens[i] = Credit(
+                _address(message, offset),
+                uint32(bytes4(message[offset + 20:offset + 24])),
+                _uint128(message, offset + 24)
+            );
             offset += CREDIT_BYTES;
         }
         offset += 2;

@@ -86,16 +86,16 @@ abstract contract Gateway is OApp {
         return OptionsBuilder.newOptions().addExecutorLzReceiveOption(uint128(gas_), 0);
     }
 
-    /// @dev Index of the token in the first `count` of the list, appending it if it is new.
-    function _indexOf(address[] memory tokens, uint256 count, address token)
+    /// @dev Index of the token or asset in the first `count` of the list, appending it if it is new.
+    function _indexOf(uint256[] memory list, uint256 count, uint256 id)
         internal
         pure
         returns (uint256 index, uint256 newCount)
     {
-        while (index < count && tokens[index] != token) ++index;
+        while (index < count && list[index] != id) ++index;
         if (index < count) return (index, count);
-        if (count == tokens.length) revert TooManyTokens();
-        tokens[index] = token;
+        if (count == list.length) revert TooManyTokens();
+        list[index] = id;
         return (index, count + 1);
     }
 

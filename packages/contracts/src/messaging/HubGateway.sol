@@ -55,7 +55,7 @@ contract HubGateway is IHubGateway, Gateway {
         returns (bytes memory message, uint256 count)
     {
         if (keys.length > MAX_ROWS) revert TooManyRows(keys.length);
-        address[] memory tokens = new address[](MAX_TOKENS);
+        uint256[] memory assets = new uint256[](MAX_TOKENS);
         CounterMessages.Credit[] memory credits = new CounterMessages.Credit[](MAX_TOKENS);
         CounterMessages.ReleaseRow[] memory rows = new CounterMessages.ReleaseRow[](keys.length);
         for (uint256 i; i < keys.length; ++i) {
@@ -63,8 +63,9 @@ contract HubGateway is IHubGateway, Gateway {
             IRiskConfig.Asset memory asset = riskConfig.asset(key.assetId);
             if (asset.eid != eid) revert AssetElsewhere(key.assetId);
             uint256 index;
-            (index, count) = _indexOf(tokens, count, asset.token);
-            credits[index] = CounterMessages.Credit(asset.token, clearinghouse.creditedTotal(key.assetId));
+            (index, count) = _indexOf(assets, count, key.assetId);
+            credits[index] =
+                CounterMessages.Credit(asset.token, asset.epoch, clearinghouse.creditedTotal(key.assetId));
             rows[i] = CounterMessages.ReleaseRow(
                 key.account,
                 key.recipient,

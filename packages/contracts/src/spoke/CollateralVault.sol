@@ -27,10 +27,12 @@ contract CollateralVault is ICollateralVault, Ownable, ReentrancyGuardTransient 
     }
 
     event TokenListed(address indexed token, bool listed);
+    event Sealed();
 
     error TokenNotListed(address token);
     error AmountMismatch(uint256 received, uint256 amount);
     error ZeroAmount();
+    error VaultSealed();
     error OnlyGateway(address caller);
     error OnlySelf(address caller);
     /// @notice Too little gas is left for a whole payout: to be tried again with more.
@@ -46,6 +48,8 @@ contract CollateralVault is ICollateralVault, Ownable, ReentrancyGuardTransient 
     address public immutable gateway;
     /// @inheritdoc ICollateralVault
     uint32 public immutable epoch;
+    /// @inheritdoc ICollateralVault
+    bool public isSealed;
 
     /// @notice Deposits are taken only of listed tokens; payouts go on whatever is listed.
     mapping(address token => bool) public listed;
@@ -72,6 +76,12 @@ contract CollateralVault is ICollateralVault, Ownable, ReentrancyGuardTransient 
         emit TokenListed(token, isListed);
     }
 
+    /// @notice Ends deposits for good, before a successor opens. Payouts go on.
+    function seal() external onlyOwner {
+        isSealed = true;
+        emit Sealed();
+    }
+
     /* IN */
 
     /// @inheritdoc ICollateralVault
@@ -80,6 +90,7 @@ contract CollateralVault is ICollateralVault, Ownable, ReentrancyGuardTransient 
         nonReentrant
         returns (uint128 total)
     {
+        if (isSealed) revert VaultSealed();
         if (!listed[token]) revert TokenNotListed(token);
         if (amount == 0) revert ZeroAmount();
         uint256 before = IERC20(token).balanceOf(address(this));

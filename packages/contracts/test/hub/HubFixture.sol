@@ -132,6 +132,7 @@ abstract contract HubFixture is Test {
             config.assetCount() + 1,
             IRiskConfig.Asset(
                 eid,
+                1,
                 makeAddr(name),
                 decimals,
                 uint16(feed),

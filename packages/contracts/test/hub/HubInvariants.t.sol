@@ -74,7 +74,9 @@ contract HubInvariantsTest is HubFixture {
         for (uint256 id = 1; id <= 3; ++id) {
             held += int256(hub.pnlPool(id));
         }
-        assertEq(held, int256(hub.backing(A) + hub.backing(B) + hub.lostBacking()), "1: cash is backed");
+        assertEq(
+            held, int256(hub.backing(USDC_A) + hub.backing(USDC_B)) + hub.lostBacking(), "1: cash is backed"
+        );
     }
 
     function _positionsAreZeroSum() internal view {

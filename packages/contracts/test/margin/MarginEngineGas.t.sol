@@ -37,7 +37,7 @@ contract MarginEngineGasTest is OracleTest {
             )
         );
         config.setGlobal(IRiskConfig.Global(5000, 3000, 1_000_000e18, 1500, 12, 1 hours));
-        config.setAsset(1, IRiskConfig.Asset(1, address(1), 6, 0, true, 10_000, 10_000, 1e13, 1e9));
+        config.setAsset(1, IRiskConfig.Asset(1, 1, address(1), 6, 0, true, 10_000, 10_000, 1e13, 1e9));
         hub.setVenue(address(this), true);
         hub.approveVenue(account, address(this), type(uint256).max);
         vm.prank(address(uint160(uint256(other) >> 96)));
@@ -46,7 +46,9 @@ contract MarginEngineGasTest is OracleTest {
         hub.receiveCounter(1, 1, 1, address(1), other, 1e12);
         for (uint16 n = 1; n <= 3; ++n) {
             config.setUnderlying(n, IRiskConfig.Underlying(1000, 600, 5000, 2000));
-            config.setAsset(1 + n, IRiskConfig.Asset(n, address(2), 18, n, false, 8000, 9000, 1000e18, 1e18));
+            config.setAsset(
+                1 + n, IRiskConfig.Asset(n, 1, address(2), 18, n, false, 8000, 9000, 1000e18, 1e18)
+            );
             config.setInstrument(n, IRiskConfig.Instrument(address(perp), n, 1000e18, 100e18, 100));
             hub.openRow(account, 1 + n);
             hub.receiveCounter(n, 1, 1, address(2), account, 10e18);

@@ -122,7 +122,7 @@ contract CounterInvariantsTest is GatewayFixture {
             assertEq(token.balanceOf(_recipient(a)), released, "once");
             cash += uint256(clearinghouse.cash(account));
         }
-        assertEq(cash, clearinghouse.backing(SPOKE));
+        assertEq(cash, clearinghouse.backing(SPOKE_ASSET));
         // Custody covers cash and what is released and unpaid.
         (uint128 totalIn, uint128 totalOut,) = vault.totals(address(token));
         assertGe(totalIn - totalOut, cash / 1e12);

@@ -58,6 +58,7 @@ contract CounterMessagesTest is Test {
             assertEq(rows.length, vm.parseJsonUint(json, string.concat(path, ".rows")));
             for (uint256 j; j < tokens.length; ++j) {
                 assertEq(tokens[j].token, address(bytes20(_named("token", j))));
+                assertEq(tokens[j].epoch, 1 + j * 0x01000000);
                 assertEq(tokens[j].creditedTotal, _amount("credit", j));
             }
             for (uint256 j; j < rows.length; ++j) {

@@ -78,6 +78,7 @@ abstract contract GatewayFixture is LayerZeroTest {
     function _asset(uint32 eid, TestToken t) private view returns (IRiskConfig.Asset memory) {
         return IRiskConfig.Asset({
             eid: eid,
+            epoch: 1,
             token: address(t),
             decimals: t.decimals(),
             feed: 0,

@@ -157,6 +157,7 @@ export function configureHub(batch: Batch, at: At, { chains, markets, timing }: 
           BigInt(assetId(markets, chain, token)),
           {
             eid,
+            epoch: EPOCH,
             token: at(`token ${symbol}`),
             decimals,
             feed: feedIndex(markets, base),

@@ -151,7 +151,7 @@ function checkCustody(state: LedgerState): Check {
     )
     // Rounded up: a fraction of a unit that is owed is owed.
     const unit = 10n ** BigInt(18 - token.decimals)
-    const backing = token.settlement ? ((state.backing[token.eid] ?? 0n) + unit - 1n) / unit : 0n
+    const backing = token.settlement ? ((state.backing[token.assetId] ?? 0n) + unit - 1n) / unit : 0n
     const owed = backing + claims + unpaid
     const where = `${token.symbol} on ${token.chain}`
     const found: string[] = []

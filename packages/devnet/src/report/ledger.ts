@@ -60,7 +60,7 @@ export interface LedgerState {
   fundAccount: Hex
   backstopAccount: Hex
   tokens: TokenState[]
-  /** WAD by eid. */
+  /** WAD by asset id of settlement tokens. */
   backing: Record<number, bigint>
   instruments: { id: number; symbol: string; pnlPool: bigint; long: bigint; short: bigint }[]
   releases: ReleaseState[]
@@ -140,10 +140,12 @@ export async function readLedger(options: {
     ),
     backing: Object.fromEntries(
       await Promise.all(
-        network.chains.map(async ({ eid }) => [
-          eid,
-          await hub.readContract({ ...read, functionName: 'backing', args: [eid] }),
-        ]),
+        assets
+          .filter(({ token }) => token.settlement)
+          .map(async ({ token: { assetId } }) => [
+            assetId,
+            await hub.readContract({ ...read, functionName: 'backing', args: [BigInt(assetId)] }),
+          ]),
       ),
     ),
     instruments: await Promise.all(

@@ -16,7 +16,10 @@ interface RowKey {
   assetId: bigint
 }
 
-/** Moves booked amounts through their maturing bucket as it lets them, and books regressions that have outlasted their delay. */
+/**
+ * Moves booked amounts through their maturing bucket as it lets them, books regressions that have outlasted their delay, and hands on what
+ * came back of booked ones.
+ */
 export async function createMatureLane(context: LaneContext): Promise<LanePart> {
   const { network, hub } = context
   const { client, feed, senders } = hub
@@ -29,9 +32,30 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
   const rows = createDirtyKeys<RowKey>()
   const touch = (account: Hex, assetId: bigint) =>
     rows.touch(`${account}:${assetId}`, { account, assetId }, undefined)
+  const returned = createDirtyKeys<bigint>()
   const target = { address: clearinghouse, abi: clearinghouseAbi } as const
 
+  async function repair(): Promise<void> {
+    const taken = returned.take(LOOKUP)
+    if (taken.length === 0) return
+    const states = await readAll(
+      client,
+      taken.map(({ key }) => ({ ...target, functionName: 'vaulted', args: [key] }) as const),
+    )
+    const waiting = taken.flatMap((asset, i) => {
+      if ((states[i]?.[4] ?? 0n) === 0n) {
+        returned.clean(asset.id, asset.touched)
+        return []
+      }
+      return [{ ...target, functionName: 'repair', args: [asset.key] } as const]
+    })
+    const results = await trySequence(client, waiting)
+    const possible = waiting.filter((_, i) => typeof results[i] === 'bigint' && results[i] > 0n)
+    assertSent(await senders.bulk.sendMany(possible.map((call) => requestOf(call, 'repair'))))
+  }
+
   async function move(): Promise<void> {
+    await repair()
     const taken = rows.take(LOOKUP)
     if (taken.length === 0) return
     const [states, parameters] = await Promise.all([
@@ -52,7 +76,9 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
     ])
     const waiting = taken.flatMap((row, i) => {
       const state = states[i]
-      const matures = state?.open === true && state.immature > 0n
+      // Cash needs no row.
+      const open = state?.open === true || parameters[i]?.settlement === true
+      const matures = open && (state?.immature ?? 0n) > 0n
       const regressed = (state?.regressedSince ?? 0n) > 0n
       if (state === undefined || (!matures && !regressed)) {
         rows.clean(row.id, row.touched)
@@ -84,6 +110,7 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
       for (const { eventName, args } of parseEventLogs({ abi: clearinghouseAbi, logs, strict: true })) {
         if (eventName === 'Booked' || eventName === 'RowOpened' || eventName === 'Regressed')
           touch(args.account, args.assetId)
+        if (eventName === 'Returned') returned.touch(String(args.assetId), args.assetId, undefined)
         if (eventName === 'CounterReceived') {
           const assetId = assets.get(`${args.eid}:${args.token.toLowerCase()}`)
           if (assetId !== undefined) touch(args.account, assetId)
@@ -92,7 +119,7 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
     },
   })
   feed.onHead(() => {
-    if (rows.size() > 0) ring('move')
+    if (rows.size() > 0 || returned.size() > 0) ring('move')
   })
   return {
     lane,
@@ -102,8 +129,12 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
         abi: backstopAbi,
         functionName: 'account',
       })
-      for (const assetId of assets.values()) touch(account, assetId)
+      for (const assetId of assets.values()) {
+        touch(account, assetId)
+        returned.touch(String(assetId), assetId, undefined)
+      }
       rows.markAll()
+      returned.markAll()
       ring('move')
     },
   }

@@ -4,18 +4,19 @@ pragma solidity ^0.8.28;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
-import {IClearinghouse} from "../../interfaces/IClearinghouse.sol";
+import {ILedger} from "../../interfaces/ILedger.sol";
 import {IMarginEngine} from "../../interfaces/IMarginEngine.sol";
 import {IPriceOracle} from "../../interfaces/IPriceOracle.sol";
 import {IRiskConfig} from "../../interfaces/IRiskConfig.sol";
 import {Accounts} from "../../libraries/Accounts.sol";
+import {Bucket} from "../../libraries/Bucket.sol";
 import {IdList} from "../../libraries/IdList.sol";
 
 /// @notice Accounts, control and cash: what collateral and positions share.
 ///
 /// The identity that every function keeps, exactly (WAD):
 ///     Σ cash + Σ pnlPool = Σ backing + lostBacking
-abstract contract LedgerBase is IClearinghouse, Ownable {
+abstract contract LedgerBase is ILedger, Ownable {
     using IdList for uint256;
 
     /// @notice The contracts that the ledger works with, fixed at deployment (addresses are predicted).
@@ -42,6 +43,37 @@ abstract contract LedgerBase is IClearinghouse, Ownable {
         uint256 instruments;
     }
 
+    struct Counter {
+        /// Token decimals.
+        uint128 value;
+        /// Seconds; the spoke's block time at which it had this value.
+        uint64 time;
+    }
+
+    struct Totals {
+        uint128 totalIn;
+        uint128 totalOut;
+        uint128 shortfall;
+        uint64 time;
+    }
+
+    /// @dev Of one asset, token decimals.
+    struct Vaulted {
+        int120 net;
+        /// Σ claims of all rows; always 0 for a settlement token.
+        uint120 claims;
+        /// `written` or `shortfall` isn't 0.
+        bool flawed;
+        /// Of `shortfall`, what has been written off.
+        uint128 written;
+        /// What the vault's newest totals say is missing there.
+        uint128 shortfall;
+        /// Came back after its regression was booked, for those who bore the loss; not yet through the bucket.
+        uint128 returned;
+        /// Seconds; since when there is a shortfall.
+        uint64 shortSince;
+    }
+
     address public immutable gateway;
     address public immutable auction;
     address public immutable backstop;
@@ -50,8 +82,41 @@ abstract contract LedgerBase is IClearinghouse, Ownable {
     IPriceOracle public immutable oracle;
     IRiskConfig public immutable riskConfig;
 
+    /// @notice A message may be this far ahead of the hub's clock (seconds). A forged time beyond it would lock out honest ones.
+    uint64 public constant MAX_SKEW = 15 minutes;
+
+    /* STATE: all here, so that it lies in the same places in the Clearinghouse and in its Books */
+
     mapping(bytes32 account => AccountState) internal _accounts;
     mapping(bytes32 account => mapping(address => bool)) public isDelegate;
+
+    mapping(
+        uint32 eid => mapping(uint32 epoch => mapping(bytes32 account => mapping(address token => Counter)))
+    ) public counters;
+    mapping(uint32 eid => mapping(uint32 epoch => mapping(address token => Totals))) public totals;
+    mapping(uint32 eid => uint32) internal _openedEpochs;
+    /// @notice Epoch that a message has come from before it was opened here.
+    mapping(uint32 eid => uint32) public announcedEpoch;
+
+    mapping(bytes32 account => mapping(uint256 assetId => Row)) internal _rows;
+    mapping(uint256 assetId => uint256) internal _creditedTotals;
+    /// @notice What of a booked regression others paid for (token decimals): first lien on the row, should its counter come back.
+    mapping(bytes32 account => mapping(uint256 assetId => uint128)) public lien;
+
+    mapping(bytes32 account => mapping(address recipient => mapping(uint256 assetId => uint128))) internal
+        _released;
+
+    mapping(uint256 assetId => Vaulted) internal _vaulted;
+    mapping(uint256 assetId => Bucket.State) internal _buckets;
+    /// @notice Rows of a chain under regression: nothing of it matures while there is one.
+    mapping(uint32 eid => uint256) public suspicions;
+
+    /// @dev Cash that no backing stands behind (WAD, signed).
+    int256 internal _lostBacking;
+    /// @notice Σ max(0, written − net) of settlement tokens (WAD): what vaults owe recipients and have never got.
+    uint256 public overdrawn;
+    /// @notice What the fund has paid for lost backing and not got back (WAD).
+    uint256 public fundBorne;
 
     error Unauthorised();
     error ZeroValue();
@@ -65,13 +130,18 @@ abstract contract LedgerBase is IClearinghouse, Ownable {
     error PriceNotFresh();
     error TooManyRows(bytes32 account);
 
+    modifier onlyGateway() {
+        _require(msg.sender == gateway);
+        _;
+    }
+
     modifier onlyOwnerOf(bytes32 account) {
         _require(msg.sender == Accounts.owner(account));
         _;
     }
 
     modifier onlyController(bytes32 account) {
-        _require(isController(account, msg.sender));
+        _require(_isController(account, msg.sender));
         _;
     }
 
@@ -90,36 +160,11 @@ abstract contract LedgerBase is IClearinghouse, Ownable {
         riskConfig = modules.riskConfig;
     }
 
-    /* ACCOUNTS */
-
-    /// @inheritdoc IClearinghouse
-    function setDelegate(bytes32 account, address delegate, bool allowed) external onlyOwnerOf(account) {
-        isDelegate[account][delegate] = allowed;
-        emit DelegateSet(account, delegate, allowed);
-    }
-
-    /// @inheritdoc IClearinghouse
-    function isController(bytes32 account, address who) public view returns (bool) {
+    function _isController(bytes32 account, address who) internal view returns (bool) {
         return who == Accounts.owner(account) || isDelegate[account][who];
     }
 
     /* CASH */
-
-    /// @inheritdoc IClearinghouse
-    function cash(bytes32 account) external view returns (int256) {
-        return _accounts[account].cash;
-    }
-
-    /// @inheritdoc IClearinghouse
-    function transferCash(bytes32 from, bytes32 to, uint256 amount) external onlyOwnerOf(from) {
-        _moveCash(from, to, amount);
-        if (_owes(from)) _requireMargin(from, true);
-    }
-
-    /// @inheritdoc IClearinghouse
-    function moveCash(bytes32 from, bytes32 to, uint256 amount) external onlyLiquidation {
-        _moveCash(from, to, amount);
-    }
 
     function _moveCash(bytes32 from, bytes32 to, uint256 amount) internal {
         if (from == to) revert SameAccount();
@@ -170,6 +215,10 @@ abstract contract LedgerBase is IClearinghouse, Ownable {
 
     function _global() internal view returns (IRiskConfig.Global memory) {
         return riskConfig.global();
+    }
+
+    function _positive(int256 x) internal pure returns (uint256) {
+        return x > 0 ? uint256(x) : 0;
     }
 
     function _require(bool authorised) internal pure {

@@ -14,7 +14,7 @@ import {LedgerBase} from "./LedgerBase.sol";
 /// @notice Zero-sum positions: trades, settlement of PnL into cash, losses charged to the other side.
 ///
 /// Per instrument, with costs accrued: Σ size = 0 and Σ quote <= pnlPool; only roundings make it smaller.
-abstract contract Positions is LedgerBase {
+abstract contract Positions is LedgerBase, IClearinghouse {
     using FixedPointMathLib for uint256;
     using IdList for uint256;
     using SafeCastLib for int256;
@@ -342,9 +342,5 @@ abstract contract Positions is LedgerBase {
     function _instrument(uint256 instrumentId) internal view returns (IRiskConfig.Instrument memory i) {
         i = riskConfig.instrument(instrumentId);
         if (i.module == address(0)) revert UnknownInstrument(instrumentId);
-    }
-
-    function _positive(int256 x) internal pure returns (uint256) {
-        return x > 0 ? uint256(x) : 0;
     }
 }

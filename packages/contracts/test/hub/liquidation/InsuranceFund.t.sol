@@ -40,7 +40,7 @@ contract InsuranceFundTest is LiquidationBase {
         assertEq(fund.decimals(), 12);
         assertEq(shares, 10_000e12);
         assertEq(clearinghouse.cash(fundAccount), 10_000e18);
-        assertEq(clearinghouse.backing(EID), 10_000e18);
+        assertEq(clearinghouse.backing(USDC), 10_000e18);
         assertEq(usdc.balanceOf(address(vault)), 10_000e6);
         assertEq(usdc.balanceOf(address(fund)), 0);
         assertEq(fund.totalAssets(), 10_000e6);
@@ -225,7 +225,7 @@ contract InsuranceFundTest is LiquidationBase {
         assertEq(usdc.balanceOf(carol), 2500e6);
         assertEq(fund.maxRedeem(lp), 0, "the rest was never requested");
         assertEq(clearinghouse.cash(fundAccount), 5000e18);
-        assertEq(clearinghouse.backing(EID), 5000e18);
+        assertEq(clearinghouse.backing(USDC), 5000e18);
     }
 
     function test_redeem_closesAgainAfterTheExitWindow() public {
@@ -371,7 +371,7 @@ contract InsuranceFundTest is LiquidationBase {
         vm.warp(_request(shares));
         vm.mockCall(
             address(clearinghouse),
-            abi.encodeWithSelector(clearinghouse.backing.selector, EID),
+            abi.encodeWithSelector(clearinghouse.backing.selector, USDC),
             abi.encode(uint256(4000e18))
         );
         assertApproxEqAbs(fund.maxWithdraw(lp), 4000e6, 1);

@@ -143,6 +143,7 @@ abstract contract LiquidationBase is Test {
             USDC,
             IRiskConfig.Asset({
                 eid: EID,
+                epoch: 1,
                 token: address(usdc),
                 decimals: 6,
                 feed: uint16(USDC_FEED),
@@ -157,6 +158,7 @@ abstract contract LiquidationBase is Test {
             WETH,
             IRiskConfig.Asset({
                 eid: EID,
+                epoch: 1,
                 token: address(weth),
                 decimals: 18,
                 feed: uint16(ETH_FEED),
@@ -278,7 +280,7 @@ abstract contract LiquidationBase is Test {
         }
         assertEq(
             cash + int256(clearinghouse.pnlPool(PERP)),
-            int256(clearinghouse.backing(EID) + clearinghouse.lostBacking()),
+            int256(clearinghouse.backing(USDC)) + clearinghouse.lostBacking(),
             "cash and pool are backed"
         );
         assertEq(size, 0, "positions sum to zero");

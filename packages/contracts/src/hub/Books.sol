@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
+import {Accounts} from "../libraries/Accounts.sol";
+import {Backing} from "./ledger/Backing.sol";
+import {LedgerBase} from "./ledger/LedgerBase.sol";
+
+/// @title Books
+/// @notice The part of the Clearinghouse that tells what vaults lack and books it: code that would not fit into one contract.
+/// The Clearinghouse makes it, and runs it on its own state by delegatecall. By itself it owns nothing and decides nothing.
+contract Books is Backing {
+    using FixedPointMathLib for int256;
+    using FixedPointMathLib for uint256;
+
+    event Repaired(uint256 indexed assetId, uint128 returned, uint128 writtenOff);
+    /// @param fromFund WAD; negative: to the fund.
+    event LossShared(int256 fromFund, int256 lostBacking);
+    event EpochOpened(uint32 indexed eid, uint32 epoch);
+    event TotalsReceived(
+        uint32 indexed eid,
+        uint32 epoch,
+        address indexed token,
+        uint128 totalIn,
+        uint128 totalOut,
+        uint128 shortfall,
+        uint64 time
+    );
+
+    error EpochOutOfOrder();
+    /// @notice Nothing has come from that epoch yet: its predecessor may still take deposits.
+    error EpochNotAnnounced();
+    error NothingToBook();
+
+    constructor(Modules memory modules) Ownable(address(1)) LedgerBase(modules) {}
+
+    /* VAULTS */
+
+    /// @notice Accepts a new vault of a chain, after its predecessor has been sealed: the spoke's gateway sends nothing of it before that.
+    /// Its tokens are assets of their own; the predecessor's counters, claims and releases go on.
+    function openEpoch(uint32 eid, uint32 epoch) external onlyOwner {
+        if (epoch != lastEpoch(eid) + 1) revert EpochOutOfOrder();
+        if (announcedEpoch[eid] != epoch) revert EpochNotAnnounced();
+        ++_openedEpochs[eid];
+        emit EpochOpened(eid, epoch);
+    }
+
+    function receiveTotals(
+        uint32 eid,
+        uint32 epoch,
+        uint64 time,
+        address token,
+        uint128 totalIn,
+        uint128 totalOut,
+        uint128 shortfall
+    ) external onlyGateway {
+        if (!_accept(eid, epoch, time)) return;
+        Totals storage t = totals[eid][epoch][token];
+        if (time < t.time) return;
+        if (time == t.time) {
+            // Each field's larger value: the same whatever the order, and a shortfall is never lost.
+            if (totalIn <= t.totalIn && totalOut <= t.totalOut && shortfall <= t.shortfall) return;
+            totalIn = uint128(FixedPointMathLib.max(totalIn, t.totalIn));
+            totalOut = uint128(FixedPointMathLib.max(totalOut, t.totalOut));
+            shortfall = uint128(FixedPointMathLib.max(shortfall, t.shortfall));
+        }
+        _noteShortfall(riskConfig.assetIdOf(eid, epoch, token), shortfall);
+        totals[eid][epoch][token] = Totals(totalIn, totalOut, shortfall, time);
+        emit TotalsReceived(eid, epoch, token, totalIn, totalOut, shortfall, time);
+    }
+
+    /// @dev A shortfall is the token's own affair: it leaves IM, withdrawals and bundles at once, in equal parts, and is written off by `repair`.
+    function _noteShortfall(uint256 assetId, uint128 shortfall) internal {
+        Vaulted storage v = _vaulted[assetId];
+        uint128 before = v.shortfall;
+        if (assetId == 0 || shortfall == before) return;
+        if (before == 0) v.shortSince = uint64(block.timestamp);
+        v.shortfall = shortfall;
+        v.flawed = shortfall != 0 || v.written != 0;
+    }
+
+    /* REGRESSIONS */
+
+    /// @notice A lack that neither claim nor cash covers stays a lien on the row. Of a claim it is every holder's loss on that vault, in equal
+    /// parts; of cash, what the vault still backs is paid by the fund, then by lost backing. What others had already withdrawn there is
+    /// their vault's shortage: `net` goes below zero, and what the account pays for it waits as negative lost backing.
+    function bookRegression(bytes32 account, uint256 assetId) external {
+        Row storage r = _rows[account][assetId];
+        uint64 since = r.regressedSince;
+        if (since == 0 || block.timestamp < uint256(since) + _global().regressionDelay) {
+            revert NothingToBook();
+        }
+        IRiskConfig.Asset memory a = _asset(assetId);
+        uint128 lack = _regressed(r);
+        r.credited = r.target;
+        _noteRegression(account, assetId, a, r, lack);
+
+        int256 lost = _lostBacking;
+        uint128 fromClaim;
+        uint256 fromCash;
+        uint128 unpaid;
+        if (a.settlement) {
+            uint256 due = _toWad(lack, a);
+            fromCash = due.min(uint256(uint128(_accounts[account].cash)));
+            _accounts[account].cash -= int128(uint128(fromCash));
+            unpaid = uint128((due - fromCash).divUp(10 ** (18 - a.decimals)));
+        } else {
+            uint256 burnt = _sharesFor(assetId, lack).min(r.claim);
+            (uint256 total, uint256 held,) = _shares(assetId);
+            fromClaim = uint128((held == total ? burnt : burnt.mulDiv(held, total)).min(lack));
+            r.claim -= uint128(burnt);
+            _vaulted[assetId].claims -= uint120(burnt);
+            unpaid = lack - fromClaim;
+        }
+        _shift(assetId, a, -int256(uint256(lack)), 0, -int256(fromCash));
+        _shareLoss();
+        lien[account][assetId] += unpaid;
+        emit RegressionBooked(account, assetId, fromClaim, fromCash, uint256((_lostBacking - lost).max(0)));
+    }
+
+    /// @notice Losses come back in the reverse of the order in which they were borne: lost backing, then the fund, then the account whose
+    /// counters they are. A shortfall is written off once it has lasted as long as a regression must, and taken back at once.
+    function repair(uint256 assetId) external returns (uint128 amount) {
+        IRiskConfig.Asset memory a = _asset(assetId);
+        Vaulted storage v = _vaulted[assetId];
+        amount = _take(assetId, a, v.returned);
+        if (amount != 0) {
+            v.returned -= amount;
+            _shift(assetId, a, int256(uint256(amount)), 0, 0);
+        }
+        uint128 short = v.shortfall;
+        uint128 written = v.written;
+        if (
+            short < written || short > written
+                && block.timestamp >= uint256(v.shortSince) + _global().regressionDelay
+        ) {
+            _shift(assetId, a, 0, int256(uint256(short)) - int256(uint256(written)), 0);
+            v.flawed = short != 0;
+        }
+        _shareLoss();
+        emit Repaired(assetId, amount, v.written);
+    }
+
+    /// @dev The fund pays what is lost, as far as it can; and gets back what it paid before out of what was found, unless recipients at
+    /// a vault still wait for that.
+    function _shareLoss() internal {
+        int256 lost = _lostBacking;
+        bytes32 reserve = Accounts.main(fund);
+        int256 paid;
+        if (lost > 0) {
+            uint256 amount = uint256(lost).min(_freeCash(reserve));
+            _debit(reserve, amount);
+            fundBorne += amount;
+            paid = int256(amount);
+        } else {
+            uint256 amount = _positive(-lost - int256(overdrawn)).min(fundBorne);
+            _credit(reserve, amount);
+            fundBorne -= amount;
+            paid = -int256(amount);
+        }
+        if (paid == 0) return;
+        _lostBacking = lost - paid;
+        emit LossShared(paid, lost - paid);
+    }
+
+    /// @dev Positions are not its affair.
+    function _owes(bytes32) internal pure override returns (bool) {
+        return true;
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+/// @notice What the hub's ledger is made of, and what it tells.
+interface ILedger {
+    /// @notice A (chain, token) pair of one account. Token decimals throughout.
+    struct Row {
+        /// The newest counter received: what the vault says was deposited, ever.
+        uint128 target;
+        /// What of `target` has been booked into `immature`, `claim` or cash. target < credited is a regression.
+        uint128 credited;
+        /// Booked, but not yet through the maturing bucket: no credit.
+        uint128 immature;
+        /// Matured and held as shares of the asset at its vault, one token each unless something is missing there. Never the settlement token:
+        /// that becomes cash.
+        uint128 claim;
+        /// Seconds; since when target < credited, 0 if it is not.
+        uint64 regressedSince;
+        /// Only the owner or a delegate opens a row; unopened rows store counters without credit.
+        bool open;
+    }
+
+    /// @notice Position of one account in one instrument. Both WAD.
+    struct Position {
+        /// Base units, signed.
+        int128 size;
+        /// Quote units, signed: what was paid (−) or received (+), with funding and settled profit folded in. PnL = size × mark + quote.
+        int128 quote;
+        /// Instrument's cumulative cost index for this side at the last touch (WAD quote per base unit).
+        int256 index;
+    }
+
+    /// @notice What MarginEngine needs to know of an account; funding accrued, regressed amounts apart. All WAD.
+    struct Portfolio {
+        int256 cash;
+        uint256[] assetIds;
+        /// Claims in whole-token WAD units, in the order of assetIds.
+        uint256[] claims;
+        uint256[] instrumentIds;
+        int256[] sizes;
+        int256[] quotes;
+        /// Part of each claim that is under regression, in the order of `assetIds`, and of the cash last. Same units as those: excluded from IM.
+        uint256[] impaired;
+    }
+
+    event CounterReceived(
+        uint32 indexed eid,
+        uint32 epoch,
+        bytes32 indexed account,
+        address indexed token,
+        uint128 value,
+        uint64 time
+    );
+    event Booked(bytes32 indexed account, uint256 indexed assetId, uint128 amount);
+    event Matured(bytes32 indexed account, uint256 indexed assetId, uint128 amount);
+    event Regressed(bytes32 indexed account, uint256 indexed assetId, uint128 amount);
+    event RegressionBooked(
+        bytes32 indexed account,
+        uint256 indexed assetId,
+        uint128 fromClaim,
+        uint256 fromCash,
+        uint256 lostBacking
+    );
+    /// @notice Counters whose regression others had paid for are back (token decimals): `repair` hands them on.
+    event Returned(uint256 indexed assetId, uint128 amount);
+    event RowOpened(bytes32 indexed account, uint256 indexed assetId);
+    event DelegateSet(bytes32 indexed account, address indexed delegate, bool allowed);
+    event VenueApproved(bytes32 indexed account, address indexed venue, uint256 notionalLimit);
+    event Traded(
+        uint256 indexed instrumentId,
+        bytes32 indexed buyer,
+        bytes32 indexed seller,
+        uint256 size,
+        uint256 price
+    );
+    event PnlSettled(bytes32 indexed account, uint256 indexed instrumentId, int256 amount);
+    event Released(
+        bytes32 indexed account,
+        uint256 indexed assetId,
+        address indexed recipient,
+        uint128 amount,
+        uint128 total
+    );
+    event Transferred(bytes32 indexed from, bytes32 indexed to, uint256 fraction, int256 payment);
+    event CashMoved(bytes32 indexed from, bytes32 indexed to, uint256 amount);
+    event LossSocialised(uint256 indexed instrumentId, bool longsPay, uint256 amount, uint256 charged);
+}
