@@ -82,9 +82,9 @@ contract Clearinghouse is Collateral, Positions {
             uint128 claim = r.claim;
             if (claim == 0) continue;
             IRiskConfig.Asset memory a = _asset(p.assetIds[n]);
-            (uint256 total, uint256 held,) = _shares(p.assetIds[n]);
-            uint256 offered = _offeredClaim(p.assetIds[n], r);
+            (uint256 total, uint256 held, uint256 healthy) = _shares(p.assetIds[n]);
             uint256 whole = claim;
+            uint256 offered = regressed || healthy < held ? _offeredClaim(p.assetIds[n], r) : whole;
             if (held < total) (whole, offered) = (whole.mulDiv(held, total), offered.mulDiv(held, total));
             p.claims[n] = _toWad(uint128(whole), a);
             p.impaired[n] = _toWad(uint128(whole - offered), a);

@@ -96,7 +96,7 @@ test('every chain knows the signers, and the hub every asset and instrument', as
         address: riskConfig,
         abi: riskConfigAbi,
         functionName: 'assetIdOf',
-        args: [eid, address],
+        args: [eid, 1, address],
       })
       expect(listed).toBe(BigInt(assetId))
     }
