@@ -176,6 +176,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         if (bidder == account || _isExempt(bidder)) revert InvalidBidder(bidder);
         if (!clearinghouse.isController(bidder, msg.sender)) revert NotController(bidder, msg.sender);
         Bundle.Valuation memory v = _openValue(account);
+        uint256 bufferBps = _bufferBps();
         {
             if (v.account.mm >= 0) revert NotLiquidatable(account);
             if (v.offered.equity <= 0) {
@@ -184,7 +185,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
             }
             // What is old in what it takes over counts against its margin below; what it had must be known.
             if (!v.account.fresh) _requireFresh(bidder, marginEngine.accountHealth(bidder));
-            Offer memory offer = _offer(account, v);
+            Offer memory offer = _offer(account, v, bufferBps);
             taken = _fractionTaken(account, offer, fraction);
             payment = AuctionMath.payment(offer.fullPrice, taken);
             fromFund = offer.fromFund.fullMulDiv(taken, AuctionMath.WAD);
@@ -207,8 +208,8 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
             payment,
             fromFund,
             v.offered.equity,
-            _bufferMargin(v.account),
-            _bufferMargin(left.account)
+            AuctionMath.bufferMargin(v.account.equity, v.account.mm, bufferBps),
+            AuctionMath.bufferMargin(left.account.equity, left.account.mm, bufferBps)
         );
         _sync(account, left);
     }
@@ -225,7 +226,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         Bundle.Valuation memory v = _value(account);
         if (v.account.mm >= 0) return (0, 0, 0);
         if (v.offered.equity <= 0 && (v.impaired || !v.account.fresh)) return (0, 0, 0);
-        Offer memory offer = _offer(account, v);
+        Offer memory offer = _offer(account, v, _bufferBps());
         return (offer.share, offer.fromFund, offer.maxFraction);
     }
 
@@ -251,8 +252,8 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         return account == fundAccount || account == backstopAccount;
     }
 
-    function _bufferMargin(IMarginEngine.Health memory health) private view returns (int256) {
-        return AuctionMath.bufferMargin(health.equity, health.mm, riskConfig.global().bufferBps);
+    function _bufferBps() private view returns (uint256) {
+        return riskConfig.global().bufferBps;
     }
 
     function _value(bytes32 account) private view returns (Bundle.Valuation memory) {
@@ -313,14 +314,17 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         run.startedAt = 0;
     }
 
-    function _offer(bytes32 account, Bundle.Valuation memory v) private view returns (Offer memory offer) {
+    function _offer(bytes32 account, Bundle.Valuation memory v, uint256 bufferBps)
+        private
+        view
+        returns (Offer memory offer)
+    {
         State memory state = _states[account];
         IMarginEngine.Health memory offered = v.offered;
         offer.size = AuctionMath.accountSize(offered.notional, offered.equity, v.cash);
         if (offered.equity > 0) {
             offer.share = shareAt(block.timestamp - state.fall.startedAt);
             offer.fullPrice = AuctionMath.fullPrice(uint256(offered.equity), offer.share);
-            uint256 bufferBps = riskConfig.global().bufferBps;
             offer.maxFraction = AuctionMath.maxFraction(
                 AuctionMath.bufferMargin(v.account.equity, v.account.mm, bufferBps),
                 AuctionMath.bufferMargin(offered.equity, offered.mm, bufferBps),
