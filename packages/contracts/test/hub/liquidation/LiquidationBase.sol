@@ -245,7 +245,7 @@ abstract contract LiquidationBase is Test {
             riskConfig.setAsset(
                 THIN,
                 IRiskConfig.Asset(
-                    EID, address(thin), 18, uint16(THIN_FEED), false, 8000, 9000, 1_000_000e18, 1e18
+                    EID, 1, address(thin), 18, uint16(THIN_FEED), false, 8000, 9000, 1_000_000e18, 1e18
                 )
             );
         }
