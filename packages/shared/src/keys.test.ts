@@ -64,9 +64,9 @@ describe('a key', () => {
     const load = (text: string, of: KeyUse) => loadKey({ env: 'A' }, { A: text }, of)
     expect(await load(bound, use)).toBe(KEY)
     expect(await load(bound, local)).toBe(KEY)
-    for (const of of [use, local]) {
-      await expect(load(bound, { ...of, purpose: 'send' })).rejects.toThrow("holds a key for 'observe'")
-      await expect(load(bound, { ...of, networkId: abroad })).rejects.toThrow(networkId)
+    for (const scope of [use, local]) {
+      await expect(load(bound, { ...scope, purpose: 'send' })).rejects.toThrow("holds a key for 'observe'")
+      await expect(load(bound, { ...scope, networkId: abroad })).rejects.toThrow(networkId)
     }
     await expect(load(KEY, use)).rejects.toThrow('must say what its key is for')
   })

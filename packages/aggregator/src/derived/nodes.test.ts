@@ -18,7 +18,6 @@ import { createReportedFeeds } from './reported.js'
 
 const SLOT_MS = 8_000
 const SPEED = 4
-const SPEED = 5
 const PERIOD_SLOTS = 8
 const names = ['ETH/USD', 'ETH.RV/VOL', 'ETH.IV/VOL', 'ETH.DEPTH/USD', 'ALPHA.TIME/S', 'ETH.FIX/USD']
 /** Long enough for a busy machine: a slot that it loses is a gap, which the feeds bear, but not many in a row. */
@@ -46,7 +45,6 @@ async function startVenue(clock: Clock): Promise<string> {
         const price = String(3_000 + ((Math.floor(ts / 1_000) * 7) % 31))
         socket.send(JSON.stringify({ type: 'tick', symbol: 'ETH-USD', price, ts, seq }))
       }, 250)
-      }, 100)
       socket.on('close', () => clearInterval(timer))
     })
   })
@@ -88,7 +86,6 @@ function polled(clock: Clock): Record<string, (request: string) => unknown> {
 const derivedConfig = (): OracleNodeConfigInput['derived'] => {
   const source = (id: string) => ({ id, url: `http://${id}.test`, tags: [id] })
   const pollMs = 2_000
-  const pollMs = 500
   return [
     reportedVolatility,
     {

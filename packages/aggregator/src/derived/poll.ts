@@ -30,7 +30,6 @@ export function createPolledSource(parameters: PollParameters): Source {
   const { id, market, pollMs, realClock, networkClock, random, maxClockSkewMs } = parameters
   const logger = parameters.logger.child({ source: id })
   const book = createQuoteBook({ source: id, kind: 'price', markets: [market], maxClockSkewMs })
-  const book = createQuoteBook({ source: id, markets: [market], maxClockSkewMs })
   const abort = new AbortController()
   let running: Promise<void> | undefined
 

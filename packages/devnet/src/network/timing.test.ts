@@ -14,14 +14,17 @@ test('at real time the ages are those of a production network', () => {
   })
 })
 
-test.each([1, 60, 333, 3_600])('at speed %d a report can land before it is too old, on a busy machine too', (speed) => {
-  const timing = planTiming({ windowMs: 1, speed })
-  // A busy machine takes 15 blocks and more where an idle one takes two.
-  expect(timing.acceptAge).toBeGreaterThanOrEqual(timing.slotSeconds + 15 * timing.blockSeconds)
-  expect(timing.acceptAge).toBeLessThan(2 ** 16)
-  expect(timing.useAge).toBeGreaterThan(timing.acceptAge)
-  expect(timing.regressionDelay).toBeGreaterThan(timing.skew)
-})
+test.each([1, 60, 333, 3_600])(
+  'at speed %d a report can land before it is too old, on a busy machine too',
+  (speed) => {
+    const timing = planTiming({ windowMs: 1, speed })
+    // A busy machine takes 15 blocks and more where an idle one takes two.
+    expect(timing.acceptAge).toBeGreaterThanOrEqual(timing.slotSeconds + 15 * timing.blockSeconds)
+    expect(timing.acceptAge).toBeLessThan(2 ** 16)
+    expect(timing.useAge).toBeGreaterThan(timing.acceptAge)
+    expect(timing.regressionDelay).toBeGreaterThan(timing.skew)
+  },
+)
 
 test.each([0, -1, Number.NaN, 5_000])('%d is no speed', (speed) => {
   expect(() => planTiming({ windowMs: 1, speed })).toThrow('--speed')

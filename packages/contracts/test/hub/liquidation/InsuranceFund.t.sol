@@ -322,7 +322,7 @@ contract InsuranceFundTest is LiquidationBase {
         vm.warp(_request(shares));
         vm.mockCall(
             address(clearinghouse),
-            abi.encodeWithSelector(clearinghouse.backing.selector, EID),
+            abi.encodeWithSelector(clearinghouse.backing.selector, fund.assetId()),
             abi.encode(uint256(0))
         );
         assertEq(fund.maxRedeem(lp), 0);
