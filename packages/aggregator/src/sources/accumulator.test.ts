@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { createUpdateVerifier, type GuardianSet } from './accumulator.js'
-import { createHermesDecoder, createPriceServiceDecoder } from './pyth.js'
-import { hermesEvent, priceUpdate, signedUpdate, testGuardians } from './pythUpdate.test-util.js'
+import { createHermesDecoder, createVaaDecoder, decodeUnread } from './pyth.js'
+import { hermesEvent, signedUpdate, testGuardians } from './pythUpdate.test-util.js'
 import { fixture, hasFixtures } from './testData.js'
 
 const present = hasFixtures('real Pyth updates against the real guardians')
@@ -65,9 +65,9 @@ describe.skipIf(!present)('real updates', () => {
   })
 
   it('the same as Price Service v1 carries them', () => {
-    const decode = createPriceServiceDecoder(createUpdateVerifier(mainnetSets()))
+    const decode = createVaaDecoder(createUpdateVerifier(mainnetSets()))
     for (const [feed] of fixture('pyth_price_service_v1.json').latest_price_feeds) {
-      const decoded = decode(JSON.stringify({ type: 'price_update', price_feed: feed }))
+      const decoded = decode(feed.vaa)
       expect(decoded.kind).toBe('ticks')
       const tick = decoded.kind === 'ticks' && decoded.ticks.find(({ symbol }) => symbol === feed.id)
       expect(tick).toMatchObject({ eventTime: feed.price.publish_time * 1000 })
@@ -149,13 +149,22 @@ describe('updates of local guardians', () => {
       expect(reason(change)).toEqual({ kind: 'rejected', reason: 'bad_price' })
     }
     expect(reason({ publishTime: 0 })).toEqual({ kind: 'rejected', reason: 'bad_time' })
-    const priceService = createPriceServiceDecoder(verify)
-    expect(priceService(priceUpdate(price)).kind).toBe('ticks')
-    expect(priceService('{"type":"price_update","price_feed":{"id":"x"}}')).toMatchObject({
-      reason: 'unexpected_shape',
-    })
-    expect(priceService('{"type":"price_update","price_feed":{"vaa":"*"}}')).toMatchObject({
-      reason: 'malformed',
+  })
+
+  it('of Price Service v1 say why there is none', () => {
+    const decode = createVaaDecoder(verify)
+    expect(decode(signedUpdate([price]).toString('base64')).kind).toBe('ticks')
+    for (const vaa of ['*', '', 5, null]) expect(decode(vaa)).toMatchObject({ reason: 'malformed' })
+    expect(decode(undefined)).toMatchObject({ reason: 'unexpected_shape' })
+    const unread = (frame: unknown) => decodeUnread(JSON.stringify(frame), [ID])
+    expect(unread({ type: 'response', status: 'success' })).toEqual({ kind: 'control' })
+    expect(unread({ type: 'response', status: 'error' })).toMatchObject({ reason: 'venue_error' })
+    expect(unread(null)).toMatchObject({ reason: 'malformed' })
+    for (const frame of [{}, { type: 'price_update' }, { type: 'price_update', price_feed: { id: ID } }]) {
+      expect(unread(frame)).toMatchObject({ reason: 'unexpected_shape' })
+    }
+    expect(unread({ type: 'price_update', price_feed: { id: 'x' } })).toMatchObject({
+      reason: 'unknown_symbol',
     })
   })
 })

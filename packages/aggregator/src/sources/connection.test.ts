@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-
+import { setTimeout as delay } from 'node:timers/promises'
+import { UserError } from '@clearspan/shared'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { defaultTimings } from './connection.js'
 import { WAD } from './decimal.js'
@@ -162,33 +163,56 @@ describe('bounded memory', () => {
     await priced(source, 200n * WAD)
   })
 
-  it('the Price Service too, where the vendor client would buffer 100 MB', async () => {
-    const venue = await startVenue(cleanups)
-    const url = `http://${venue.host}/`
-    const source = connectSource(cleanups, { adapter: 'price-service', url, markets: pythMarkets })
-    await venue.subscribed(1)
-    venue.clients[0]?.send('x'.repeat(2 << 20))
-    await venue.subscribed(2)
-    expect(source.status().rejected).toEqual({ too_large: 1 })
-  })
+  it.each([2, 101])(
+    'a frame of %i MiB ends the Price Service, whose client takes all up to 100 MiB',
+    async (megabytes) => {
+      const venue = await startVenue(cleanups)
+      const url = `http://${venue.host}/`
+      const source = connectSource(cleanups, { adapter: 'price-service', url, markets: pythMarkets })
+      await venue.subscribed(1)
+      venue.clients[0]?.send('x'.repeat(megabytes << 20))
+      await venue.subscribed(2)
+      expect(source.status().rejected).toEqual({ too_large: 1 })
+    },
+  )
 
-  it('an event without an end ends the Hermes stream, comments between do not', async () => {
+  it('an event beyond the limit ends the Hermes stream, as many bytes of comments do not', async () => {
     const venue = await startVenue(cleanups)
-    const source = connectSource(cleanups, {
-      adapter: 'hermes',
-      url: `http://${venue.host}`,
-      markets: pythMarkets,
-    })
+    const url = `http://${venue.host}`
+    const source = connectSource(cleanups, { adapter: 'hermes', url, markets: pythMarkets })
     await venue.subscribed(1)
     const [stream] = venue.responses
     for (let i = 0; i < 40; i++) stream?.write(`:${'x'.repeat(50_000)}\n\n`)
     stream?.write(`data: ${hermesEvent([pythPrice(200n)])}\n\n`)
     await priced(source, 200n * WAD)
     expect(source.status().connects).toBe(1)
-    stream?.write('data: ')
-    for (let i = 0; i < 30; i++) stream?.write('x'.repeat(50_000))
+    const other = hermesEvent([{ ...pythPrice(201n), publishTime: Math.floor(Date.now() / 1000) + 1 }])
+    stream?.write(`data: ${'x'.repeat(2 << 20)}\n\ndata: ${other}\n\n`)
     await venue.subscribed(2)
-    expect(source.status().rejected).toEqual({ too_large: 1 })
+    expect(source.status()).toMatchObject({ quotes: 1, rejected: { too_large: 1 } })
+  })
+
+  it('an event without an end is no sign of life: silence ends the Hermes stream', async () => {
+    const venue = await startVenue(cleanups)
+    const realClock = manualClock()
+    const url = `http://${venue.host}`
+    connectSource(cleanups, {
+      adapter: 'hermes',
+      url,
+      markets: pythMarkets,
+      realClock,
+      timings: defaultTimings,
+    })
+    await venue.subscribed(1)
+    const [stream] = venue.responses
+    for (let ms = 0; ms < defaultTimings.maxSilenceMs; ms += 1_000) {
+      expect(stream?.destroyed).toBe(false)
+      await new Promise((sent) => stream?.write(`data: ${'x'.repeat(50_000)}\n`, sent))
+      realClock.advance(1_000)
+    }
+    await vi.waitFor(() => expect(stream?.destroyed).toBe(true))
+    realClock.advance(defaultTimings.minBackoffMs)
+    await venue.subscribed(2)
   })
 })
 
@@ -210,21 +234,74 @@ describe('Pyth services', () => {
     expect(source.status().rejected).toEqual({})
   })
 
+  it('hermes: sends its access token, and none when there is none', async () => {
+    const venue = await startVenue(cleanups)
+    const parameters = { adapter: 'hermes', url: `http://${venue.host}`, markets: pythMarkets } as const
+    connectSource(cleanups, { ...parameters, accessToken: 's3cret' })
+    await venue.subscribed(1)
+    expect(venue.clients[0]?.headers.authorization).toBe('Bearer s3cret')
+    connectSource(cleanups, parameters)
+    await venue.subscribed(2)
+    expect(venue.clients[1]?.headers.authorization).toBeUndefined()
+  })
+
+  it('price-service: refuses an access token, which its client would leave unsent', () => {
+    const parameters = { adapter: 'price-service', url: 'http://127.0.0.1:9', accessToken: 's3cret' } as const
+    expect(() => connectSource(cleanups, parameters)).toThrow(UserError)
+  })
+
+  it('price-service: pings are signs of life', async () => {
+    const venue = await startVenue(cleanups)
+    const realClock = manualClock()
+    const parameters = {
+      adapter: 'price-service',
+      url: `http://${venue.host}`,
+      markets: pythMarkets,
+    } as const
+    const source = connectSource(cleanups, { ...parameters, realClock, timings: defaultTimings })
+    await venue.subscribed(1)
+    for (let ms = 0; ms < 2 * defaultTimings.maxSilenceMs; ms += 20_000) {
+      const pong = new Promise((resolve) => venue.sockets[0]?.once('pong', resolve))
+      venue.sockets[0]?.ping()
+      await pong
+      realClock.advance(20_000)
+    }
+    expect(source.status().connected).toBe(true)
+    realClock.advance(10_000)
+    await vi.waitFor(() => expect(source.status().connected).toBe(false))
+  })
+
   it.each(['hermes', 'price-service'] as const)(
-    '%s: sends its access token, and none when there is none',
+    '%s: its client leaves nothing open, and never connects by itself',
     async (adapter) => {
       const venue = await startVenue(cleanups)
+      const realClock = manualClock()
       const parameters = { adapter, url: `http://${venue.host}`, markets: pythMarkets }
-      connectSource(cleanups, { ...parameters, accessToken: 's3cret' })
+      const source = connectSource(cleanups, { ...parameters, realClock, timings: defaultTimings })
       await venue.subscribed(1)
-      expect(venue.clients[0]?.headers.authorization).toBe('Bearer s3cret')
-      connectSource(cleanups, parameters)
+      // The stream is told to reconnect at once.
+      venue.responses[0]?.write('retry: 1\n\n')
+      venue.clients[0]?.send(
+        adapter === 'hermes' ? hermesEvent([pythPrice(200n)]) : priceUpdate(pythPrice(200n)),
+      )
+      await priced(source, 200n * WAD)
+      venue.clients[0]?.end()
+      await vi.waitFor(() => expect(source.status().connected).toBe(false))
+      // Longer than either client waits before it reconnects.
+      await delay(500)
+      expect(venue.received).toHaveLength(1)
+      expect(venue.open.connections).toBe(0)
+      realClock.advance(defaultTimings.minBackoffMs)
       await venue.subscribed(2)
-      expect(venue.clients[1]?.headers.authorization).toBeUndefined()
+      await source.stop()
+      // Node's fetch opens a spare connection after an abort, and closes it when it is unused for some seconds.
+      await vi.waitFor(() => expect(venue.open.connections).toBe(0), { timeout: 10_000 })
+      await delay(500)
+      expect(venue.received).toHaveLength(2)
     },
   )
 
-  it('hermes: follows no redirect, which would carry the token elsewhere, and takes no other content', async () => {
+  it('hermes: a redirect carries no token elsewhere and no price back; other content is no stream', async () => {
     const elsewhere = await startVenue(cleanups)
     let asked = 0
     const http = createServer((_, response) => {
@@ -241,9 +318,14 @@ describe('Pyth services', () => {
       markets: pythMarkets,
       accessToken: 's3cret',
     })
+    for (let nth = 1; nth <= 2; nth++) {
+      await elsewhere.subscribed(nth)
+      elsewhere.clients[nth - 1]?.send(hermesEvent([pythPrice(200n)]))
+    }
     await vi.waitFor(() => expect(asked).toBeGreaterThanOrEqual(4), { timeout: 10_000 })
-    expect(elsewhere.received).toEqual([])
-    expect(source.status()).toMatchObject({ connects: 0, quotes: 0 })
+    for (const { headers } of elsewhere.clients) expect(headers.authorization).toBeUndefined()
+    expect(source.status()).toMatchObject({ quotes: 0, rejected: {} })
+    expect(source.status().connects).toBe(elsewhere.clients.length)
   })
 
   it.each(['hermes', 'price-service'] as const)(

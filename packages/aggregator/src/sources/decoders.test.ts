@@ -4,10 +4,10 @@ import { createUpdateVerifier } from './accumulator.js'
 import { decodeBinance } from './binance.js'
 import { decodeBybit } from './bybit.js'
 import { decodeCoinbase } from './coinbase.js'
-import { decimalToWad, WAD } from './decimal.js'
+import { decimalToWad, parseObject, WAD } from './decimal.js'
 import { decodeKraken } from './kraken.js'
 import { decodeOkx } from './okx.js'
-import { createHermesDecoder, createPriceServiceDecoder } from './pyth.js'
+import { createHermesDecoder, createVaaDecoder, decodeUnread } from './pyth.js'
 import { testGuardians } from './pythUpdate.test-util.js'
 import { decodeReplay } from './replay.js'
 import { fixture, frames, hasFixtures } from './testData.js'
@@ -180,6 +180,7 @@ describe('replay', () => {
 
 describe('every decoder', () => {
   const verify = createUpdateVerifier([testGuardians])
+  const decodeVaa = createVaaDecoder(verify)
   const decoders = {
     decodeBinance,
     decodeBybit,
@@ -188,7 +189,8 @@ describe('every decoder', () => {
     decodeOkx,
     decodeReplay,
     decodeHermes: createHermesDecoder(verify),
-    decodePriceService: createPriceServiceDecoder(verify),
+    decodePriceService: (frame: string) => decodeVaa(parseObject(frame)?.price_feed),
+    decodeUnread: (frame: string) => decodeUnread(frame, []),
   }
   const number = fc.oneof(
     fc.double().map(String),
@@ -230,7 +232,7 @@ describe('every decoder', () => {
         ts: fc.oneof(number, fc.constant(1583971200000)),
         data: fc.jsonValue(),
         binary: fc.record({ encoding: fc.constantFrom('hex', 'base64'), data: fc.array(fc.base64String()) }),
-        price_feed: fc.record({ vaa: fc.oneof(fc.base64String(), fc.jsonValue()) }),
+        price_feed: fc.oneof(fc.base64String(), fc.jsonValue()),
       })
       .chain((value) =>
         fc

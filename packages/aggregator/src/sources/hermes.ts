@@ -1,15 +1,12 @@
-import { createParser } from 'eventsource-parser'
+import { HermesClient } from '@pythnetwork/hermes-client'
 import { type Attempt, type ConnectionParameters, keepConnected } from './connection.js'
 import { rejected } from './decimal.js'
 import type { Decoder } from './types.js'
 
-/** No event comes near; a larger one ends the stream before it is buffered. */
-const MAX_EVENT_BYTES = 1 << 20
+/** No event comes near. The client has buffered a larger one when we see it; one that never ends is left to the silence watch. */
+const MAX_EVENT_CHARS = 1 << 20
 
-/**
- * Runs a Pyth Hermes v2 price stream (server-sent events) until aborted. Market symbols are price feed ids. The vendor's client can't
- * bound what a stream makes it buffer, hence this one.
- */
+/** Runs a Pyth Hermes v2 price stream (server-sent events, by Pyth's client) until aborted. Market symbols are price feed ids. */
 export function runHermes(
   parameters: ConnectionParameters,
   decode: Decoder,
@@ -23,51 +20,37 @@ async function streamOnce(
   decode: Decoder,
   attempt: Attempt,
 ): Promise<void> {
-  const response = await fetch(streamUrl(url, markets), {
-    headers: {
-      accept: 'text/event-stream',
-      ...(accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }),
-    },
-    // A redirect could carry the access token elsewhere.
-    redirect: 'error',
-    signal: attempt.signal,
+  const headers = accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }
+  const ids = markets.map(({ symbol }) => symbol)
+  const stream = await new HermesClient(url, { headers }).getPriceUpdatesStream(ids, {
+    parsed: false,
+    ignoreInvalidPriceIds: true,
   })
-  const isStream = response.headers.get('content-type')?.startsWith('text/event-stream')
-  if (!response.ok || !response.body || !isStream) {
-    await response.body?.cancel()
-    throw new Error(`the service answered ${response.status}`)
+  try {
+    await new Promise<void>((resolve, reject) => {
+      let over = false
+      const end = (error?: Error) => {
+        over = true
+        if (error) reject(error)
+        else resolve()
+      }
+      attempt.signal.addEventListener('abort', () => end(), { once: true })
+      if (attempt.signal.aborted) end()
+      stream.onopen = () => attempt.opened()
+      stream.onmessage = ({ data, origin }) => {
+        // One chunk may hold many events.
+        if (over) return
+        // The client follows redirects (the token stays behind, by the rules of fetch): what another host says isn't taken.
+        if (origin !== new URL(url).origin) return end(new Error('the service redirects elsewhere'))
+        const tooLarge = data.length > MAX_EVENT_CHARS
+        attempt.take(tooLarge ? rejected('too_large') : decode(data))
+        if (tooLarge) end()
+      }
+      // Failures of the connection, and the event of this name by which the service ends a stream after 24 hours. The stream sets its
+      // timer for a reconnect after it has told of the failure, so it must be closed later than here for the timer to be cleared.
+      stream.addEventListener('error', ({ message }) => end(new Error(message ?? 'the stream ended')))
+    })
+  } finally {
+    stream.close()
   }
-  attempt.opened()
-  let buffered = 0
-  let refused = false
-  const parser = createParser({
-    onEvent({ event, data }) {
-      buffered = 0
-      // After 24 hours the service says so in an event named `error`, and ends the stream.
-      if (event === 'error') refused = true
-      else attempt.take(decode(data))
-    },
-    onComment() {
-      buffered = 0
-      attempt.alive()
-    },
-  })
-  const text = new TextDecoder()
-  for await (const chunk of response.body) {
-    buffered += chunk.length
-    parser.feed(text.decode(chunk, { stream: true }))
-    if (refused || attempt.signal.aborted) return
-    if (buffered > MAX_EVENT_BYTES) {
-      attempt.take(rejected('too_large'))
-      return
-    }
-  }
-}
-
-function streamUrl(url: string, markets: ConnectionParameters['markets']): URL {
-  const stream = new URL('v2/updates/price/stream', url.endsWith('/') ? url : `${url}/`)
-  for (const { symbol } of markets) stream.searchParams.append('ids[]', symbol)
-  stream.searchParams.set('parsed', 'false')
-  stream.searchParams.set('ignore_invalid_price_ids', 'true')
-  return stream
 }

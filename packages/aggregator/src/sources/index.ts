@@ -1,4 +1,4 @@
-import type { Clock, Logger, Random } from '@clearspan/shared'
+import { type Clock, type Logger, type Random, UserError } from '@clearspan/shared'
 import { createUpdateVerifier, type GuardianSet } from './accumulator.js'
 import { binance } from './binance.js'
 import { createQuoteBook, type SourceStatus } from './book.js'
@@ -10,8 +10,8 @@ import { runHermes } from './hermes.js'
 import { kraken } from './kraken.js'
 import { okx } from './okx.js'
 import { runOnChain } from './onchain.js'
-import { priceService, priceServiceUrl } from './price-service.js'
-import { createHermesDecoder, createPriceServiceDecoder } from './pyth.js'
+import { runPriceService } from './price-service.js'
+import { createHermesDecoder, createVaaDecoder } from './pyth.js'
 import { replay } from './replay.js'
 import { createTwapReader } from './twap.js'
 import type { ChainSource, Market, Quote, QuoteKind } from './types.js'
@@ -41,10 +41,8 @@ const runners = {
   replay: overWebSocket(replay),
   hermes: (parameters, signal) =>
     runHermes(parameters, createHermesDecoder(createUpdateVerifier(parameters.guardianSets)), signal),
-  'price-service': (parameters, signal) => {
-    const decode = createPriceServiceDecoder(createUpdateVerifier(parameters.guardianSets))
-    return runWebSocket({ ...parameters, url: priceServiceUrl(parameters.url) }, priceService(decode), signal)
-  },
+  'price-service': (parameters, signal) =>
+    runPriceService(parameters, createVaaDecoder(createUpdateVerifier(parameters.guardianSets)), signal),
   chainlink: (parameters, signal) => runOnChain(parameters, readChainlink, signal),
   'uniswap-v3': (parameters, signal) => runOnChain(parameters, createTwapReader(), signal),
 } satisfies Record<string, Run>
@@ -68,7 +66,7 @@ export interface SourceParameters {
   guardianSets?: readonly GuardianSet[] | undefined
   /** Required by the adapters that read contracts. */
   chain?: ChainSource | undefined
-  /** Sent as a bearer token when connecting, for services that ask for a key. */
+  /** Sent as a bearer token when connecting, for services that ask for a key (not `price-service`). */
   accessToken?: string | undefined
   maxClockSkewMs: number
   networkClock: Clock
@@ -90,9 +88,13 @@ export interface Source {
   status(): SourceStatus
 }
 
+/** Throws UserError for an access token that the adapter's client can't send. */
 export function createSource(parameters: SourceParameters): Source {
   const { id, adapter, markets, maxClockSkewMs, timings = defaultTimings, guardianSets = [] } = parameters
-  const { onQuote } = parameters
+  const { onQuote, accessToken } = parameters
+  if (adapter === 'price-service' && accessToken !== undefined) {
+    throw new UserError(`accessTokens.${id}`, "can't be sent by the adapter price-service: use hermes")
+  }
   const book = createQuoteBook({ source: id, kind: quoteKind(adapter), markets, maxClockSkewMs, onQuote })
   const abort = new AbortController()
   let running: Promise<void> | undefined

@@ -60,16 +60,19 @@ export function createHermesDecoder(verify: VerifyUpdate): Decoder {
   }
 }
 
-/** One frame of Price Service v1: `price_update` with the update as `price_feed.vaa`, beside which the rest is not looked at. */
-export function createPriceServiceDecoder(verify: VerifyUpdate): Decoder {
-  return (frame) => {
-    const message = parseObject(frame)
-    if (!message) return rejected('malformed')
-    if (message.type === 'response') {
-      return message.status === 'success' ? { kind: 'control' } : rejected('venue_error')
-    }
-    if (message.type !== 'price_update') return rejected('unexpected_shape')
-    const { vaa } = asObject(message.price_feed) ?? {}
-    return vaa === undefined ? rejected('unexpected_shape') : decodeUpdates([vaa], 'base64', verify)
+/** The signed update that Price Service v1 sends with a feed, in base64; what it says beside it is not looked at. */
+export function createVaaDecoder(verify: VerifyUpdate): (vaa: unknown) => Decoded {
+  return (vaa) => (vaa === undefined ? rejected('unexpected_shape') : decodeUpdates([vaa], 'base64', verify))
+}
+
+/** A frame of Price Service v1 of which its client handed on no feed. Nothing of it is verified, so it only says why. */
+export function decodeUnread(frame: string, ids: readonly string[]): Decoded {
+  const message = parseObject(frame)
+  if (!message) return rejected('malformed')
+  if (message.type === 'response') {
+    return message.status === 'success' ? { kind: 'control' } : rejected('venue_error')
   }
+  const { id } = asObject(message.price_feed) ?? {}
+  const unknown = message.type === 'price_update' && typeof id === 'string' && !ids.includes(id)
+  return rejected(unknown ? 'unknown_symbol' : 'unexpected_shape')
 }

@@ -29,6 +29,7 @@ export interface TestVenue {
   responses: ServerResponse[]
   /** All that clients sent by WebSocket, and the URLs that they streamed. */
   received: string[]
+  open: { connections: number }
   subscribed(nth: number): Promise<void>
   stop(): Promise<void>
 }
@@ -39,6 +40,7 @@ export async function startVenue(cleanups: Cleanups, port = 0): Promise<TestVenu
     sockets: [],
     responses: [],
     received: [],
+    open: { connections: 0 },
   }
   const http = createServer(({ url = '', headers }, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
@@ -49,6 +51,12 @@ export async function startVenue(cleanups: Cleanups, port = 0): Promise<TestVenu
       comment: () => response.write(':\n\n'),
       end: () => response.destroy(),
       headers,
+    })
+  })
+  http.on('connection', (socket) => {
+    venue.open.connections += 1
+    socket.once('close', () => {
+      venue.open.connections -= 1
     })
   })
   const server = new WebSocketServer({ server: http })

@@ -5,9 +5,12 @@ import { rejected } from './decimal.js'
 import type { Decoder, Market } from './types.js'
 
 /** No venue's frame comes near; a larger one ends the connection before it is buffered. */
-const MAX_FRAME_BYTES = 1 << 20
-/** The code of the socket's error for such a frame. */
-const FRAME_TOO_LARGE = 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
+export const MAX_FRAME_BYTES = 1 << 20
+
+/** Whether a socket's error says that a frame was larger than it may be. */
+export function isTooLarge(error: Error): boolean {
+  return 'code' in error && error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
+}
 
 /** A venue that speaks text over a WebSocket. WebSocket pings are answered by themselves. */
 export interface Venue {
@@ -49,9 +52,7 @@ function connectOnce(
       attempt.take(isBinary ? rejected('malformed') : decode(data.toString()))
     })
     socket.on('error', (error) => {
-      if ('code' in error && error.code === FRAME_TOO_LARGE) {
-        attempt.take(rejected('too_large'))
-      }
+      if (isTooLarge(error)) attempt.take(rejected('too_large'))
       reject(error)
     })
     socket.on('close', () => {

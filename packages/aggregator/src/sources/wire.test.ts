@@ -128,9 +128,7 @@ const wires: Record<StreamName, Wire> = {
   'price-service': {
     symbol: ID,
     scheme: 'http',
-    subscription: [
-      `{"type":"subscribe","ids":["${ID}"],"verbose":true,"binary":true,"allow_out_of_order":false}`,
-    ],
+    subscription: [`{"ids":["${ID}"],"type":"subscribe","verbose":true,"binary":true}`],
     tick: (...args) => priceUpdate(...pyth(...args)),
     alive: () => '{"type":"response","status":"success"}',
   },
