@@ -48,7 +48,7 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     /// @notice Seconds after a release within which its proceeds are expected: the message, the sale, and the message back.
     uint256 public constant SALE_TIME = 3 days;
 
-    /// WAD; worth of what was released, and until when it counts.
+    /// WAD; worth of what was released, and until when it fades.
     uint128 private _released;
     uint64 private _releasedUntil;
     /// @notice LiquidationExecutor of each chain.
@@ -187,7 +187,8 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
 
     /// @inheritdoc IBackstop
     function unsold() public view returns (uint256) {
-        return block.timestamp < _releasedUntil ? _released : 0;
+        // Fading, so that a crumb released now and then keeps nothing alive.
+        return uint256(_released) * uint256(_releasedUntil).zeroFloorSub(block.timestamp) / SALE_TIME;
     }
 
     /* CASH */

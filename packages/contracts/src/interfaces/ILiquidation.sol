@@ -89,8 +89,8 @@ interface IBackstop {
     /// @notice Moves cash of the fund to the backstop while its equity is negative: its deficit is the fund's. Anyone.
     function cover() external returns (uint256 amount);
 
-    /// @notice WAD; what released collateral was worth when it was released, until it has surely been sold. The hub doesn't see its
-    /// sale, only proceeds: meanwhile it may count twice.
+    /// @notice WAD; what released collateral was worth when it was released, fading in the time that its sale may take. The hub
+    /// doesn't see the sale, only proceeds: meanwhile some may count twice.
     function unsold() external view returns (uint256);
 
     function account() external view returns (bytes32);

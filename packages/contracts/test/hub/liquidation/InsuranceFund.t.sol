@@ -102,7 +102,17 @@ contract InsuranceFundTest is LiquidationBase {
         assertEq(backstop.unsold(), 10_000e18);
         assertEq(fund.totalAssets(), 10_000e6);
         assertApproxEqAbs(fund.previewDeposit(1000e6), shares / 20, 1e12);
-        vm.warp(block.timestamp + 3 days);
+        vm.warp(block.timestamp + 1 days);
+        assertEq(backstop.unsold(), uint256(10_000e18) * 2 / 3);
+        // A crumb doesn't bring back what has faded.
+        _depositFor(backstopAccount, weth, 1);
+        vm.prank(address(backstop));
+        clearinghouse.openRow(backstopAccount, WETH);
+        clearinghouse.mature(backstopAccount, WETH);
+        assertEq(backstop.releaseCollateral(WETH), 1);
+        vm.warp(block.timestamp + 1 days);
+        assertApproxEqAbs(backstop.unsold(), uint256(10_000e18) * 4 / 9, 2000);
+        vm.warp(block.timestamp + 2 days);
         assertEq(backstop.unsold(), 0, "sold by now");
         assertApproxEqAbs(fund.previewDeposit(1000e6), shares / 10, 1e12);
     }
