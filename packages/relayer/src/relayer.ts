@@ -26,6 +26,7 @@ import { createMatureLane } from './lanes/mature.js'
 import { createPriceLane } from './lanes/price.js'
 import { createReleaseLane } from './lanes/release.js'
 import { createPriceSubscription } from './prices/subscription.js'
+import { createReportTurn } from './prices/turn.js'
 import {
   createStages,
   type MessageStages,
@@ -114,6 +115,10 @@ export function createRelayer(options: RelayerOptions): Relayer {
     metrics,
   }
 
+  const turn = createReportTurn(clock)
+  // A keeper without the relayer role has no price lane beside it.
+  let ringHubPrice = () => {}
+
   /** Adds a lane, to be closed on stop even when a later one can't be opened. */
   async function open<P extends LanePart>(opening: Promise<P>): Promise<P> {
     const part = await opening
@@ -124,8 +129,11 @@ export function createRelayer(options: RelayerOptions): Relayer {
 
   async function openRelayer(): Promise<void> {
     for (const on of chains) {
-      const price = await open(createPriceLane(context, on))
+      const price = await open(
+        createPriceLane(context, on, on === hub && roles.has('keeper') ? turn : undefined),
+      )
       onReport.push(price.ring)
+      if (on === hub) ringHubPrice = price.ring
       const deliver = await open(createDeliverLane(context, on))
       pending.set(on.chain.name, deliver.pending)
       await open(createCollateralLane(context, on))
@@ -137,7 +145,9 @@ export function createRelayer(options: RelayerOptions): Relayer {
   async function openKeeper(): Promise<void> {
     const book = createKeeperBook(context)
     // Before every other lane: a report that frees a liquidation rings it first.
-    onReport.unshift((await open(createLiquidateLane(context, book))).ring)
+    onReport.unshift(
+      (await open(createLiquidateLane(context, book, { turn, ring: () => ringHubPrice() }))).ring,
+    )
     await open(createAuctionLane(context, book))
     await open(createBackstopLane(context))
     for (const on of chains) await open(createLotsLane(context, on))

@@ -11,6 +11,7 @@ import {
 import { decodeFunctionData, getAddress, type Hex, numberToHex, pad } from 'viem'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { relayerConfigSchema } from '../config.js'
+import { createReportTurn } from '../prices/turn.js'
 import { createStages } from '../stages.js'
 import type { LaneContext, LanePart } from './context.js'
 import { createKeeperBook, type KeeperBook } from './keeper-book.js'
@@ -89,8 +90,9 @@ function liquidated({ accounts, refused = [], reverting = [] }: World): Promise<
       logger,
       metrics: createMetrics(),
     } as unknown as LaneContext
+    const turn = createReportTurn(systemClock)
     const book: KeeperBook = { ...createKeeperBook(context), accounts: () => accounts }
-    createLiquidateLane(context, book).then((part) => {
+    createLiquidateLane(context, book, { turn, ring() {} }).then((part) => {
       open.push(part)
       part.ring()
     }, reject)

@@ -2,6 +2,8 @@ import { liquidationAuctionAbi } from '@clearspan/contracts'
 import { accountId, type SentTransaction } from '@clearspan/shared'
 import { encodeFunctionData, type Hex, parseEventLogs } from 'viem'
 import { type Moment, trySequence } from '../chains/simulate.js'
+import type { SignedReport } from '../prices/report.js'
+import type { ReportTurn } from '../prices/turn.js'
 import { type LaneContext, type LanePart, openLane, URGENT_BACKOFF } from './context.js'
 import { batches } from './counters.js'
 import type { KeeperBook } from './keeper-book.js'
@@ -11,10 +13,12 @@ import { ACCOUNTS_PER_REQUEST, risksOf } from './risks.js'
 /**
  * Starts liquidations: at each report it simulates every account's health as that report will leave it, in one state, and sends the report with
  * the accounts that fall below, so that the price and the liquidation it triggers share a transaction.
+ * @param hubPrice Told of each report whether a liquidation carries it; its lane is rung when that one failed.
  */
 export async function createLiquidateLane(
   context: LaneContext,
   book: KeeperBook,
+  hubPrice: { turn: ReportTurn; ring(): void },
 ): Promise<LanePart & { ring(): void }> {
   const { network, networkClock, hub, prices, stages, config, logger } = context
   const { client, senders, chain } = hub
@@ -25,24 +29,39 @@ export async function createLiquidateLane(
   const exempt = new Set([accountId(backstop), accountId(insuranceFund)])
 
   async function start(): Promise<void> {
-    const accounts = book.accounts().filter((account) => !book.auctions.has(account) && !exempt.has(account))
     const newest = prices.newest()
-    if (accounts.length === 0) return
-    const moment = await nextBlock(newest?.report.observedAt ?? 0)
-    const report = newest?.report.encoded
-    const simulation = { client, contracts, logger, report, moment }
-    const requests = batches(accounts, ACCOUNTS_PER_REQUEST)
-    const risks = await Promise.all(requests.map((group) => risksOf(simulation, group)))
-    const ranked = rankByDeficit(risks.flat()).map(({ account }) => account)
-    const groups = batches(ranked, config.batch.accounts)
-    const list = await firstToStart(groups, (group) => starts(report ?? '0x', group, moment))
-    if (list === undefined) return
-    const sent = await send(report ?? '0x', list)
+    const seq = newest?.report.seq ?? -1n
+    const list = await due(newest?.report).catch((error: unknown) => {
+      hubPrice.turn.decide(seq, false)
+      throw error
+    })
+    hubPrice.turn.decide(seq, list.first !== undefined)
+    if (list.first === undefined) return
+    const sent = await send(newest?.report.encoded ?? '0x', list.first).catch((error: unknown) => {
+      // The price doesn't wait for another try.
+      hubPrice.turn.decide(seq, false)
+      hubPrice.ring()
+      throw error
+    })
     const { readyAt, broadcastAt, minedAt, missedFirstBlock } = sent
     const times = { dueAt: newest?.arrivedAt ?? readyAt, readyAt, broadcastAt, minedAt, missedFirstBlock }
     stages.sample({ label: 'liquidate', chainId: chain.chainId, ...times })
     // Those that can't start stay due: without progress the next report is soon enough.
-    if (sent.opened > 0 && ranked.length > sent.opened) ring('start')
+    if (sent.opened > 0 && list.count > sent.opened) ring('start')
+  }
+
+  /** How many accounts fall below with the report, and the first group of them that can start. */
+  async function due(report?: SignedReport): Promise<{ count: number; first?: readonly Hex[] | undefined }> {
+    const accounts = book.accounts().filter((account) => !book.auctions.has(account) && !exempt.has(account))
+    if (accounts.length === 0) return { count: 0 }
+    const moment = await nextBlock(report?.observedAt ?? 0)
+    const simulation = { client, contracts, logger, report: report?.encoded, moment }
+    const requests = batches(accounts, ACCOUNTS_PER_REQUEST)
+    const risks = await Promise.all(requests.map((group) => risksOf(simulation, group)))
+    const ranked = rankByDeficit(risks.flat()).map(({ account }) => account)
+    const groups = batches(ranked, config.batch.accounts)
+    const first = await firstToStart(groups, (group) => starts(report?.encoded ?? '0x', group, moment))
+    return { count: ranked.length, first }
   }
 
   /**

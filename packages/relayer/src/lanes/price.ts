@@ -3,6 +3,7 @@ import { AlreadyDoneError } from '@clearspan/shared'
 import { encodeFunctionData } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import type { SignedReport } from '../prices/report.js'
+import type { ReportTurn } from '../prices/turn.js'
 import { type LaneContext, type LanePart, openLane, URGENT_BACKOFF } from './context.js'
 
 /** Reports of one chain that wait for a block at once. */
@@ -15,10 +16,12 @@ const GAS_PER_NODE = 15_000n
 /**
  * Brings the newest report to one chain. The report's quorum was checked on arrival and the chain's `latest()` is read when it acts, so
  * nothing is estimated: a simulation on the last block could refuse a slot that has begun since.
+ * @param turn On the hub, beside a keeper: reports that its liquidations carry are left to them.
  */
 export async function createPriceLane(
   context: LaneContext,
   { chain, client, senders }: ChainContext,
+  turn?: ReportTurn,
 ): Promise<LanePart & { ring(): void }> {
   const { prices, stages, network, metrics } = context
   const { feeds, nodes } = network.oracle
@@ -35,6 +38,7 @@ export async function createPriceLane(
     const newest = prices.newest()
     if (newest === undefined || inFlight.has(newest.report.seq)) return
     const { report, arrivedAt } = newest
+    if (await turn?.carried(report.seq)) return
     const [epoch, seq] = await client.readContract({ address, abi: priceOracleAbi, functionName: 'latest' })
     delivered.set({ chain: chain.name }, Number(seq))
     if (epoch >= report.epoch && seq >= report.seq)
