@@ -23,7 +23,7 @@ import { createPeerAuth } from './observation/auth.js'
 import { recoverNode } from './observation/message.js'
 import { createSigner } from './observation/signer.js'
 import type { FinishedReport } from './report/board.js'
-import { signedUpdate, testGuardians } from './sources/pythUpdate.test-util.js'
+import { feedUpdate, signedUpdate, testGuardians } from './sources/pythUpdate.test-util.js'
 
 const ETH_ID = 'ff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace'
 const USDT_ID = '2b89b9dc8fdf9f34709a5b106b472f0f39bb6ca9ce04b0fd7f2e971688e2e53b'
@@ -134,7 +134,7 @@ export async function startVenues(clock: Clock, factor = 1): Promise<string> {
     '/gemini': (sequence) => [
       { type: 'tick', symbol: 'ETH-USD', price: at(200.51), ts: clock.now(), seq: sequence },
     ],
-    '/ws': () => [{ type: 'price_update', price_feed: { vaa: pyth().toString('base64') } }],
+    '/ws': () => [feedUpdate(ETH_ID, pyth())],
   }
   const sockets = new WebSocketServer({ server: http })
   sockets.on('connection', (socket, request) => {

@@ -75,10 +75,14 @@ export function hermesEvent(prices: readonly TestPrice[], twist?: Twist): string
   return JSON.stringify({ binary: { encoding: 'hex', data } })
 }
 
-/** What Price Service v1 pushes for a feed: the client asks for prices beside the signed update, which here are other ones. */
-export function priceUpdate(price: TestPrice, twist?: Twist): string {
-  const vaa = signedUpdate([price], twist).toString('base64')
+/** What Price Service v1 pushes for a feed: its client asks for prices beside the signed update, which here are other ones. */
+export function feedUpdate(id: string, update: Buffer) {
   const unsigned = { price: '1', conf: '1', expo: 0, publish_time: 1 }
-  const price_feed = { id: price.id, price: unsigned, ema_price: unsigned, vaa }
-  return JSON.stringify({ type: 'price_update', price_feed })
+  const price_feed = { id, price: unsigned, ema_price: unsigned, vaa: update.toString('base64') }
+  return { type: 'price_update', price_feed }
+}
+
+/** The same as text, with an update of this price. */
+export function priceUpdate(price: TestPrice, twist?: Twist): string {
+  return JSON.stringify(feedUpdate(price.id, signedUpdate([price], twist)))
 }
