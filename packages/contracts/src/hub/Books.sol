@@ -76,7 +76,7 @@ contract Books is Backing {
         Vaulted storage v = _vaulted[assetId];
         uint128 before = v.shortfall;
         if (assetId == 0 || shortfall == before) return;
-        if (before == 0) v.shortSince = uint64(block.timestamp);
+        if (shortfall > before) v.shortSince = uint64(block.timestamp);
         v.shortfall = shortfall;
         v.flawed = shortfall != 0 || v.written != 0;
     }

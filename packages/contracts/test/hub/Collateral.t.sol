@@ -259,6 +259,38 @@ contract CollateralTest is HubFixture {
         assertEq(hub.portfolio(aliceAccount).claims[0], 10e18);
     }
 
+    /// A dust shortfall of long ago is no reason to write a new one off at once.
+    function test_aGrowingShortfallWaitsAnew() public {
+        openRow(alice, WETH);
+        counter(WETH, aliceAccount, 10e18);
+        _short(WETH, 1);
+        vm.warp(block.timestamp + 1 days);
+        hub.repair(WETH);
+        _short(WETH, 9e18);
+        hub.repair(WETH);
+        assertEq(hub.portfolio(aliceAccount).claims[0], 10e18 - 1);
+        vm.warp(block.timestamp + 1 hours);
+        hub.repair(WETH);
+        assertEq(hub.portfolio(aliceAccount).claims[0], 1e18);
+    }
+
+    /// Shares that are worth next to nothing are not sold: their number would fit no slot, and its message would revert.
+    function test_nobodyBuysIntoAVaultThatLostAll() public {
+        openRow(alice, WETH);
+        openRow(bob, WETH);
+        counter(WETH, aliceAccount, 1000e18);
+        _short(WETH, 1000e18 - 1);
+        vm.warp(block.timestamp + 1 hours);
+        hub.repair(WETH);
+        vm.warp(block.timestamp + 1 days);
+        counter(WETH, bobAccount, 1000e18);
+        assertEq(hub.row(bobAccount, WETH).immature, 1000e18);
+        vm.warp(block.timestamp + 1);
+        _short(WETH, 0);
+        hub.repair(WETH);
+        assertGt(hub.mature(bobAccount, WETH), 0);
+    }
+
     function test_shortfallOfCashIsTheFunds() public {
         fundCash(aliceAccount, 100);
         counter(USDC_B, fundAccount, 30e6);

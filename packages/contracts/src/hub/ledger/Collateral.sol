@@ -17,6 +17,9 @@ abstract contract Collateral is Backing, Control {
     using FixedPointMathLib for uint256;
     using SafeCastLib for uint256;
 
+    /// @dev Shares that one token buys at most.
+    uint256 internal constant MOST_SHARES_A_TOKEN = 1000;
+
     error RowAlreadyOpen();
     /// @notice Shares of the asset: one token each, unless something is missing at its vault.
     error InsufficientClaim(uint256 free, uint256 needed);
@@ -130,8 +133,8 @@ abstract contract Collateral is Backing, Control {
         uint256 held;
         if (!a.settlement) {
             (total, held,) = _shares(assetId);
-            // Shares of nothing have no price.
-            if (held == 0 && total != 0) return 0;
+            // Shares worth less than a thousandth are not sold: their number would soon fit no slot.
+            if (total > MOST_SHARES_A_TOKEN * held) return 0;
         }
         amount = _take(assetId, a, r.immature);
         if (amount == 0) return 0;

@@ -70,7 +70,7 @@ abstract contract LedgerBase is ILedger, Ownable {
         uint128 shortfall;
         /// Came back after its regression was booked, for those who bore the loss; not yet through the bucket.
         uint128 returned;
-        /// Seconds; since when there is a shortfall.
+        /// Seconds; since when the shortfall is as large as it is.
         uint64 shortSince;
     }
 
