@@ -25,7 +25,7 @@ test(
   'the main job: deposits on every chain, trades on the hub, a crash, liquidations, a report whose checks hold; then it stays up until Ctrl-C',
   async () => {
     const json = join(dir.path, 'report.json')
-    const run = startNetwork(dir.path, ['--window', '4h', '--speed', '480', '--json', json])
+    const run = startNetwork(dir.path, ['--window', '2h', '--speed', '480', '--json', json])
     await run.line(/^RUNNING until Ctrl-C/)
     const report = await readReport(run, json)
     expect(report.checks.filter(({ holds }) => !holds)).toEqual([])
@@ -38,7 +38,7 @@ test(
     expect(report.latencies.length).toBeGreaterThan(0)
     expect(report.gas.length).toBeGreaterThan(0)
     expect(report.speed).toBe(480)
-    expect(Date.parse(report.window.end) - Date.parse(report.window.start)).toBe(4 * 3_600_000)
+    expect(Date.parse(report.window.end) - Date.parse(report.window.start)).toBe(2 * 3_600_000)
     // Nothing of the built-in crash was ever traded, and the report says so of each venue.
     expect(report.prices.real).toEqual([])
     for (const venue of ['binance', 'coinbase', 'kraken', 'pyth'])
