@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { triggersSchema } from './prices/triggers.js'
 
 const chainIdKey = z.string().regex(/^[1-9]\d*$/, 'must be a chain id')
 const real = z.number().int().positive()
@@ -41,6 +42,8 @@ export const relayerConfigSchema = z.strictObject({
   maxDeliveryValueGwei: z.number().min(0).default(10_000_000),
   /** Packets of others that pay our workers and may wait at once, by destination. 0: only this network's own gateways are served. */
   maxForeignPackets: z.number().int().min(0).default(1_000),
+  /** When a chain's oracle gets a new report, by chain id. Absent: it gets every one. */
+  priceTriggers: z.record(chainIdKey, triggersSchema).default({}),
   /** An oracle node's stream without a byte for so long, in real ms, is opened anew. */
   streamIdleMs: real.default(15_000),
   /** The most ever paid, in gwei per gas. */

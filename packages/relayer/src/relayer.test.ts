@@ -10,17 +10,19 @@ import {
 import { numberToHex, pad } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { expect, it } from 'vitest'
+import type { RelayerConfigInput } from './config.js'
 import { createRelayer } from './relayer.js'
 
 const [price, bulk, urgent] = [1, 2, 3].map((n) => privateKeyToAccount(pad(numberToHex(n))))
 const chain = { name: 'hub', chainId: 31337, rpcUrls: ['http://127.0.0.1:9'] }
-const network = { hub: { chainId: 31337 }, chains: [chain], clock: null } as unknown as Network
+const oracle = { feeds: [{ name: 'ETH/USD', exponent: -8 }] }
+const network = { hub: { chainId: 31337 }, chains: [chain], oracle, clock: null } as unknown as Network
 
 /** A process without a key that signs packets. */
-const create = (roles: ('relayer' | 'keeper')[]) =>
+const create = (roles: ('relayer' | 'keeper')[], config: Partial<RelayerConfigInput> = {}) =>
   createRelayer({
     network,
-    config: { roles },
+    config: { roles, ...config },
     keys: { price: price!, bulk: bulk!, urgent: urgent!, dvnSigners: [] },
     clock: systemClock,
     networkClock: systemClock,
@@ -34,4 +36,13 @@ it('a keeper needs no key that signs packets, whoever attests them does', async 
   expect(() => create(['relayer'])).toThrow(UserError)
   expect(() => create(['keeper', 'relayer'])).toThrow(/dvnSigners/)
   expect((await create(['keeper']).status()).roles).toEqual(['keeper'])
+})
+
+it('refuses price triggers of a chain or feed that the network does not have, by name', () => {
+  const triggers = { heartbeatMs: 60_000, deviationBps: 50 }
+  const start = (priceTriggers: RelayerConfigInput['priceTriggers']) => () =>
+    create(['keeper'], { priceTriggers })
+  expect(start({ 31337: { ...triggers, feeds: { 'ETH/USD': { deviationBps: 10 } } } })).not.toThrow()
+  expect(start({ 5: triggers })).toThrow(/priceTriggers\.5/)
+  expect(start({ 31337: { ...triggers, feeds: { 'DOGE/USD': {} } } })).toThrow(/DOGE\/USD/)
 })

@@ -11,7 +11,7 @@ import {
   UserError,
 } from '@clearspan/shared'
 import { type ChainContext, createChainContexts, type RelayerKeys } from './chains/context.js'
-import { type RelayerConfigInput, relayerConfigSchema } from './config.js'
+import { type RelayerConfig, type RelayerConfigInput, relayerConfigSchema } from './config.js'
 import { type Health, judgeHealth } from './health.js'
 import { createHttp, listen } from './http.js'
 import { createAuctionLane } from './lanes/auction.js'
@@ -77,6 +77,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
   const roles = new Set(config.roles)
   if (roles.has('relayer') && options.keys.dvnSigners.length === 0)
     throw new UserError('keys.dvnSigners', 'the relayer role attests packets and needs at least one signer')
+  checkTriggers(config, network)
   const chains = createChainContexts({ ...options, config })
   const hub = chains.find(({ chain }) => chain.chainId === network.hub.chainId)
   if (hub === undefined) throw new UserError('network hub.chainId', `no chain has id ${network.hub.chainId}`)
@@ -241,5 +242,19 @@ export function createRelayer(options: RelayerOptions): Relayer {
     },
     stop,
     status,
+  }
+}
+
+/** @throws UserError naming a chain or feed that the network doesn't have: its trigger would never be looked at. */
+function checkTriggers({ priceTriggers }: RelayerConfig, { chains, oracle }: Network): void {
+  for (const [chainId, { feeds }] of Object.entries(priceTriggers)) {
+    if (!chains.some((chain) => String(chain.chainId) === chainId))
+      throw new UserError(`relayer.priceTriggers.${chainId}`, 'no chain of the network has this id')
+    for (const name of Object.keys(feeds))
+      if (!oracle.feeds.some((feed) => feed.name === name))
+        throw new UserError(
+          `relayer.priceTriggers.${chainId}.feeds.${name}`,
+          'no feed of the network has this name',
+        )
   }
 }

@@ -2,7 +2,8 @@ import { priceOracleAbi } from '@clearspan/contracts'
 import { AlreadyDoneError } from '@clearspan/shared'
 import { encodeFunctionData } from 'viem'
 import type { ChainContext } from '../chains/context.js'
-import type { SignedReport } from '../prices/report.js'
+import { decodeReport, type SignedReport } from '../prices/report.js'
+import { triggerOf } from '../prices/triggers.js'
 import type { ReportTurn } from '../prices/turn.js'
 import { type LaneContext, type LanePart, openLane, URGENT_BACKOFF } from './context.js'
 
@@ -28,6 +29,7 @@ export async function createPriceLane(
   const gas = BASE_GAS + GAS_PER_FEED * BigInt(feeds.length) + GAS_PER_NODE * BigInt(nodes.length)
   const delivered = metrics.gauge('price_delivered_seq', 'Slot of the newest report on a chain', ['chain'])
   const address = chain.contracts.priceOracle
+  const triggers = context.config.priceTriggers[chain.chainId]
 
   /** Slots on their way. */
   const inFlight = new Map<bigint, Promise<void>>()
@@ -43,6 +45,7 @@ export async function createPriceLane(
     delivered.set({ chain: chain.name }, Number(seq))
     if (epoch >= report.epoch && seq >= report.seq)
       throw new AlreadyDoneError(`report ${report.seq} is on ${chain.name}`)
+    if (!(await isDue(report))) return
     const sending = send(report, arrivedAt)
     // The next report need not wait for this one's block: it follows in the same one. After a failure it does, so that the lane backs off.
     if (failing) return sending
@@ -54,6 +57,18 @@ export async function createPriceLane(
       })
       .finally(() => inFlight.delete(report.seq))
     inFlight.set(report.seq, watched)
+  }
+
+  /** Whether the chain wants this report: every one, unless it has triggers. */
+  async function isDue({ encoded, observedAt }: SignedReport): Promise<boolean> {
+    if (triggers === undefined) return true
+    const stored = await Promise.all(
+      feeds.map((_, feed) =>
+        client.readContract({ address, abi: priceOracleAbi, functionName: 'value', args: [BigInt(feed)] }),
+      ),
+    )
+    const { prices: values } = decodeReport(encoded, network.oracle).report
+    return triggerOf({ observedAt, prices: values }, stored, feeds, triggers) !== undefined
   }
 
   async function send(report: SignedReport, dueAt: number): Promise<void> {
