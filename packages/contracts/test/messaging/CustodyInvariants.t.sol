@@ -197,6 +197,8 @@ contract CustodyInvariantsTest is GatewayFixture {
 
     /// forge-config: default.invariant.runs = 10
     /// forge-config: default.invariant.depth = 60
+    /// forge-config: full.invariant.runs = 60
+    /// forge-config: full.invariant.depth = 150
     function invariant_custody() public view {
         int256 cash;
         for (uint256 a; a < ACCOUNTS; ++a) {
