@@ -37,12 +37,15 @@ export async function createLiquidateLane(
     })
     hubPrice.turn.decide(seq, list.first !== undefined)
     if (list.first === undefined) return
-    const sent = await send(newest?.report.encoded ?? '0x', list.first).catch((error: unknown) => {
-      // The price doesn't wait for another try.
-      hubPrice.turn.decide(seq, false)
-      hubPrice.ring()
-      throw error
-    })
+    hubPrice.turn.setAway(true)
+    const sent = await send(newest?.report.encoded ?? '0x', list.first)
+      .catch((error: unknown) => {
+        // The price doesn't wait for another try.
+        hubPrice.turn.decide(seq, false)
+        hubPrice.ring()
+        throw error
+      })
+      .finally(() => hubPrice.turn.setAway(false))
     const { readyAt, broadcastAt, minedAt, missedFirstBlock } = sent
     const times = { dueAt: newest?.arrivedAt ?? readyAt, readyAt, broadcastAt, minedAt, missedFirstBlock }
     stages.sample({ label: 'liquidate', chainId: chain.chainId, ...times })

@@ -1,7 +1,7 @@
 import type { Clock } from '@clearspan/shared'
 
 /** Longest that the hub's price waits for the keeper's word, real ms: a slow keeper costs a liquidation its own transaction, never a price. */
-const PATIENCE_MS = 400
+const PATIENCE_MS = 2_000
 
 /**
  * Whose turn a report is on the hub. The keeper looks at each report first: when accounts fall below with it, the liquidation carries it there;
@@ -10,17 +10,21 @@ const PATIENCE_MS = 400
 export interface ReportTurn {
   /** The keeper's word: whether its transaction carries the report of slot `seq`. Stands for all slots before, which are no longer needed. */
   decide(seq: bigint, carried: boolean): void
-  /** Whether a liquidation carries the report of slot `seq`; false when the keeper hasn't said so in time. */
+  /** While the keeper waits for its transaction it looks at no report, and nobody waits for its word. */
+  setAway(away: boolean): void
+  /** Whether a liquidation carries the report of slot `seq`; false when the keeper is away or hasn't said so in time. */
   carried(seq: bigint): Promise<boolean>
 }
 
 export function createReportTurn(clock: Clock): ReportTurn {
   let decided = { seq: -1n, carried: false }
+  let isAway = false
   const waiting = new Set<() => void>()
 
-  /** Undefined until the keeper has looked at this slot or a later one. */
+  /** Undefined while the keeper may still look at this slot. */
   function word(seq: bigint): boolean | undefined {
-    return decided.seq < seq ? undefined : decided.carried
+    if (decided.seq >= seq) return decided.carried
+    return isAway ? false : undefined
   }
 
   return {
@@ -29,26 +33,20 @@ export function createReportTurn(clock: Clock): ReportTurn {
       decided = { seq, carried }
       for (const look of waiting) look()
     },
+    setAway(away) {
+      isAway = away
+      for (const look of waiting) look()
+    },
     async carried(seq) {
+      const known = word(seq)
+      if (known !== undefined) return known
       const patience = new AbortController()
-      const known = new Promise<void>((resolve) => {
-        const look = () => {
-          if (word(seq) === undefined) return
-          waiting.delete(look)
-          patience.abort()
-          resolve()
-        }
-        waiting.add(look)
-        look()
-        clock
-          .sleep(PATIENCE_MS, patience.signal)
-          .catch(() => {})
-          .finally(() => {
-            waiting.delete(look)
-            resolve()
-          })
-      })
-      await known
+      const look = () => {
+        if (word(seq) !== undefined) patience.abort()
+      }
+      waiting.add(look)
+      await clock.sleep(PATIENCE_MS, patience.signal).catch(() => {})
+      waiting.delete(look)
       return word(seq) ?? false
     },
   }
