@@ -7,7 +7,17 @@ import type { Decoded, Market } from '../sources/types.js'
 /** Larger answers are refused while they arrive. A book of 5,000 levels a side is some 300 kB, all options of a currency 1 MB. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024
 
-export interface PollParameters {
+/** What every polled source is given alike. */
+export interface PolledParameters {
+  maxClockSkewMs: number
+  networkClock: Clock
+  realClock: Clock
+  random: Random
+  logger: Logger
+  fetch: typeof globalThis.fetch
+}
+
+export interface PollParameters extends PolledParameters {
   id: string
   url: string
   /** A JSON body makes it a POST. */
@@ -17,12 +27,6 @@ export interface PollParameters {
   decode(body: Record<string, unknown>, now: number): Decoded
   /** Real ms between two requests, and the longest that one may take. */
   pollMs: number
-  maxClockSkewMs: number
-  networkClock: Clock
-  realClock: Clock
-  random: Random
-  logger: Logger
-  fetch: typeof globalThis.fetch
 }
 
 /** A source that is asked again and again over HTTP; each answer is one quote or a counted rejection. */

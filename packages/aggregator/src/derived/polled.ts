@@ -1,4 +1,3 @@
-import type { Clock, Logger, Random } from '@clearspan/shared'
 import type { PlanSource } from '../aggregation/plan.js'
 import { rejected, WAD } from '../sources/decimal.js'
 import type { Source } from '../sources/index.js'
@@ -8,16 +7,7 @@ import { depth } from './depth.js'
 import { impliedVolatility } from './impliedVolatility.js'
 import { optionVenues } from './optionMarks.js'
 import { bookVenues } from './orderBooks.js'
-import { createPolledSource } from './poll.js'
-
-export interface PolledParameters {
-  maxClockSkewMs: number
-  networkClock: Clock
-  realClock: Clock
-  random: Random
-  logger: Logger
-  fetch: typeof globalThis.fetch
-}
+import { createPolledSource, type PolledParameters } from './poll.js'
 
 interface Request {
   path: string

@@ -5,6 +5,7 @@ import { createLogger, type Report } from '@clearspan/shared'
 import fc from 'fast-check'
 import { keccak256, toHex } from 'viem'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { parameters } from '../aggregation/scene.test-util.js'
 import { observationPreimage, preimageOf } from '../observation/message.js'
 import { createSigner } from '../observation/signer.js'
 import { createDecision, type Rules, rulesHash, rulesSchema, toReportPrice } from '../rules.js'
@@ -22,14 +23,7 @@ const rules: Rules = rulesSchema.parse({
   index: 0,
   faultySources: 1,
   capped: [],
-  maxClockSkewMs: 2_000,
-  maxEventAgeMs: 60_000,
-  maxReceiveAgeMs: 60_000,
-  maxDispersionBps: 1_000,
-  minConfidenceBps: 1,
-  maxConfidenceBps: 3_333,
-  minLiveGroupsBps: 5_000,
-  maxBoundDistanceBps: 2_000,
+  ...parameters,
   oracle: {
     epoch: 1,
     slotMs: SLOT_MS,

@@ -20,17 +20,13 @@ const pythPrice = (price: bigint) => ({
 })
 const replayTick = (price: string, seq: number) =>
   JSON.stringify({ type: 'tick', symbol: 'ETH-USD', price, ts: Date.now(), seq })
+const replayOf = ({ host }: { host: string }) => ({ adapter: 'replay', url: `ws://${host}` }) as const
 
 describe('a connection', () => {
   it('is left when it is silent, though the socket stays open', async () => {
     const venue = await startVenue(cleanups)
     const realClock = manualClock()
-    const source = connectSource(cleanups, {
-      adapter: 'replay',
-      url: `ws://${venue.host}`,
-      realClock,
-      timings: defaultTimings,
-    })
+    const source = connectSource(cleanups, { ...replayOf(venue), realClock, timings: defaultTimings })
     await venue.subscribed(1)
     realClock.advance(defaultTimings.maxSilenceMs)
     await vi.waitFor(() => expect(source.status().connected).toBe(false))
@@ -41,12 +37,7 @@ describe('a connection', () => {
   it('is left when it lives but brings no price', async () => {
     const venue = await startVenue(cleanups)
     const realClock = manualClock()
-    const source = connectSource(cleanups, {
-      adapter: 'replay',
-      url: `ws://${venue.host}`,
-      realClock,
-      timings: defaultTimings,
-    })
+    const source = connectSource(cleanups, { ...replayOf(venue), realClock, timings: defaultTimings })
     await venue.subscribed(1)
     for (let ms = 0; ms < defaultTimings.maxQuietMs; ms += 20_000) {
       expect(source.status().connected).toBe(true)
@@ -85,12 +76,7 @@ describe('a connection', () => {
   it('waits longer each time while the venue hangs up after a frame, and starts over once one has lasted', async () => {
     const venue = await startVenue(cleanups)
     const realClock = manualClock()
-    const source = connectSource(cleanups, {
-      adapter: 'replay',
-      url: `ws://${venue.host}`,
-      realClock,
-      timings: defaultTimings,
-    })
+    const source = connectSource(cleanups, { ...replayOf(venue), realClock, timings: defaultTimings })
     const { minBackoffMs, maxBackoffMs } = defaultTimings
     const hangUp = async (nth: number) => {
       await venue.subscribed(nth)
@@ -153,7 +139,7 @@ describe('a connection', () => {
 describe('bounded memory', () => {
   it('a frame beyond the limit ends the WebSocket and is counted', async () => {
     const venue = await startVenue(cleanups)
-    const source = connectSource(cleanups, { adapter: 'replay', url: `ws://${venue.host}` })
+    const source = connectSource(cleanups, replayOf(venue))
     await venue.subscribed(1)
     venue.clients[0]?.send(Buffer.from([0, 1, 2]))
     venue.clients[0]?.send('x'.repeat(2 << 20))
