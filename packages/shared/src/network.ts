@@ -80,6 +80,8 @@ export const chainSchema = z.object({
     vault: addressSchema,
     spokeGateway: addressSchema,
     liquidationExecutor: addressSchema,
+    /** Brings the hub's word that an epoch of oracle signers is revoked, and nothing else. */
+    epochRevoker: addressSchema,
   }),
   tokens: z.array(tokenSchema),
 })

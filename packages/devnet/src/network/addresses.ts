@@ -8,6 +8,7 @@ export function predict(from: Address, nonce: bigint, tokens: readonly string[])
     'spokeGateway',
     'vault',
     'liquidationExecutor',
+    'epochRevoker',
     'riskConfig',
     'clearinghouse',
     'marginEngine',

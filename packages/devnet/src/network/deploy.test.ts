@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { priceOracleAbi, riskConfigAbi } from '@clearspan/contracts'
+import { epochRevokerAbi, priceOracleAbi, riskConfigAbi } from '@clearspan/contracts'
 import { createLogger, systemClock } from '@clearspan/shared'
 import { zeroHash } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -74,6 +74,23 @@ test('contracts have the same addresses on every chain, and in every run', () =>
     expect(other.tokens.map(({ address }) => address)).toEqual(first!.tokens.map(({ address }) => address))
   }
   expect({ ...first!.contracts, ...deployed.hub.contracts }).toMatchSnapshot()
+})
+
+test("every chain's oracle can be revoked by the hub's word, and by no other chain's", async () => {
+  const [hub, ...spokes] = deployed.chains
+  for (const [index, { contracts, eid }] of deployed.chains.entries()) {
+    const { client } = chains[index]!
+    const address = contracts.epochRevoker
+    const oracle = { address: contracts.priceOracle, abi: priceOracleAbi } as const
+    expect(await client.readContract({ ...oracle, functionName: 'revoker' })).toBe(address)
+    const peers = await Promise.all(
+      deployed.chains.map((chain) =>
+        client.readContract({ address, abi: epochRevokerAbi, functionName: 'peers', args: [chain.eid] }),
+      ),
+    )
+    const known = deployed.chains.filter((_, at) => peers[at] !== zeroHash).map((chain) => chain.eid)
+    expect(known).toEqual(eid === hub!.eid ? spokes.map((spoke) => spoke.eid) : [hub!.eid])
+  }
 })
 
 test('every chain knows the signers, and the hub every asset and instrument', async () => {

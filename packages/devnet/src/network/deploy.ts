@@ -46,6 +46,7 @@ export async function deployClearspan(options: DeployOptions): Promise<Deploymen
         vault: at('vault'),
         spokeGateway: at('spokeGateway'),
         liquidationExecutor: at('liquidationExecutor'),
+        epochRevoker: at('epochRevoker'),
       },
       tokens: markets.tokens.map(({ symbol, decimals, base, settlement }, token) => ({
         symbol,

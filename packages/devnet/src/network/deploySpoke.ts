@@ -1,6 +1,8 @@
 import {
   collateralVaultAbi,
   collateralVaultBytecode,
+  epochRevokerAbi,
+  epochRevokerBytecode,
   liquidationExecutorAbi,
   liquidationExecutorBytecode,
   priceOracleAbi,
@@ -20,7 +22,7 @@ import { EPOCH, jumpGuard, LOT_TERMS } from './parameters.js'
 
 const EPOCH_SLOTS = 10_000_000n
 
-/** What every chain has: oracle, tokens, gateway, vault, executor. */
+/** What every chain has: oracle, tokens, gateway, vault, executor, revoker. */
 export function createSpoke(
   batch: Batch,
   at: At,
@@ -61,9 +63,14 @@ export function createSpoke(
       { ...LOT_TERMS, duration: timing.lotSeconds },
     ],
   })
+  batch.create('EpochRevoker', {
+    abi: epochRevokerAbi,
+    bytecode: epochRevokerBytecode,
+    args: [layerzero.endpoint, owner, at('priceOracle'), chains[0]!.eid],
+  })
 }
 
-/** Signers and feeds, listed tokens, the way to the hub. */
+/** Signers and feeds, listed tokens, the ways from and to the hub. */
 export function configureSpoke(
   batch: Batch,
   at: At,
@@ -107,4 +114,16 @@ export function configureSpoke(
     functionName: 'setPeer',
     args: [chains[0]!.eid, peer(at('hubGateway'))],
   })
+  batch.call(at('priceOracle'), {
+    abi: priceOracleAbi,
+    functionName: 'setRevoker',
+    args: [at('epochRevoker')],
+  })
+  // The hub sends to the others, and those hear the hub; it needs no way to itself.
+  for (const { eid } of index === 0 ? chains.slice(1) : chains.slice(0, 1))
+    batch.call(at('epochRevoker'), {
+      abi: epochRevokerAbi,
+      functionName: 'setPeer',
+      args: [eid, peer(at('epochRevoker'))],
+    })
 }

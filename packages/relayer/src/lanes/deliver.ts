@@ -189,13 +189,16 @@ async function findMissing(
   source.feed.reread(highest?.block ?? 0n)
 }
 
-/** The paths between two chains that this network itself uses: counters to the hub, releases from it. */
+/** The paths between two chains that this network itself uses: counters to the hub, releases and revocations from it. */
 function gatewayPaths({ network, hub }: LaneContext, source: Chain, destination: Chain): string[] {
   const word = (address: Address) => pad(address.toLowerCase() as Address)
   const path = (sender: Address, receiver: Address) =>
     `${source.eid}:${word(sender)}:${destination.eid}:${word(receiver)}`
   const { hubGateway } = network.hub.contracts
   if (destination.eid === hub.chain.eid) return [path(source.contracts.spokeGateway, hubGateway)]
-  if (source.eid === hub.chain.eid) return [path(hubGateway, destination.contracts.spokeGateway)]
-  return []
+  if (source.eid !== hub.chain.eid) return []
+  return [
+    path(hubGateway, destination.contracts.spokeGateway),
+    path(source.contracts.epochRevoker, destination.contracts.epochRevoker),
+  ]
 }
