@@ -1,8 +1,11 @@
+import { addressSchema } from '@clearspan/shared'
 import { z } from 'zod'
 import { triggersSchema } from './prices/triggers.js'
 
 const chainIdKey = z.string().regex(/^[1-9]\d*$/, 'must be a chain id')
 const real = z.number().int().positive()
+
+const operatorSchema = z.strictObject({ url: z.url(), address: addressSchema })
 
 /** How one relayer process works; the network's manifest says what it works on. */
 export const relayerConfigSchema = z.strictObject({
@@ -37,7 +40,15 @@ export const relayerConfigSchema = z.strictObject({
     })
     .prefault({}),
   /** Gas that one delivering transaction may ask for; chains cap a transaction at 16.7 million (EIP-7825). */
-  maxDeliveryGas: real.min(1_000_000).max(16_000_000).default(15_000_000),
+  maxDeliveryGas: real.min(2_000_000).max(16_000_000).default(15_000_000),
+  /** Operators of the Attestor, asked at once; as many as its threshold must sign. */
+  operators: z.array(operatorSchema).max(32).default([]),
+  /** Signers of the stock DVN that run elsewhere; our own `dvnSigners` count towards its quorum too. */
+  dvnOperators: z.array(operatorSchema).max(32).default([]),
+  /** Longest that operators are waited for, real ms. */
+  operatorTimeoutMs: real.default(5_000),
+  /** How long what is signed holds, seconds of the destination's time. */
+  attestationSeconds: real.max(86_400).default(3_600),
   /** Native value that one delivering transaction may lay out for packets whose senders paid our executor for it, in gwei. */
   maxDeliveryValueGwei: z.number().min(0).default(10_000_000),
   /** Packets of others that pay our workers and may wait at once, by destination. 0: only this network's own gateways are served. */

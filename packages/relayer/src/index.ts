@@ -1,3 +1,8 @@
+export {
+  type AttestServiceOptions,
+  attestConfigSchema,
+  startAttestService,
+} from './attest/service.js'
 export { type Bidder, createBidder } from './bidder.js'
 export type { BidderOptions } from './bidder-options.js'
 export type { RelayerKeys } from './chains/context.js'

@@ -14,14 +14,18 @@ import type { RelayerConfigInput } from './config.js'
 import { createRelayer } from './relayer.js'
 
 const [price, bulk, urgent] = [1, 2, 3].map((n) => privateKeyToAccount(pad(numberToHex(n))))
-const chain = { name: 'hub', chainId: 31337, rpcUrls: ['http://127.0.0.1:9'] }
+const chain = { name: 'hub', chainId: 31337, rpcUrls: ['http://127.0.0.1:9'], layerzero: {} }
 const oracle = { feeds: [{ name: 'ETH/USD', exponent: -8 }] }
 const network = { hub: { chainId: 31337 }, chains: [chain], oracle, clock: null } as unknown as Network
 
 /** A process without a key that signs packets. */
-const create = (roles: ('relayer' | 'keeper')[], config: Partial<RelayerConfigInput> = {}) =>
+const create = (
+  roles: ('relayer' | 'keeper')[],
+  config: Partial<RelayerConfigInput> = {},
+  layerzero: object = {},
+) =>
   createRelayer({
-    network,
+    network: { ...network, chains: [{ ...chain, layerzero }] } as unknown as Network,
     config: { roles, ...config },
     keys: { price: price!, bulk: bulk!, urgent: urgent!, dvnSigners: [] },
     clock: systemClock,
@@ -36,6 +40,14 @@ it('a keeper needs no key that signs packets, whoever attests them does', async 
   expect(() => create(['relayer'])).toThrow(UserError)
   expect(() => create(['keeper', 'relayer'])).toThrow(/dvnSigners/)
   expect((await create(['keeper']).status()).roles).toEqual(['keeper'])
+})
+
+it('refuses an Attestor without operators, and operators without a key to speak to them', () => {
+  const layerzero = { attestor: price!.address }
+  const operators = [{ url: 'http://127.0.0.1:9', address: price!.address }]
+  expect(() => create(['relayer'], {}, layerzero)).toThrow(/relayer\.operators/)
+  expect(() => create(['relayer'], { operators }, layerzero)).toThrow(/keys\.peer/)
+  expect(() => create(['keeper'], {}, layerzero)).not.toThrow()
 })
 
 it('refuses price triggers of a chain or feed that the network does not have, by name', () => {

@@ -75,8 +75,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
   const { network, clock, networkClock, logger, metrics, backend, random } = options
   const config = parseConfig(relayerConfigSchema, options.config, 'relayer')
   const roles = new Set(config.roles)
-  if (roles.has('relayer') && options.keys.dvnSigners.length === 0)
-    throw new UserError('keys.dvnSigners', 'the relayer role attests packets and needs at least one signer')
+  if (roles.has('relayer')) checkSigners(config, options)
   checkTriggers(config, network)
   const chains = createChainContexts({ ...options, config })
   const hub = chains.find(({ chain }) => chain.chainId === network.hub.chainId)
@@ -257,4 +256,21 @@ function checkTriggers({ priceTriggers }: RelayerConfig, { chains, oracle }: Net
           'no feed of the network has this name',
         )
   }
+}
+
+/** @throws UserError when nobody is named who could sign packets for a verifier that the network has. */
+function checkSigners(
+  { operators, dvnOperators }: RelayerConfig,
+  { network, keys }: Pick<RelayerOptions, 'network' | 'keys'>,
+): void {
+  const hasAttestor = network.chains.some(({ layerzero }) => layerzero.attestor !== undefined)
+  if (hasAttestor && operators.length === 0)
+    throw new UserError(
+      'relayer.operators',
+      'the network has an Attestor: name the operators that sign for it',
+    )
+  if (!hasAttestor && keys.dvnSigners.length + dvnOperators.length === 0)
+    throw new UserError('keys.dvnSigners', 'the relayer role attests packets and needs at least one signer')
+  if (operators.length + dvnOperators.length > 0 && keys.peer === undefined)
+    throw new UserError('keys.peer', 'operators answer only who signs its requests: give a key for it')
 }

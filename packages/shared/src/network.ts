@@ -70,7 +70,10 @@ export const chainSchema = z.object({
     sendUln: addressSchema,
     receiveUln: addressSchema,
     receiveUlnView: addressSchema,
+    /** LayerZero's stock DVN contract, with a multisig of our own. */
     dvn: addressSchema,
+    /** Our own DVN contract; absent where the stock one verifies alone. */
+    attestor: addressSchema.optional(),
     executor: addressSchema,
     /** Lets one transaction verify, commit and execute (EssenceDVNWrapper). */
     workerMulticall: addressSchema,

@@ -6,7 +6,12 @@ import {
   oracleNodeConfigSchema,
   remoteSignerSchema,
 } from '@clearspan/aggregator'
-import { createRelayer, relayerConfigSchema } from '@clearspan/relayer'
+import {
+  attestConfigSchema,
+  createRelayer,
+  relayerConfigSchema,
+  startAttestService,
+} from '@clearspan/relayer'
 import {
   acceleratedClock,
   type ClockOptions,
@@ -58,9 +63,20 @@ const processConfigSchema = z.strictObject({
         price: keySpecSchema,
         bulk: keySpecSchema,
         urgent: keySpecSchema,
-        /** The DVN's multisig; none for a keeper alone. */
+        /** The stock DVN's multisig; none for a keeper alone, or where operators sign. */
         dvnSigners: z.array(keySpecSchema).default([]),
+        /** Speaks to operators. */
+        peer: keySpecSchema.optional(),
       }),
+    })
+    .optional(),
+  /** An operator of the Attestor, or signer of the stock DVN. */
+  attest: z
+    .strictObject({
+      /** The network's manifest. */
+      network: z.string(),
+      config: attestConfigSchema,
+      key: keySpecSchema,
     })
     .optional(),
 })
@@ -68,8 +84,10 @@ const processConfigSchema = z.strictObject({
 export function addRun(program: Command, env: Environment): void {
   program
     .command('run')
-    .description('play the roles of a configuration file: oracle node, relayer, keeper')
-    .argument('<config>', 'JSON file: name, oracle and/or relayer')
+    .description(
+      'play the roles of a configuration file: oracle node, relayer, keeper, operator of the Attestor',
+    )
+    .argument('<config>', 'JSON file: name, and any of oracle, relayer, attest')
     .option(
       '--supervised',
       'end when standard input ends, as it does when the parent process is killed',
@@ -80,7 +98,8 @@ export function addRun(program: Command, env: Environment): void {
 
 async function run(file: string, supervised: boolean, env: Environment): Promise<void> {
   const config = await readJson(file, processConfigSchema)
-  if (!config.oracle && !config.relayer) throw new UserError(file, 'has no role: add `oracle` or `relayer`')
+  if (!config.oracle && !config.relayer && !config.attest)
+    throw new UserError(file, 'has no role: add `oracle`, `relayer` or `attest`')
   const directory = dirname(file)
   const besideFile = (spec: z.infer<typeof secretSpecSchema>) =>
     'file' in spec ? { file: resolve(directory, spec.file) } : spec
@@ -99,8 +118,9 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
     if (supervised) process.stdin.resume().once('end', () => void end())
   })
   try {
+    const attestUrl = await startAttest()
     const urls = [await startOracle(), await startRelayer()].filter((url) => url !== undefined)
-    process.stdout.write(`${JSON.stringify({ ready: config.name, urls })}\n`)
+    process.stdout.write(`${JSON.stringify({ ready: config.name, urls, attestUrl })}\n`)
   } catch (error) {
     // An open standard input would keep the refused process, and whoever waits for its end, alive.
     process.stdin.pause()
@@ -137,6 +157,27 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
     return (await node.start()).url
   }
 
+  async function startAttest(): Promise<string | undefined> {
+    if (!config.attest) return undefined
+    const network = await readJson(resolve(directory, config.attest.network), networkSchema)
+    const { networkId, clock } = network
+    const key = await loadKey(beside(config.attest.key), env, {
+      purpose: 'attest',
+      networkId,
+      local: clock !== null,
+    })
+    const service = await startAttestService({
+      network,
+      config: config.attest.config,
+      account: privateKeyToAccount(key),
+      clock: systemClock,
+      logger,
+      metrics: createMetrics(),
+    })
+    shutdown.add('attest', () => service.stop())
+    return service.url
+  }
+
   async function startRelayer(): Promise<string | undefined> {
     if (!config.relayer) return undefined
     const { keys } = config.relayer
@@ -159,6 +200,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
         bulk: await account(keys.bulk),
         urgent: await account(keys.urgent),
         dvnSigners: await Promise.all(keys.dvnSigners.map((spec) => account(spec, 'attest'))),
+        ...(keys.peer && { peer: await account(keys.peer, 'peer') }),
       },
       clock: systemClock,
       networkClock: networkClock(network.clock),

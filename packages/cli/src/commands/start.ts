@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url'
 import {
   type ClosingReport,
   DEFAULT_RPC_PORTS,
+  type Delivery,
+  deliveries,
   describeNetwork,
   formatReport,
   type LocalNetwork,
@@ -34,6 +36,7 @@ interface StartOptions {
   json?: string
   dir: string
   ports: number[]
+  delivery: Delivery
   logLevel: LevelWithSilent
 }
 
@@ -69,6 +72,14 @@ export function addStart(program: Command, env: Environment): void {
     .option('--ports <a,b,c>', 'RPC ports of the three chains, 0 for any free one', ports, [
       ...DEFAULT_RPC_PORTS,
     ])
+    .addOption(
+      new Option(
+        '--delivery <who>',
+        "who verifies messages: LayerZero's stock DVN, our Attestor, or both, each required",
+      )
+        .choices(deliveries)
+        .default('both' satisfies Delivery),
+    )
     .addOption(new Option('--log-level <level>', 'of the log files').choices(LEVELS).default('info'))
     .action((options: StartOptions) => start(options, env))
 }
@@ -98,6 +109,7 @@ async function start(options: StartOptions, env: Environment): Promise<void> {
       prices: options.prices && resolve(options.prices),
       window: options.window,
       speed: options.speed,
+      delivery: options.delivery,
       redisUrl: env.REDIS_URL || undefined,
       program: { command: process.execPath, args: [fileURLToPath(new URL('../main.js', import.meta.url))] },
       env,

@@ -1,5 +1,14 @@
+import { attestorAbi, attestorBytecode } from '@clearspan/contracts'
 import { type Chain as NetworkChain, PermanentError } from '@clearspan/shared'
-import { type Address, keccak256, type PrivateKeyAccount, parseEther, toHex, zeroAddress } from 'viem'
+import {
+  type Address,
+  type Hex,
+  keccak256,
+  type PrivateKeyAccount,
+  parseEther,
+  toHex,
+  zeroAddress,
+} from 'viem'
 import { type Batch, createBatch, type LocalChain } from '../chains/index.js'
 import { type LayerZeroArtifacts, layerZeroArtifacts } from './artifacts.js'
 
@@ -22,6 +31,7 @@ const FEES = {
   lzReceiveBaseGas: 100_000n,
   lzComposeBaseGas: 60_000n,
   nativeCap: parseEther('1'),
+  attestor: parseEther('0.0001'),
 }
 
 const MAX_MESSAGE_BYTES = 10_000
@@ -48,13 +58,15 @@ export interface LayerZeroOptions {
   /** The DVN's multisig. */
   dvnSigners: readonly Address[]
   quorum: number
+  /** Our own DVN contract, required of every packet: beside the stock one, or alone. Absent: the stock one alone. */
+  attestor?: { networkId: Hex; operators: readonly Address[]; threshold: number; alone: boolean } | undefined
   /** Besides the deployer: may call DVN.execute, the Executor, and EssenceDVNWrapper.multiCall. */
   workerAdmins: readonly Address[]
 }
 
 /**
- * Deploys LayerZero V2 from the published bytecode on every chain and joins every pair both ways, with our DVN as the
- * one required verifier of the default configuration. One block a chain.
+ * Deploys LayerZero V2 from the published bytecode on every chain, the Attestor if it is asked for, and joins every pair
+ * both ways, with our verifiers required by the default configuration. One block a chain.
  *
  * Throws PermanentError when a transaction reverts, or the deployer has sent from one of the chains before.
  */
@@ -80,8 +92,19 @@ export async function deployLayerZero(options: LayerZeroOptions): Promise<LayerZ
   if (!first) throw new PermanentError('LayerZero needs at least one chain')
   const { endpoint, sendUln, receiveUln, receiveUlnView, dvn, executor, workerMulticall, lzExecutor } =
     first.contracts
+  const { attestor } = first.contracts
   return {
-    layerzero: { endpoint, sendUln, receiveUln, receiveUlnView, dvn, executor, workerMulticall, lzExecutor },
+    layerzero: {
+      endpoint,
+      sendUln,
+      receiveUln,
+      receiveUlnView,
+      dvn,
+      ...(attestor && { attestor }),
+      executor,
+      workerMulticall,
+      lzExecutor,
+    },
     gasUsed: deployed.map(({ gasUsed }) => gasUsed),
   }
 }
@@ -91,7 +114,7 @@ function addContracts(
   batch: Batch,
   artifacts: LayerZeroArtifacts,
   { eid }: LayerZeroChain,
-  { deployer, dvnSigners, quorum, workerAdmins }: LayerZeroOptions,
+  { deployer, dvnSigners, quorum, workerAdmins, attestor: attesting }: LayerZeroOptions,
 ) {
   const owner = deployer.address
   const admins = [owner, ...workerAdmins]
@@ -123,6 +146,19 @@ function addContracts(
   const lzExecutor = create('LzExecutor', [])
   initialize('LzExecutor', lzExecutor, [receiveUln, receiveUlnView, endpoint])
   const workerMulticall = create('EssenceDVNWrapper', [admins])
+  const attestor =
+    attesting &&
+    batch.create('Attestor', {
+      abi: attestorAbi,
+      bytecode: attestorBytecode,
+      args: [
+        owner,
+        endpoint,
+        attesting.networkId,
+        ascending(attesting.operators),
+        BigInt(attesting.threshold),
+      ],
+    })
   return {
     endpoint,
     sendUln,
@@ -136,7 +172,13 @@ function addContracts(
     receiveUlnView,
     lzExecutor,
     workerMulticall,
+    attestor,
   }
+}
+
+/** As contracts compare addresses. */
+function ascending(addresses: readonly Address[]): Address[] {
+  return [...addresses].sort((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1))
 }
 
 type Contracts = ReturnType<typeof addContracts>
@@ -147,7 +189,7 @@ function addConfiguration(
   artifacts: LayerZeroArtifacts,
   contracts: Contracts,
   local: LayerZeroChain,
-  { chains }: LayerZeroOptions,
+  { chains, attestor: attesting }: LayerZeroOptions,
 ): void {
   const remotes = chains.filter(({ eid }) => eid !== local.eid)
   addWorkers(batch, artifacts, contracts, remotes)
@@ -157,15 +199,16 @@ function addConfiguration(
     functionName: string,
     args: readonly unknown[],
   ) => batch.call(address, { abi: artifacts[name].abi, functionName, args })
-  const { endpoint, sendUln, receiveUln, executor, treasury, dvn } = contracts
+  const { endpoint, sendUln, receiveUln, executor, treasury, dvn, attestor } = contracts
+  const verifiers = ascending([...(attesting?.alone ? [] : [dvn]), ...(attestor ? [attestor] : [])])
 
   // A message is as deep as its source chain asks, so each side of a pair names the other's or its own number.
   const ulnConfig = (confirmations: number) => ({
     confirmations: BigInt(confirmations),
-    requiredDVNCount: 1,
+    requiredDVNCount: verifiers.length,
     optionalDVNCount: 0,
     optionalDVNThreshold: 0,
-    requiredDVNs: [dvn],
+    requiredDVNs: verifiers,
     optionalDVNs: [],
   })
   const outbound = remotes.map(({ eid }) => ({ eid, config: ulnConfig(local.confirmations) }))
@@ -191,7 +234,7 @@ function addConfiguration(
 function addWorkers(
   batch: Batch,
   artifacts: LayerZeroArtifacts,
-  { dvn, dvnFeeLib, executor, executorFeeLib, priceFeed, workerMulticall }: Contracts,
+  { dvn, dvnFeeLib, executor, executorFeeLib, priceFeed, workerMulticall, attestor, sendUln }: Contracts,
   remotes: readonly LayerZeroChain[],
 ): void {
   const call = (
@@ -213,4 +256,9 @@ function addWorkers(
   call('Executor', executor, 'setDstConfig', [
     remotes.map(({ eid }) => ({ dstEid: eid, lzReceiveBaseGas, lzComposeBaseGas, nativeCap, ...common })),
   ])
+  if (attestor === undefined) return
+  const attesting = { abi: attestorAbi }
+  batch.call(attestor, { ...attesting, functionName: 'setSendLibrary', args: [sendUln, true] })
+  for (const { eid } of remotes)
+    batch.call(attestor, { ...attesting, functionName: 'setDestination', args: [eid, true, FEES.attestor] })
 }

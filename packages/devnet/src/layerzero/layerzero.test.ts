@@ -69,7 +69,7 @@ afterAll(async () => {
 
 it('has equal addresses on all chains and in every run, and an equal block', async () => {
   expect(again.deployment.layerzero).toEqual(deployment.layerzero)
-  for (const address of Object.values(deployment.layerzero)) {
+  for (const address of Object.values(deployment.layerzero).filter((one) => one !== undefined)) {
     for (const chain of chains)
       expect(size((await chain.client.getCode({ address })) ?? '0x')).toBeGreaterThan(100)
   }

@@ -51,6 +51,9 @@ const FIRST_EID = 30_901
 /** Blocks on top of and including a message's own. Local chains don't reorg unless told to. */
 const CONFIRMATIONS = 1
 const DVN_QUORUM = 2
+const ATTESTOR_THRESHOLD = 2
+/** Blocks for which an attestation holds, at the least. */
+const ATTESTED_BLOCKS = 30
 /** Ticks of simulated venues, real ms: several in every oracle slot. */
 const TICK_MS = 100
 /** The network's time begins this long before the window, real ms; the crash begins when the traders are in place. */
@@ -59,6 +62,13 @@ const PREPARATION_MS = 30_000
 const STOP_TIMEOUT_MS = 8_000
 /** A connection to a child breaks a moment before its end is noticed, real ms. */
 const NOTICE_MS = 500
+
+/** Who they are, for a person to read. */
+const VERIFIERS = { stock: 'its own DVN', attestor: 'our Attestor', both: 'its own DVN and our Attestor' }
+
+/** Ways to verify and deliver messages. */
+export const deliveries = ['stock', 'attestor', 'both'] as const
+export type Delivery = (typeof deliveries)[number]
 
 export interface LocalNetworkOptions {
   /** Run directory: logs, configuration and data of this network. */
@@ -72,6 +82,8 @@ export interface LocalNetworkOptions {
   /** Network seconds a real second; chosen by the window's length without it. */
   speed?: number | undefined
   redisUrl?: string | undefined
+  /** Who verifies messages: LayerZero's stock DVN, our Attestor, or both, each required. */
+  delivery?: Delivery
   /** Seeds the noise of simulated venues. */
   seed?: number
   program: Program
@@ -251,7 +263,7 @@ async function bootChains(
 
 /** LayerZero, then Clearspan, on every chain; answers the manifest without its clock, which starts afterwards. */
 async function deployAll(
-  { timing, realClock, random, onProgress }: Assembly,
+  { timing, realClock, random, delivery = 'both', onProgress }: Assembly,
   {
     chains,
     roles,
@@ -270,17 +282,24 @@ async function deployAll(
     eid: FIRST_EID + index,
     confirmations: CONFIRMATIONS,
   }))
+  const networkId = toHex(Uint8Array.from({ length: 32 }, () => Math.floor(random.next() * 256)))
+  const operators = roles.attestors.map(({ account }) => account.address)
   const { layerzero } = await deployLayerZero({
+    attestor:
+      delivery === 'stock'
+        ? undefined
+        : { networkId, operators, threshold: ATTESTOR_THRESHOLD, alone: delivery === 'attestor' },
     chains: placed,
     deployer: roles.deployer.account,
     dvnSigners: roles.relayer.dvnSigners.map(({ account }) => account.address),
     quorum: DVN_QUORUM,
     workerAdmins: [roles.relayer.bulk.account.address],
   })
-  onProgress(`LayerZero V2 on every chain, endpoint ${layerzero.endpoint} (${took()})`)
+  onProgress(
+    `LayerZero V2 on every chain, endpoint ${layerzero.endpoint}, verified by ${VERIFIERS[delivery]} (${took()})`,
+  )
 
   took = stopwatch(realClock)
-  const networkId = toHex(Uint8Array.from({ length: 32 }, () => Math.floor(random.next() * 256)))
   const oracle = {
     epoch: 1,
     slotMs: timing.slotSeconds * 1000,
@@ -324,7 +343,7 @@ async function startRoles(
   const child = { run, program, network: manifest, roles, timing, env }
   onProgress('starting the oracle nodes')
   let took = stopwatch(realClock)
-  const nodes = await startOracleNodes({
+  const { nodes, operators } = await startOracleNodes({
     ...child,
     sources: plan.sourceConfigs.map((source) => ({
       ...source,
@@ -339,7 +358,7 @@ async function startRoles(
 
   onProgress('starting the relayer')
   took = stopwatch(realClock)
-  const relayer = await startRelayer({ ...child, redisUrl, config: relayerConfig(timing) })
+  const relayer = await startRelayer({ ...child, redisUrl, config: { ...relayerConfig(timing), operators } })
   const relayerUrl = (JSON.parse(relayer.readyLine) as { urls: string[] }).urls[0]!
   const queue = redisUrl === undefined ? 'the embedded queue' : 'Redis'
   onProgress(`relayer and keeper on ${queue}, status ${relayerUrl}/status (${took()})`)
@@ -354,6 +373,7 @@ function relayerConfig(timing: Timing): RelayerConfigInput {
     resendMs: 15_000,
     stuckAfterMs: 10_000,
     heartbeatSeconds: Math.max(3_600, 30 * timing.blockSeconds),
+    attestationSeconds: Math.min(86_400, Math.max(3_600, ATTESTED_BLOCKS * timing.blockSeconds)),
     http: { host: '127.0.0.1', port: 0 },
   }
 }

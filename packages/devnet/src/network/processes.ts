@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { join } from 'node:path'
 import type { OracleNodeConfigInput } from '@clearspan/aggregator'
-import type { RelayerConfigInput } from '@clearspan/relayer'
+import type { AttestServiceOptions, RelayerConfigInput } from '@clearspan/relayer'
 import type { Network } from '@clearspan/shared'
 import type { SourceConfig } from '../prices/index.js'
 import { INHERITED_FD, type ManagedProcess, type RunDirectory } from '../processes/index.js'
@@ -29,15 +29,22 @@ interface ChildOptions {
   env: Readonly<Record<string, string | undefined>>
 }
 
-/** Oracle nodes as processes with a key, a data directory and a listening socket of their own. */
-export function startOracleNodes(
+/** How to ask an operator of the Attestor. */
+type OperatorUrl = NonNullable<RelayerConfigInput['operators']>[number]
+
+/**
+ * Oracle nodes as processes with a key, a data directory and a listening socket of their own. Where the network has an Attestor, the first of
+ * them also play its operators, each with another key.
+ */
+export async function startOracleNodes(
   options: ChildOptions & {
     sources: readonly (SourceConfig & { url: string })[]
     sockets: readonly Server[]
   },
-): Promise<ManagedProcess[]> {
+): Promise<{ nodes: ManagedProcess[]; operators: OperatorUrl[] }> {
   const { network, timing, roles, sources, sockets } = options
-  return allOrNone(
+  const attestors = network.chains.some(({ layerzero }) => layerzero.attestor) ? roles.attestors : []
+  const nodes = await allOrNone(
     roles.observers.map(({ key }, index) => {
       const name = `oracle-${index}`
       const socket = sockets[index]!
@@ -53,15 +60,41 @@ export function startOracleNodes(
         maxEventAgeMs: timing.sourceAge * 1000,
         maxReceiveAgeMs: timing.sourceAge * 1000,
       }
+      const operator = attestors[index]
       return startRole(
         options,
         name,
-        { oracle: { node, key: { env: 'CLEARSPAN_KEY' } } },
-        { CLEARSPAN_KEY: key },
+        {
+          oracle: { node, key: { env: 'CLEARSPAN_KEY' } },
+          ...(operator && { attest: attestRole(options) }),
+        },
+        { CLEARSPAN_KEY: key, ...(operator && { CLEARSPAN_ATTEST_KEY: operator.key }) },
         socket,
       )
     }),
   )
+  const operators = attestors.flatMap(({ account: { address } }, index) => {
+    const url = nodes[index] && (JSON.parse(nodes[index].readyLine) as { attestUrl?: string }).attestUrl
+    return url === undefined ? [] : [{ url, address }]
+  })
+  return { nodes, operators }
+}
+
+/** An operator that answers the relayer alone. */
+function attestRole({ run, network, roles }: ChildOptions) {
+  const config: AttestServiceOptions['config'] = {
+    askers: [roles.relayer.peer.account.address],
+    // A day of network time may be seconds.
+    maxLifetimeSeconds: 86_400,
+    http: { host: '127.0.0.1', port: 0 },
+  }
+  return { network: writeManifest(run, network), config, key: { env: 'CLEARSPAN_ATTEST_KEY' } }
+}
+
+function writeManifest(run: RunDirectory, network: Network): string {
+  const manifest = join(run.path, 'network.json')
+  writeFileSync(manifest, `${JSON.stringify(network, null, 2)}\n`)
+  return manifest
 }
 
 /** Relayer and keeper in one process, on the embedded queue or on Redis. */
@@ -69,17 +102,16 @@ export function startRelayer(
   options: ChildOptions & { config: RelayerConfigInput; redisUrl: string | undefined },
 ): Promise<ManagedProcess> {
   const { run, network, roles, config, redisUrl } = options
-  const manifest = join(run.path, 'network.json')
-  writeFileSync(manifest, `${JSON.stringify(network, null, 2)}\n`)
-  const { price, bulk, urgent, dvnSigners } = roles.relayer
+  const { price, bulk, urgent, peer, dvnSigners } = roles.relayer
   const relayer = {
-    network: manifest,
+    network: writeManifest(run, network),
     config,
     queueDir: run.dataDirectory('queue'),
     keys: {
       price: { env: 'CLEARSPAN_PRICE_KEY' },
       bulk: { env: 'CLEARSPAN_BULK_KEY' },
       urgent: { env: 'CLEARSPAN_URGENT_KEY' },
+      peer: { env: 'CLEARSPAN_PEER_KEY' },
       dvnSigners: dvnSigners.map((_, index) => ({ env: `CLEARSPAN_DVN_KEY_${index}` })),
     },
   }
@@ -91,6 +123,7 @@ export function startRelayer(
       CLEARSPAN_PRICE_KEY: price.key,
       CLEARSPAN_BULK_KEY: bulk.key,
       CLEARSPAN_URGENT_KEY: urgent.key,
+      CLEARSPAN_PEER_KEY: peer.key,
       ...Object.fromEntries(dvnSigners.map(({ key }, index) => [`CLEARSPAN_DVN_KEY_${index}`, key])),
       ...(redisUrl === undefined ? {} : { REDIS_URL: redisUrl }),
     },

@@ -3,6 +3,8 @@ import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts'
 import { localKeys } from '../chains/index.js'
 
 const ORACLE_NODES = 4
+/** Two of them must sign. */
+const ATTESTORS = 3
 const TRADERS = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank'] as const
 
 export type TraderName = (typeof TRADERS)[number]
@@ -18,7 +20,9 @@ export interface LocalKey {
 export interface LocalRoles {
   /** Deploys and governs. */
   deployer: LocalKey
-  relayer: { price: LocalKey; bulk: LocalKey; urgent: LocalKey; dvnSigners: LocalKey[] }
+  relayer: { price: LocalKey; bulk: LocalKey; urgent: LocalKey; peer: LocalKey; dvnSigners: LocalKey[] }
+  /** Sign for the Attestor. */
+  attestors: LocalKey[]
   /** Submits matched orders to the venue. */
   operator: LocalKey
   /** Takes the other side of every trade. */
@@ -47,6 +51,8 @@ export function localRoles(): LocalRoles {
     'underwriter',
     ...Array.from({ length: ORACLE_NODES }, (_, index) => `oracle node ${index}`),
     ...TRADERS,
+    'relayer peer',
+    ...Array.from({ length: ATTESTORS }, (_, index) => `attestor ${index}`),
   ]
   const keys = new Map(
     localKeys(names.length).map((key, index): [string, LocalKey] => {
@@ -61,8 +67,10 @@ export function localRoles(): LocalRoles {
       price: of('relayer price'),
       bulk: of('relayer bulk'),
       urgent: of('relayer urgent'),
+      peer: of('relayer peer'),
       dvnSigners: [of('dvn signer 0'), of('dvn signer 1')],
     },
+    attestors: Array.from({ length: ATTESTORS }, (_, index) => of(`attestor ${index}`)),
     operator: of('operator'),
     maker: of('maker'),
     bidder: of('bidder'),

@@ -22,8 +22,10 @@ export interface RelayerKeys {
   bulk: LocalAccount
   /** Starts liquidations on the hub, and nothing else: never behind another lane. */
   urgent: LocalAccount
-  /** Sign packets for the DVN; empty for a keeper. */
+  /** Sign packets for the stock DVN; empty for a keeper, and where others sign. */
   dvnSigners: readonly LocalAccount[]
+  /** Speaks to operators. */
+  peer?: LocalAccount
 }
 
 /** One chain as the lanes see it. */

@@ -31,7 +31,9 @@ import type { LaneContext } from './context.js'
 import { createDeliveryRound } from './deliver-round.js'
 
 const address = (n: number) => getAddress(pad(numberToHex(n), { size: 20 }))
-const [DVN, EXECUTOR, RECEIVE_ULN, VIEW, ENDPOINT, WORKER] = [1, 2, 3, 4, 5, 6].map(address) as Address[]
+const [DVN, EXECUTOR, RECEIVE_ULN, VIEW, ENDPOINT, WORKER, SEND_ULN] = [1, 2, 3, 4, 5, 6, 7].map(
+  address,
+) as Address[]
 const [SOURCE, DESTINATION] = [101, 102]
 
 function sent(nonce: bigint, sender: number): SentPacket {
@@ -46,6 +48,7 @@ function sent(nonce: bigint, sender: number): SentPacket {
     packet: { ...key, guid: packetGuid(key), message: '0xc0ffee' },
     options: { gas: 100_000n, value: 0n, other: false },
     verify: true,
+    attest: false,
     execute: true,
     blockNumber: 1n,
     blockHash: pad('0x1'),
@@ -108,7 +111,7 @@ function world({ packets, refused = [], hostile = [] }: World) {
       while (committed.has(`${Number(args[2])}:${nonce + 1n}`)) nonce++
       return nonce
     }
-    if (functionName === 'getUlnConfig') return { confirmations: 1n }
+    if (functionName === 'getUlnConfig') return { confirmations: 1n, requiredDVNs: [DVN], optionalDVNs: [] }
     if (functionName === 'vid') return 1
     if (functionName === 'quorum') return 1n
     const sender = Number(sliceHex(args[0] as Hex, 13, 45))
@@ -124,13 +127,16 @@ function world({ packets, refused = [], hostile = [] }: World) {
     },
   }
   const source = {
-    chain: { eid: SOURCE, confirmations: 1, layerzero: { endpoint: ENDPOINT } },
+    chain: { eid: SOURCE, confirmations: 1, layerzero: { endpoint: ENDPOINT, sendUln: SEND_ULN } },
+    client,
     witnesses: [
       {
         getBlockNumber: async () => 10n,
         getBlock: async () => ({ hash: pad('0x1'), timestamp: 5n }),
         getLogs: async () =>
-          packets.map(({ packet }) => ({ args: { encodedPayload: encodePacket(packet) } })),
+          packets.map(({ packet }) => ({
+            args: { encodedPayload: encodePacket(packet), sendLibrary: SEND_ULN },
+          })),
       },
     ],
   }
@@ -164,6 +170,7 @@ function world({ packets, refused = [], hostile = [] }: World) {
   const log = createLogger({ name: 'test', level: 'info', destination: stream })
   const context = {
     clock: systemClock,
+    network: { networkId: zeroHash, clock: null },
     config: relayerConfigSchema.parse({}),
     keys: { dvnSigners: [privateKeyToAccount(pad('0x1'))] },
     stages: createStages(),

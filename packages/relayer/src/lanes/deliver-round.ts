@@ -1,8 +1,9 @@
+import { attestorAbi } from '@clearspan/contracts'
 import { isAnswered, type Logger, type SentTransaction } from '@clearspan/shared'
 import { BaseError, encodeFunctionData, type Hex, isAddressEqual, parseEventLogs } from 'viem'
+import { attestedOutcomes, type Outcome, outcomeOf } from '../attest/outcome.js'
 import type { ChainContext } from '../chains/context.js'
-import { readAll } from '../chains/read.js'
-import { dvnAbi, endpointAbi, receiveUlnAbi, workerMulticallAbi } from '../layerzero/abi.js'
+import { endpointAbi, receiveUlnAbi, workerMulticallAbi } from '../layerzero/abi.js'
 import {
   buildDelivery,
   type Delivery,
@@ -10,8 +11,6 @@ import {
   executableInOrder,
   fitting,
   type Step,
-  signVerification,
-  type Verification,
 } from '../layerzero/batch.js'
 import type { Outbox, Pending } from '../layerzero/outbox.js'
 import { outstanding } from '../layerzero/outstanding.js'
@@ -19,13 +18,12 @@ import { packetStates } from '../layerzero/state.js'
 import { confirmedPackets } from '../layerzero/witness.js'
 import type { LaneContext } from './context.js'
 import { batches } from './counters.js'
+import { createSigning, type Signed } from './deliver-sign.js'
 
 /** Packets looked at in one round, and of others' packets: each path of theirs costs requests of its own. */
 const TURN = { limit: 300, foreignLimit: 50 }
 /** Asking a source's nodes again costs no gas, and everybody waits for a quorum to come back: real ms. */
 const UNCONFIRMED_RETRY_MS = 5_000
-/** A signature is good for so long, in seconds of the destination's time. */
-const SIGNATURE_SECONDS = 3_600n
 
 export interface DeliveryRoundOptions {
   destination: ChainContext
@@ -45,23 +43,10 @@ export function createDeliveryRound(
   context: LaneContext,
   { destination, sources, outbox, limits, isDeep, onLacking, log }: DeliveryRoundOptions,
 ) {
-  const { clock, stages, config, keys } = context
+  const { clock, stages, config } = context
   const { chain, client, senders } = destination
-  const { dvn, executor, receiveUln, workerMulticall } = chain.layerzero
-  let contract: Promise<{ vid: number; quorum: number }> | undefined
-
-  function readDvn() {
-    contract ??= readAll(client, [
-      { address: dvn, abi: dvnAbi, functionName: 'vid' },
-      { address: dvn, abi: dvnAbi, functionName: 'quorum' },
-    ])
-      .then(([vid, quorum]) => ({ vid, quorum: Number(quorum) }))
-      .catch((error: unknown) => {
-        contract = undefined
-        throw error
-      })
-    return contract
-  }
+  const { dvn, attestor, executor, receiveUln, workerMulticall } = chain.layerzero
+  const sign = createSigning(context, destination)
 
   function postpone(entry: Pending, reason: string, longestMs?: number): void {
     log.debug({ guid: entry.packet.guid, attempts: entry.attempts, reason }, 'packet waits')
@@ -70,9 +55,8 @@ export function createDeliveryRound(
 
   /** What the destination still lacks; what is delivered leaves the outbox here. */
   async function lacking(entries: readonly Pending[]): Promise<Step[]> {
-    const confirmations = (eid: number) => sources.get(eid)?.chain.confirmations ?? 1
     const head = destination.feed.head()?.number ?? 0n
-    const { steps, done, waiting } = await outstanding(destination, entries, confirmations, limits)
+    const { steps, done, waiting } = await outstanding(destination, entries, sources, limits)
     for (const { packet } of done) outbox.settle(packet.guid, head)
     for (const { entry, reason } of waiting) postpone(entry, reason)
     return steps
@@ -85,54 +69,35 @@ export function createDeliveryRound(
       [...sources.values()].map(async (source) => {
         const own = chosen.filter(({ entry }) => entry.packet.srcEid === source.chain.eid)
         const packets = own.map(({ entry, confirmations }) => ({ ...entry, confirmations }))
-        const found = await confirmedPackets(source.witnesses, source.chain.layerzero.endpoint, packets)
+        const found = await confirmedPackets(source.witnesses, source.chain.layerzero, packets)
         for (const [guid, timestamp] of found) times.set(guid, timestamp)
       }),
     )
     const now = clock.now()
-    return chosen.filter(({ entry, verify, commit }) => {
+    return chosen.filter(({ entry, verify, attest, commit }) => {
       const { guid } = entry.packet
       const sentBlockTime = times.get(guid)
       if (sentBlockTime !== undefined) stages.note(guid, { sentBlockTime, confirmedAt: now })
       // What is committed on the destination can't be taken back by its source any more.
-      if (sentBlockTime !== undefined || (!verify && !commit)) return true
+      if (sentBlockTime !== undefined || (!verify && !attest && !commit)) return true
       postpone(entry, 'its source does not confirm it', UNCONFIRMED_RETRY_MS)
       return false
     })
   }
 
-  async function sign(steps: readonly Step[]): Promise<Map<Hex, Verification>> {
-    const own = steps.filter(({ verify }) => verify)
-    if (own.length === 0) return new Map()
-    const { vid, quorum } = await readDvn()
-    const head = await client.getBlock()
-    const expiration = head.timestamp + SIGNATURE_SECONDS
-    const signer = { vid, quorum, signers: keys.dvnSigners, receiveUln }
-    return new Map(
-      await Promise.all(
-        own.map(
-          async (step) => [step.entry.packet.guid, await signVerification(step, signer, expiration)] as const,
-        ),
-      ),
-    )
-  }
-
-  function build(steps: readonly Step[], verifications: ReadonlyMap<Hex, Verification>): Delivery {
+  function build(steps: readonly Step[], { verifications, attested }: Signed): Delivery {
     const guids = new Set(steps.map(({ entry }) => entry.packet.guid))
     const own = new Map([...verifications].filter(([guid]) => guids.has(guid)))
-    return buildDelivery(steps, own, { dvn, receiveUln, executor })
+    return buildDelivery(steps, own, attested, chain.layerzero)
   }
 
   /**
    * The steps that may be sent together. Where all of them would fail, each half is tried by itself, down to the one that takes the others down:
    * it alone has to wait. What follows the first half that stands is left to the next round.
    */
-  async function standing(
-    steps: readonly Step[],
-    verifications: ReadonlyMap<Hex, Verification>,
-  ): Promise<Step[]> {
+  async function standing(steps: readonly Step[], signed: Signed): Promise<Step[]> {
     try {
-      return executableInOrder(await simulate(steps, build(steps, verifications)))
+      return executableInOrder(await simulate(steps, build(steps, signed)))
     } catch (error) {
       if (!(error instanceof BaseError) || !isAnswered(error)) throw error
       const [only, ...others] = steps
@@ -142,7 +107,7 @@ export function createDeliveryRound(
         return []
       }
       for (const half of batches(steps, Math.ceil(steps.length / 2))) {
-        const found = await standing(executableInOrder(half), verifications)
+        const found = await standing(executableInOrder(half), signed)
         if (found.length > 0) return found
       }
       return []
@@ -161,8 +126,11 @@ export function createDeliveryRound(
       value: delivery.value,
       gas: delivery.gas,
     })
-    const [successes] = result
+    const [successes, results] = result
+    const outcomes = attestedOutcomes(delivery, successes, results)
     return steps.flatMap((step, i) => {
+      const outcome = outcomes.get(step.entry.packet.guid)
+      if (outcome !== undefined) return afterOutcome(step, outcome)
       const at = delivery.commitOf[i] ?? -1
       if (at < 0 || successes[at]) return [step]
       if (step.verify) return [{ ...step, commit: false, execute: false }]
@@ -171,8 +139,22 @@ export function createDeliveryRound(
     })
   }
 
+  /** What of a step may be sent when the Attestor answers this for it. */
+  function afterOutcome(step: Step, outcome: Outcome): Step[] {
+    if (outcome === 'executed' || outcome === 'committed' || outcome === 'already-done') return [step]
+    // Its commit counts: nonces above wait for it. The Executor tries it next, and says why it fails.
+    if (outcome === 'execute-failed') {
+      outbox.markFailed(step.entry.packet.guid)
+      return [{ ...step, execute: false }]
+    }
+    if (outcome === 'verify-failed' && step.verify) return [{ ...step, attest: false, execute: false }]
+    postpone(step.entry, outcome)
+    return []
+  }
+
   async function read({ receipt, broadcastAt, minedAt }: SentTransaction, steps: readonly Step[]) {
-    const logs = parseEventLogs({ abi: [...endpointAbi, ...receiveUlnAbi], logs: receipt.logs, strict: true })
+    const abi = [...endpointAbi, ...receiveUlnAbi, ...attestorAbi]
+    const logs = parseEventLogs({ abi, logs: receipt.logs, strict: true })
     const { timestamp } = await client.getBlock({ blockNumber: receipt.blockNumber })
     for (const { address, eventName, args } of logs) {
       if (
@@ -181,6 +163,11 @@ export function createDeliveryRound(
         isAddressEqual(args.dvn, dvn)
       )
         outbox.markVerified(args.header, args.proofHash)
+      if (eventName === 'NotDelivered' && attestor !== undefined && isAddressEqual(address, attestor)) {
+        const outcome = outcomeOf(args.outcome)
+        if (outcome === 'execute-failed') outbox.markFailed(args.guid)
+        log.warn({ guid: args.guid, outcome }, 'packet not delivered')
+      }
       if (eventName === 'LzReceiveAlert' && isAddressEqual(args.executor, executor)) {
         outbox.markFailed(args.guid)
         log.warn({ guid: args.guid, reason: args.reason, gas: String(args.gas) }, 'lzReceive failed')
@@ -201,6 +188,15 @@ export function createDeliveryRound(
     }
   }
 
+  /** Anyone may call the Attestor, so what needs nothing else goes there directly. */
+  function requestOf({ calls, attested }: Delivery) {
+    const [only, ...others] = calls
+    if (only !== undefined && others.length === 0 && attested !== undefined)
+      return { to: only.target, data: only.data, abi: attestorAbi }
+    const data = encodeFunctionData({ abi: workerMulticallAbi, functionName: 'multiCall', args: [calls] })
+    return { to: workerMulticall, data, abi: workerMulticallAbi }
+  }
+
   return async (signal: AbortSignal): Promise<boolean> => {
     const entries = outbox.take(clock.now(), isDeep, TURN)
     if (entries.length === 0) return false
@@ -209,19 +205,15 @@ export function createDeliveryRound(
     const chosen = fitting(executableInOrder(all), config.batch.packets, limits)
     const steps = executableInOrder(await confirmed(chosen))
     if (steps.length === 0 || signal.aborted) return false
-    const verifications = await sign(steps)
-    const possible = await standing(steps, verifications)
-    const { calls, gas, value } = build(possible, verifications)
-    if (calls.length === 0) return false
+    const signed = await sign(steps)
+    for (const { entry } of signed.unsigned)
+      postpone(entry, 'too few signers vouch for it', UNCONFIRMED_RETRY_MS)
+    const possible = await standing(executableInOrder(signed.steps), signed)
+    const delivery = build(possible, signed)
+    if (delivery.calls.length === 0) return false
     const dueAt = clock.now()
-    const sent = await senders.bulk.send({
-      to: workerMulticall,
-      data: encodeFunctionData({ abi: workerMulticallAbi, functionName: 'multiCall', args: [calls] }),
-      gas,
-      value,
-      label: 'deliver',
-      abi: workerMulticallAbi,
-    })
+    const { gas, value } = delivery
+    const sent = await senders.bulk.send({ ...requestOf(delivery), gas, value, label: 'deliver' })
     const { readyAt, broadcastAt, minedAt, missedFirstBlock } = sent
     const times = { dueAt, readyAt, broadcastAt, minedAt, missedFirstBlock }
     stages.sample({ label: 'deliver', chainId: chain.chainId, ...times })

@@ -90,13 +90,13 @@ function listen(
   onReorg: (from: bigint) => void,
   log: Logger,
 ): void {
-  const { endpoint, sendUln, dvn, executor } = chain.layerzero
+  const { endpoint, sendUln } = chain.layerzero
   const onInvalid = (err: unknown) => log.warn({ err, source: chain.name }, 'packet not readable')
   feed.listen({
     addresses: [endpoint, sendUln],
     abi: [...endpointAbi.filter((item) => item.name === 'PacketSent'), ...sendUlnAbi],
     onReorg,
-    onLogs: (logs) => take(sentPackets(logs, { endpoint, sendUln, dvn, executor }, onInvalid), chain),
+    onLogs: (logs) => take(sentPackets(logs, chain.layerzero, onInvalid), chain),
   })
 }
 
@@ -135,10 +135,10 @@ function createIntake(
       const isOwn = ownPaths.has(pathOf(sent.packet))
       outbox.note(sent)
       const carriesForeign = config.maxForeignPackets > 0
-      const { verify, execute, refusal } = admit(sent, { isOwn, carriesForeign, limits })
+      const { refusal, ...work } = admit(sent, { isOwn, carriesForeign, limits })
       if (refusal !== undefined) report(sent, refusal, isOwn)
-      if (!verify && !execute) continue
-      if (!outbox.add({ ...sent, verify, execute }, now)) report(sent, 'too-many', isOwn)
+      if (!work.verify && !work.attest && !work.execute) continue
+      if (!outbox.add({ ...sent, ...work }, now)) report(sent, 'too-many', isOwn)
       else stages.note(guid, {}, { srcEid, dstEid, nonce: String(nonce), observedAt: now })
     }
   }

@@ -17,12 +17,16 @@ export const sendUlnAbi = parseAbi([
   'event ExecutorFeePaid(address executor, uint256 fee)',
 ])
 
-export const receiveUlnAbi = parseAbi([
+/** Of both libraries: what sender and receiver of a path ask for. */
+export const ulnConfigAbi = parseAbi([
   'struct UlnConfig { uint64 confirmations; uint8 requiredDVNCount; uint8 optionalDVNCount; uint8 optionalDVNThreshold; address[] requiredDVNs; address[] optionalDVNs; }',
+  'function getUlnConfig(address oapp, uint32 remoteEid) view returns (UlnConfig)',
+])
+
+export const receiveUlnAbi = parseAbi([
   'event PayloadVerified(address dvn, bytes header, uint256 confirmations, bytes32 proofHash)',
   'function verify(bytes header, bytes32 payloadHash, uint64 confirmations)',
   'function commitVerification(bytes header, bytes32 payloadHash)',
-  'function getUlnConfig(address oapp, uint32 remoteEid) view returns (UlnConfig)',
 ])
 
 export const receiveUlnViewAbi = parseAbi([

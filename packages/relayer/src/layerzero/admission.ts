@@ -20,6 +20,7 @@ export type Refusal =
 
 export interface Admission {
   verify: boolean
+  attest: boolean
   execute: boolean
   refusal: Refusal | undefined
 }
@@ -32,12 +33,12 @@ export function admit(
   sent: SentPacket,
   { isOwn, carriesForeign, limits }: { isOwn: boolean; carriesForeign: boolean; limits: DeliveryLimits },
 ): Admission {
-  const { verify, execute } = sent
-  const nothing = { verify: false, execute: false }
-  if (!verify && !execute) return { ...nothing, refusal: 'unpaid' }
+  const { verify, attest, execute } = sent
+  const nothing = { verify: false, attest: false, execute: false }
+  if (!verify && !attest && !execute) return { ...nothing, refusal: 'unpaid' }
   if (!isOwn && !carriesForeign) return { ...nothing, refusal: 'foreign' }
   const refusal = execute ? executionRefusal(sent, limits) : undefined
-  return { verify, execute: execute && refusal === undefined, refusal }
+  return { verify, attest, execute: execute && refusal === undefined, refusal }
 }
 
 function executionRefusal({ packet, options }: SentPacket, limits: DeliveryLimits): Refusal | undefined {

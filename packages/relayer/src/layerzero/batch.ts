@@ -1,15 +1,12 @@
-import { PermanentError } from '@clearspan/shared'
+import { attestorAbi } from '@clearspan/contracts'
+import { type Address, encodeFunctionData, type Hex, type LocalAccount, size, sliceHex } from 'viem'
 import {
-  type Address,
-  concatHex,
-  encodeFunctionData,
-  encodePacked,
-  type Hex,
-  keccak256,
-  type LocalAccount,
-  size,
-  sliceHex,
-} from 'viem'
+  type Attestation,
+  type ClaimTree,
+  dvnDigest,
+  joinSignatures,
+  verifyCall,
+} from '../attest/attestation.js'
 import { dvnAbi, executorAbi, receiveUlnAbi } from './abi.js'
 import type { Pending } from './outbox.js'
 import { pathOf } from './packet.js'
@@ -24,11 +21,22 @@ const EXECUTOR_GAS_PER_BYTE = 40n
 const TRANSACTION_GAS = 80_000n
 const GAS_PER_CALLDATA_BYTE = 40n
 
+/** What the Attestor takes for a packet's proof, verification and commit, with many verifiers, and per byte of its message. */
+const ATTEST_GAS = 170_000n
+const ATTEST_GAS_PER_BYTE = 12n
+/** For a call of it: it goes on only while it could still verify (250,000) and keep its reserve (30,000). */
+const ATTEST_BASE_GAS = 350_000n
+const SIGNATURE_GAS = 7_000n
+/** Operators whose signatures a call may carry: the contract takes no larger set. */
+const MAX_OPERATORS = 32n
+
 /** Of one packet, its signatures aside, in the calls that verify, commit and execute it. */
 const CALLDATA_BYTES = 2_500n
 /** Gas of a transaction that delivers nothing. */
 export const EMPTY_DELIVERY_GAS =
-  TRANSACTION_GAS + (EXECUTE_BASE_GAS * 64n) / 63n + 1_000n * GAS_PER_CALLDATA_BYTE
+  TRANSACTION_GAS +
+  ((EXECUTE_BASE_GAS + ATTEST_BASE_GAS + MAX_OPERATORS * SIGNATURE_GAS) * 64n) / 63n +
+  4_000n * GAS_PER_CALLDATA_BYTE
 
 /** What one delivering transaction may cost: gas for its packets, and native value in wei. */
 export interface DeliveryLimits {
@@ -44,7 +52,10 @@ export interface Step {
   confirmations: bigint
   /** Nonce of its path up to which all packets are committed on the destination. */
   inbound: bigint
+  /** By LayerZero's stock DVN. */
   verify: boolean
+  /** By the Attestor, which commits at once. */
+  attest: boolean
   commit: boolean
   execute: boolean
 }
@@ -70,43 +81,42 @@ export interface DeliveryAddresses {
   dvn: Address
   receiveUln: Address
   executor: Address
+  attestor?: Address | undefined
 }
 
-/** Signers in the order that DVN.execute asks for, as many as its quorum. @throws PermanentError when there are too few. */
-export function quorumSigners(signers: readonly LocalAccount[], quorum: number): LocalAccount[] {
-  if (signers.length < quorum)
-    throw new PermanentError(`the DVN asks for ${quorum} signers, and there are ${signers.length}`)
-  return [...signers]
-    .sort((a, b) => (a.address.toLowerCase() < b.address.toLowerCase() ? -1 : 1))
-    .slice(0, quorum)
+/** What operators of the Attestor have signed: a tree of packets, any of which can be delivered by it. */
+export interface Attested {
+  attestation: Attestation
+  signatures: Hex
+  tree: ClaimTree
+  /** Place of each packet in the tree. */
+  indexOf: ReadonlyMap<Hex, number>
 }
 
-/** One entry of DVN.execute: `verify(header, payloadHash, confirmations)` signed over `vid | target | expiration | callData`. */
+/** One entry of DVN.execute, signed by our own keys beside `others`. Undefined when all together are fewer than the quorum. */
 export async function signVerification(
   { entry: { header, payloadHash }, confirmations }: Step,
   { vid, quorum, signers, receiveUln }: DvnContract,
   expiration: bigint,
+  others: ReadonlyMap<Address, Hex> = new Map(),
 ) {
-  const callData = encodeFunctionData({
-    abi: receiveUlnAbi,
-    functionName: 'verify',
-    args: [header, payloadHash, confirmations],
-  })
-  const hash = keccak256(
-    encodePacked(['uint32', 'address', 'uint256', 'bytes'], [vid, receiveUln, expiration, callData]),
+  const callData = verifyCall({ header, payloadHash, confirmations })
+  const raw = dvnDigest(vid, receiveUln, expiration, callData)
+  const own = await Promise.all(
+    signers.map(async (signer) => [signer.address, await signer.signMessage({ message: { raw } })] as const),
   )
-  const signatures = await Promise.all(
-    quorumSigners(signers, quorum).map((signer) => signer.signMessage({ message: { raw: hash } })),
-  )
-  return { vid, target: receiveUln, callData, expiration, signatures: concatHex(signatures) }
+  const signatures = joinSignatures(new Map([...others, ...own]), quorum)
+  return signatures === undefined ? undefined : { vid, target: receiveUln, callData, expiration, signatures }
 }
 
-export type Verification = Awaited<ReturnType<typeof signVerification>>
+export type Verification = NonNullable<Awaited<ReturnType<typeof signVerification>>>
 
-/** A batch ready for the worker multicall: `commitOf[i]` is the index of the call that commits step i, or -1. */
+/** A batch ready for the worker multicall: `commitOf[i]` is the index of the call that commits step i, or -1 (the Attestor's own included). */
 export interface Delivery {
   calls: WorkerCall[]
   commitOf: number[]
+  /** Steps that the Attestor delivers, in the order of its outcomes, and the call that does. */
+  attested: { steps: readonly Step[]; call: number } | undefined
   gas: bigint
   value: bigint
 }
@@ -119,7 +129,8 @@ export interface Delivery {
 export function buildDelivery(
   steps: readonly Step[],
   verifications: ReadonlyMap<Hex, Verification>,
-  { dvn, receiveUln, executor }: DeliveryAddresses,
+  attested: Attested | undefined,
+  { dvn, receiveUln, executor, attestor }: DeliveryAddresses,
 ): Delivery {
   const calls: WorkerCall[] = []
   const add = (target: Address, data: Hex, gasLimit: bigint, value = 0n) =>
@@ -129,7 +140,15 @@ export function buildDelivery(
     const data = encodeFunctionData({ abi: dvnAbi, functionName: 'execute', args: [params] })
     add(dvn, data, EXECUTE_BASE_GAS + VERIFY_GAS * BigInt(params.length))
   }
-  const commitOf = steps.map(({ entry, boost, commit, execute }) => {
+  const own =
+    attested && steps.filter(({ attest, entry }) => attest && attested.indexOf.has(entry.packet.guid))
+  // After the stock DVN's, which it needs where both are required.
+  const attesting =
+    attestor && attested && own && own.length > 0
+      ? { steps: own, call: add(attestor, deliverCall(own, attested), deliverGas(own, attested)) }
+      : undefined
+  const commitOf = steps.map((step) => {
+    const { entry, boost, commit, execute } = step
     const { header, payloadHash } = entry
     const data = () =>
       encodeFunctionData({
@@ -138,7 +157,8 @@ export function buildDelivery(
         args: [header, payloadHash],
       })
     const index = commit ? add(receiveUln, data(), COMMIT_GAS) : -1
-    if (execute) add(executor, executeCall(entry, boost), executeGas(entry, boost), entry.options.value)
+    if (execute && !isExecutedByAttestor(step))
+      add(executor, executeCall(entry, boost), executeGas(entry, boost), entry.options.value)
     return index
   })
   const bytes = calls.reduce((sum, { data }) => sum + BigInt(size(data) + 192), 0n)
@@ -146,9 +166,41 @@ export function buildDelivery(
   return {
     calls,
     commitOf,
+    attested: attesting,
     gas: (inner * 64n) / 63n + TRANSACTION_GAS + bytes * GAS_PER_CALLDATA_BYTE,
     value: calls.reduce((sum, { value }) => sum + value, 0n),
   }
+}
+
+/** The Attestor brings no value: what its sender paid for goes by the Executor. */
+function isExecutedByAttestor({ attest, execute, entry }: Step): boolean {
+  return attest && execute && entry.options.value === 0n
+}
+
+function deliverCall(steps: readonly Step[], { attestation, signatures, tree, indexOf }: Attested): Hex {
+  const { proof, proofFlags } = tree.getMultiProof(
+    steps.map(({ entry }) => indexOf.get(entry.packet.guid) ?? -1),
+  )
+  const packets = steps.map((step) => ({
+    header: step.entry.header,
+    message: step.entry.packet.message,
+    confirmations: step.confirmations,
+    gas: isExecutedByAttestor(step) ? receiveGas(step.entry, step.boost) : 0n,
+  }))
+  return encodeFunctionData({
+    abi: attestorAbi,
+    functionName: 'deliver',
+    args: [attestation, signatures, packets, proof as Hex[], proofFlags],
+  })
+}
+
+function deliverGas(steps: readonly Step[], { signatures }: Attested): bigint {
+  const packets = steps.map((step) => {
+    const gas = isExecutedByAttestor(step) ? (receiveGas(step.entry, step.boost) * 64n) / 63n : 0n
+    return ATTEST_GAS + gas + BigInt(size(step.entry.packet.message)) * ATTEST_GAS_PER_BYTE
+  })
+  const base = ATTEST_BASE_GAS + BigInt(size(signatures) / 65) * SIGNATURE_GAS
+  return packets.reduce((sum, gas) => sum + gas, base)
 }
 
 /**
@@ -161,9 +213,9 @@ export function executableInOrder(steps: readonly Step[]): Step[] {
     const { nonce } = step.entry.packet
     const path = pathOf(step.entry.packet)
     const top = committed.get(path) ?? step.inbound
-    if (step.commit && nonce === top + 1n) committed.set(path, nonce)
+    if ((step.commit || step.attest) && nonce === top + 1n) committed.set(path, nonce)
     if (nonce <= (committed.get(path) ?? top)) return [step]
-    return step.verify || step.commit ? [{ ...step, execute: false }] : []
+    return step.verify || step.attest || step.commit ? [{ ...step, execute: false }] : []
   })
 }
 
@@ -172,7 +224,9 @@ const MAX_BOOST = 2
 
 /** Gas that a packet takes in a batch, at most. */
 export function stepGas(entry: Executable, boost: number): bigint {
-  const bytes = CALLDATA_BYTES + BigInt(size(entry.packet.message))
+  // One that brings value may go by the Attestor for its commit and by the Executor: its message travels twice.
+  const messages = entry.options.value > 0n ? 2n : 1n
+  const bytes = CALLDATA_BYTES + messages * BigInt(size(entry.packet.message))
   return ((VERIFY_GAS + COMMIT_GAS + executeGas(entry, boost)) * 64n) / 63n + bytes * GAS_PER_CALLDATA_BYTE
 }
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { type Hex, numberToHex, pad, zeroHash } from 'viem'
+import { concatHex, type Hex, numberToHex, pad, zeroHash } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { describe, expect, it } from 'vitest'
 import { admit } from './admission.js'
@@ -9,7 +9,6 @@ import {
   EMPTY_DELIVERY_GAS,
   executableInOrder,
   fitting,
-  quorumSigners,
   type Step,
   signVerification,
   stepGas,
@@ -31,6 +30,7 @@ function sent(nonce: bigint, block: bigint, sender = 1): SentPacket {
     packet: { ...key, guid: packetGuid(key), message: '0xc0ffee' },
     options: { gas: 200_000n, value: 0n, other: false },
     verify: true,
+    attest: false,
     execute: true,
     blockNumber: block,
     blockHash: pad(numberToHex(block)),
@@ -49,6 +49,23 @@ const add = (outbox: Outbox, packets: readonly SentPacket[]) => {
 const due = (outbox: Outbox, now = 0, limit = 1_000, foreignLimit = limit) =>
   outbox.take(now, all, { limit, foreignLimit })
 const nonces = (outbox: Outbox, now = 0) => due(outbox, now).map(({ packet }) => packet.nonce)
+/** What a packet of ours needs that only the stock DVN verifies. */
+const ours = {
+  boost: 0,
+  confirmations: 1n,
+  inbound: 0n,
+  verify: true,
+  attest: false,
+  commit: true,
+  execute: true,
+}
+async function signAll(steps: readonly Step[], contract: Parameters<typeof signVerification>[1]) {
+  const signed = steps.map(async (step) => {
+    const verification = await signVerification(step, contract, 100n)
+    return [step.entry.packet.guid, verification!] as const
+  })
+  return new Map(await Promise.all(signed))
+}
 const whose = ({ packet: { sender, nonce } }: { packet: Packet }) => [Number(sender), nonce]
 
 describe('outbox', () => {
@@ -172,25 +189,17 @@ describe('admission', () => {
     ['only our executor paid', { verify: false }, false, true, undefined],
     ['only our verifier paid', { ...options({ gas: 0n }), execute: false }, true, false, undefined],
   ] as const)('%s', (_, change, verify, execute, refusal) => {
-    expect(admitted(change)).toEqual({ verify, execute, refusal })
+    expect(admitted(change)).toEqual({ verify, attest: false, execute, refusal })
   })
 
   it("takes no stranger's packet when told to serve our gateways alone", () => {
-    expect(admitted({}, false, false)).toEqual({ verify: false, execute: false, refusal: 'foreign' })
-    expect(admitted({}, true, false)).toEqual({ verify: true, execute: true, refusal: undefined })
+    expect(admitted({}, false, false)).toMatchObject({ verify: false, execute: false, refusal: 'foreign' })
+    expect(admitted({}, true, false)).toMatchObject({ verify: true, execute: true, refusal: undefined })
   })
 })
 
 describe('a transaction', () => {
-  const step = (entry: Step['entry'], boost = 0): Step => ({
-    entry,
-    boost,
-    confirmations: 1n,
-    inbound: 0n,
-    verify: true,
-    commit: true,
-    execute: true,
-  })
+  const step = (entry: Step['entry'], boost = 0): Step => ({ ...ours, entry, boost })
   const pendingOf = (packets: readonly SentPacket[]) => {
     const outbox = open()
     add(outbox, packets)
@@ -229,12 +238,8 @@ describe('a transaction', () => {
       })
       for (const count of [1, 2]) {
         const steps = pendingOf(packets.slice(0, count)).map((entry) => step(entry, 2))
-        const signed = await Promise.all(
-          steps.map(
-            async (one) => [one.entry.packet.guid, await signVerification(one, contract, 1n)] as const,
-          ),
-        )
-        const { gas } = buildDelivery(steps, new Map(signed), {
+        const signed = await signAll(steps, contract)
+        const { gas } = buildDelivery(steps, signed, undefined, {
           dvn: dvn!,
           receiveUln: receiveUln!,
           executor: executor!,
@@ -274,11 +279,25 @@ describe('delivery', () => {
     executor: pad('0x3', { size: 20 }),
   }
 
-  it('takes a quorum of signers in ascending order of address', () => {
-    const chosen = quorumSigners(keys, 2).map(({ address }) => address.toLowerCase())
-    const sorted = keys.map(({ address }) => address.toLowerCase()).sort()
-    expect(chosen).toEqual(sorted.slice(0, 2))
-    expect(() => quorumSigners(keys, 4)).toThrow(/asks for 4/)
+  it('takes a quorum of signatures in ascending order of signer, of our own keys and of others', async () => {
+    const outbox = open()
+    add(outbox, [sent(1n, 1n)])
+    const step = { ...ours, entry: due(outbox)[0]! }
+    const [first, ...rest] = keys
+    const contract = (signers: typeof keys, quorum: number) => ({
+      vid: 1,
+      quorum,
+      signers,
+      receiveUln: addresses.receiveUln,
+    })
+    const whole = await signVerification(step, contract(keys, 3), 1n)
+    const signatureOf = async (signer: (typeof keys)[number]) =>
+      (await signVerification(step, contract([signer], 1), 1n))!.signatures
+    const sorted = [...keys].sort((a, b) => (a.address.toLowerCase() < b.address.toLowerCase() ? -1 : 1))
+    expect(whole!.signatures).toBe(concatHex(await Promise.all(sorted.map(signatureOf))))
+    const others = new Map([[first!.address, await signatureOf(first!)]])
+    expect(await signVerification(step, contract(rest, 3), 1n, others)).toEqual(whole)
+    expect(await signVerification(step, contract(rest, 3), 1n)).toBeUndefined()
   })
 
   it('executes a nonce only when all below it are committed, there or in this batch', () => {
@@ -288,13 +307,9 @@ describe('delivery', () => {
       [4n, 5n, 7n, 8n].map((nonce) => sent(nonce, 1n)),
     )
     const step = (entry: Step['entry'], change: Partial<Step>): Step => ({
+      ...ours,
       entry,
-      boost: 0,
-      confirmations: 1n,
       inbound: 4n,
-      verify: true,
-      commit: true,
-      execute: true,
       ...change,
     })
     const [four, five, seven, eight] = due(outbox)
@@ -320,27 +335,13 @@ describe('delivery', () => {
     add(outbox, [sent(1n, 1n), sent(2n, 1n), sent(3n, 1n)])
     const [first, second, third] = due(outbox)
     const steps: Step[] = [
-      { entry: first!, boost: 0, confirmations: 1n, inbound: 0n, verify: true, commit: true, execute: true },
-      {
-        entry: second!,
-        boost: 0,
-        confirmations: 1n,
-        inbound: 0n,
-        verify: false,
-        commit: false,
-        execute: true,
-      },
-      { entry: third!, boost: 0, confirmations: 1n, inbound: 0n, verify: true, commit: true, execute: false },
+      { ...ours, entry: first! },
+      { ...ours, entry: second!, verify: false, commit: false },
+      { ...ours, entry: third!, execute: false },
     ]
     const contract = { vid: 1, quorum: 2, signers: keys, receiveUln: addresses.receiveUln }
-    const verifications = new Map(
-      await Promise.all(
-        [steps[0]!, steps[2]!].map(
-          async (step) => [step.entry.packet.guid, await signVerification(step, contract, 100n)] as const,
-        ),
-      ),
-    )
-    const { calls, commitOf, gas } = buildDelivery(steps, verifications, addresses)
+    const verifications = await signAll([steps[0]!, steps[2]!], contract)
+    const { calls, commitOf, gas } = buildDelivery(steps, verifications, undefined, addresses)
     const { dvn, receiveUln, executor } = addresses
     expect(calls.map(({ target }) => target)).toEqual([dvn, receiveUln, executor, executor, receiveUln])
     expect(commitOf).toEqual([1, -1, 4])

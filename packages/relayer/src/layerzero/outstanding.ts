@@ -1,7 +1,14 @@
+import { type Address, isAddressEqual } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import { boostOf, type DeliveryLimits, type Step } from './batch.js'
 import type { Pending } from './outbox.js'
-import { packetStates, requiredConfirmations, verificationStates } from './state.js'
+import {
+  packetStates,
+  type Requirement,
+  requirements,
+  type Verification,
+  verificationStates,
+} from './state.js'
 
 /** What a destination says of packets. */
 export interface Outstanding {
@@ -13,38 +20,41 @@ export interface Outstanding {
   waiting: { entry: Pending; reason: string }[]
 }
 
-/** Asks the destination what it still lacks of each packet. `sourceConfirmations`: of the chain that an endpoint id stands for. @throws RetryableError when the node fails. */
+type Reading = Pick<ChainContext, 'client' | 'chain'>
+
+/** Asks the destination what it still lacks of each packet; `sources` by endpoint id. @throws RetryableError when a node fails. */
 export async function outstanding(
-  destination: Pick<ChainContext, 'client' | 'chain'>,
+  destination: Reading,
   entries: readonly Pending[],
-  sourceConfirmations: (eid: number) => number,
+  sources: ReadonlyMap<number, Reading>,
   limits: DeliveryLimits,
 ): Promise<Outstanding> {
   const states = await packetStates(destination, entries)
   const open = entries.filter((_, i) => states[i]?.state === 'open')
-  const [verifications, confirmations] = await Promise.all([
+  const [verifications, required] = await Promise.all([
     verificationStates(destination, open),
-    requiredConfirmations(destination, entries),
+    requirements(destination, sources, entries),
   ])
   const result: Outstanding = { steps: [], done: [], waiting: [] }
   for (const [i, entry] of entries.entries()) {
     const { state, inbound } = states[i] ?? { state: 'open', inbound: 0n }
-    const required = confirmations[i]
+    const requirement = required[i]
     if (state === 'delivered' || (state === 'committed' && !entry.execute)) {
       result.done.push(entry)
       continue
     }
     const verified = state === 'open' ? verifications[open.indexOf(entry)] : undefined
-    const calls = required === undefined ? undefined : callsFor(entry, state, verified)
-    if (required === undefined || calls === undefined) {
+    const calls =
+      requirement && callsFor(entry, { state, verified, requirement, workers: destination.chain.layerzero })
+    if (requirement === undefined || calls === undefined) {
       result.waiting.push({ entry, reason: [state, verified].join(' ') })
       continue
     }
-    const source = BigInt(sourceConfirmations(entry.packet.srcEid))
+    const source = BigInt(sources.get(entry.packet.srcEid)?.chain.confirmations ?? 1)
     result.steps.push({
       entry,
       boost: boostOf(entry, entry.failures, limits),
-      confirmations: required > source ? required : source,
+      confirmations: requirement.confirmations > source ? requirement.confirmations : source,
       inbound,
       execute: entry.execute,
       ...calls,
@@ -53,16 +63,27 @@ export async function outstanding(
   return result
 }
 
+interface Situation {
+  state: string
+  verified: Verification | undefined
+  requirement: Requirement
+  workers: { dvn: Address; attestor?: Address | undefined }
+}
+
 /** Undefined when only others can go on. */
 function callsFor(
   entry: Pending,
-  state: string,
-  verified: string | undefined,
-): { verify: boolean; commit: boolean } | undefined {
-  if (state === 'committed') return { verify: false, commit: false }
+  { state, verified, requirement: { verifiers }, workers: { dvn, attestor } }: Situation,
+): Pick<Step, 'verify' | 'attest' | 'commit'> | undefined {
+  const nothing = { verify: false, attest: false, commit: false }
+  if (state === 'committed') return nothing
   if (state !== 'open') return undefined
-  if (verified === 'verifiable') return { verify: false, commit: true }
-  // Ours is there and others' are missing: only they can go on.
-  if (verified === 'unverified' && entry.verify && !entry.verified) return { verify: true, commit: true }
-  return undefined
+  if (verified === 'verifiable') return { ...nothing, commit: true }
+  if (verified !== 'unverified') return undefined
+  const counts = (worker: Address | undefined) =>
+    worker !== undefined && verifiers.some((verifier) => isAddressEqual(verifier, worker))
+  const attest = entry.attest && counts(attestor)
+  const verify = entry.verify && !entry.verified && counts(dvn)
+  // Ours is there and others' are missing: only they can go on. What the Attestor verifies it commits too.
+  return attest || verify ? { verify, attest, commit: !attest } : undefined
 }

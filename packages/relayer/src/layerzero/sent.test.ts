@@ -18,7 +18,13 @@ import { encodePacket, packetGuid } from './packet.js'
 import { sentPackets } from './sent.js'
 
 const address = (n: number) => pad(numberToHex(n), { size: 20 })
-const workers = { endpoint: address(1), sendUln: address(2), dvn: address(3), executor: address(4) }
+const workers = {
+  endpoint: address(1),
+  sendUln: address(2),
+  dvn: address(3),
+  executor: address(4),
+  attestor: address(5),
+}
 const stranger = address(9)
 
 let logIndex = 0

@@ -7,6 +7,7 @@ export interface Workers {
   endpoint: Address
   sendUln: Address
   dvn: Address
+  attestor?: Address | undefined
   executor: Address
 }
 
@@ -14,13 +15,17 @@ export interface Workers {
 export interface SentPacket {
   packet: Packet
   options: ExecutorOptions
-  /** Our DVN is among those paid: we verify. */
+  /** LayerZero's stock DVN, whose multisig is ours, is among those paid: we verify by it. */
   verify: boolean
+  /** So is the Attestor. */
+  attest: boolean
   /** Our executor is paid: we execute. */
   execute: boolean
   blockNumber: bigint
   blockHash: Hex
 }
+
+const UNPAID = { verify: false, attest: false, execute: false }
 
 /**
  * Packets in the logs of a range (in log order, of the endpoint and its send library, perhaps others). Within a transaction the fee events of
@@ -34,25 +39,27 @@ export function sentPackets(
 ): SentPacket[] {
   const events = parseEventLogs({ abi: [...endpointAbi, ...sendUlnAbi], logs: [...logs], strict: true })
   const packets: SentPacket[] = []
-  let paid = { transaction: '', verify: false, execute: false }
+  let paid = { transaction: '', ...UNPAID }
   for (const event of events) {
-    if (paid.transaction !== event.transactionHash)
-      paid = { transaction: event.transactionHash, verify: false, execute: false }
+    if (paid.transaction !== event.transactionHash) paid = { transaction: event.transactionHash, ...UNPAID }
     const fromLibrary = isAddressEqual(event.address, workers.sendUln)
     if (event.eventName === 'DVNFeePaid' && fromLibrary) {
       const { requiredDVNs, optionalDVNs } = event.args
-      paid.verify = [...requiredDVNs, ...optionalDVNs].some((dvn) => isAddressEqual(dvn, workers.dvn))
+      const isPaid = (worker: Address | undefined) =>
+        worker !== undefined && [...requiredDVNs, ...optionalDVNs].some((dvn) => isAddressEqual(dvn, worker))
+      paid.verify = isPaid(workers.dvn)
+      paid.attest = isPaid(workers.attestor)
     } else if (event.eventName === 'ExecutorFeePaid' && fromLibrary) {
       paid.execute = isAddressEqual(event.args.executor, workers.executor)
     } else if (event.eventName === 'PacketSent' && isAddressEqual(event.address, workers.endpoint)) {
-      const { verify, execute } = paid
-      paid = { transaction: event.transactionHash, verify: false, execute: false }
+      const { transaction, ...work } = paid
+      paid = { transaction, ...UNPAID }
       if (!isAddressEqual(event.args.sendLibrary, workers.sendUln)) continue
       try {
         const packet = decodePacket(event.args.encodedPayload)
         const options = decodeOptions(event.args.options)
         const { blockNumber, blockHash } = event
-        packets.push({ packet, options, verify, execute, blockNumber, blockHash })
+        packets.push({ packet, options, ...work, blockNumber, blockHash })
       } catch (error) {
         onInvalid(error)
       }

@@ -1,8 +1,8 @@
 import { RetryableError } from '@clearspan/shared'
-import { type Hex, size, zeroHash } from 'viem'
+import { type Address, type Hex, size, zeroHash } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
-import { endpointAbi, receiveUlnAbi, receiveUlnViewAbi } from './abi.js'
+import { endpointAbi, receiveUlnViewAbi, ulnConfigAbi } from './abi.js'
 import { wordToAddress } from './batch.js'
 import type { Pending } from './outbox.js'
 import { pathOf } from './packet.js'
@@ -75,21 +75,56 @@ export async function verificationStates(
   })
 }
 
-/** Confirmations that the destination asks for: the receive side's number binds. Undefined for a stranger's path whose configuration can't be read. */
-export function requiredConfirmations(
+/** What the destination asks for on a packet's path. */
+export interface Requirement {
+  /** The larger of what sender and receiver ask for: the receive side's number binds on chain. */
+  confirmations: bigint
+  /** Verifiers that count there, required or optional. */
+  verifiers: readonly Address[]
+}
+
+/**
+ * What the ends of a packet's path ask for; `sources` by endpoint id. Undefined for a stranger's path whose configuration can't be read.
+ */
+export async function requirements(
   { client, chain }: Destination,
+  sources: ReadonlyMap<number, Destination>,
   entries: readonly Pending[],
-): Promise<(bigint | undefined)[]> {
-  const uln = { address: chain.layerzero.receiveUln, abi: receiveUlnAbi } as const
-  return readApart(entries, async (group) => {
-    const configs = await readAll(
+): Promise<(Requirement | undefined)[]> {
+  const common = { abi: ulnConfigAbi, functionName: 'getUlnConfig' } as const
+  const received = readApart(entries, (group) =>
+    readAll(
       client,
       group.map(({ packet: { receiver, srcEid } }) => {
         const args = [wordToAddress(receiver), srcEid] as const
-        return { ...uln, functionName: 'getUlnConfig', args } as const
+        return { ...common, address: chain.layerzero.receiveUln, args }
       }),
-    )
-    return configs.map(({ confirmations }) => confirmations)
+    ),
+  )
+  const sent = new Map<Hex, bigint | undefined>()
+  await Promise.all(
+    [...sources.values()].map(async (source) => {
+      const own = entries.filter(({ packet }) => packet.srcEid === source.chain.eid)
+      const configs = await readApart(own, (group) =>
+        readAll(
+          source.client,
+          group.map(({ packet: { sender, dstEid } }) => {
+            const args = [wordToAddress(sender), dstEid] as const
+            return { ...common, address: source.chain.layerzero.sendUln, args }
+          }),
+        ),
+      )
+      for (const [i, { packet }] of own.entries()) sent.set(packet.guid, configs[i]?.confirmations)
+    }),
+  )
+  return (await received).map((config, i) => {
+    const sending = sent.get(entries[i]?.packet.guid ?? '0x')
+    if (config === undefined || sending === undefined) return undefined
+    const { confirmations, requiredDVNs, optionalDVNs } = config
+    return {
+      confirmations: confirmations > sending ? confirmations : sending,
+      verifiers: [...requiredDVNs, ...optionalDVNs],
+    }
   })
 }
 

@@ -1,8 +1,11 @@
-import type { ChainClient } from '@clearspan/shared'
-import type { Address, Hex } from 'viem'
+import type { Chain, ChainClient } from '@clearspan/shared'
+import { type Hex, isAddressEqual } from 'viem'
 import { endpointAbi } from './abi.js'
-import type { Pending } from './outbox.js'
 import { encodePacket } from './packet.js'
+import type { SentPacket } from './sent.js'
+
+/** Where packets come from: a library registered beside ours could make the endpoint say anything. */
+type Sender = Pick<Chain['layerzero'], 'endpoint' | 'sendUln'>
 
 /** One RPC's evidence of a block: whether it is deep enough there, and which packets it sent. */
 interface Testimony {
@@ -16,8 +19,8 @@ interface Testimony {
  */
 export async function confirmedPackets(
   witnesses: readonly ChainClient[],
-  endpoint: Address,
-  packets: readonly (Pending & { confirmations: bigint })[],
+  sender: Sender,
+  packets: readonly (Pick<SentPacket, 'packet' | 'blockNumber' | 'blockHash'> & { confirmations: bigint })[],
 ): Promise<Map<Hex, number>> {
   const needed = Math.floor(witnesses.length / 2) + 1
   const confirmed = new Map<Hex, number>()
@@ -25,7 +28,7 @@ export async function confirmedPackets(
   await Promise.all(
     [...blocks].map(async ([key, { blockNumber, blockHash, confirmations }]) => {
       const testimonies = await Promise.all(
-        witnesses.map((client) => testify(client, endpoint, blockNumber, blockHash, confirmations)),
+        witnesses.map((client) => testify(client, sender, blockNumber, blockHash, confirmations)),
       )
       for (const entry of packets) {
         if (`${entry.blockHash}:${entry.confirmations}` !== key) continue
@@ -42,7 +45,7 @@ export async function confirmedPackets(
 /** Undefined when this RPC can't vouch for the block, for whatever reason. */
 async function testify(
   client: ChainClient,
-  endpoint: Address,
+  { endpoint, sendUln }: Sender,
   blockNumber: bigint,
   blockHash: Hex,
   confirmations: bigint,
@@ -54,7 +57,9 @@ async function testify(
       client.getLogs({ address: endpoint, event: endpointAbi[0], blockHash, strict: true }),
     ])
     if (block.hash !== blockHash || head - blockNumber + 1n < confirmations) return undefined
-    const packets = logs.map(({ args }) => args.encodedPayload.toLowerCase() as Hex)
+    const packets = logs.flatMap(({ args: { encodedPayload, sendLibrary } }) =>
+      isAddressEqual(sendLibrary, sendUln) ? [encodedPayload.toLowerCase() as Hex] : [],
+    )
     return { timestamp: Number(block.timestamp), packets: new Set(packets) }
   } catch {
     return undefined

@@ -1,0 +1,72 @@
+import type { ChainClient } from '@clearspan/shared'
+import { type Address, getAddress, type Hex, numberToHex, pad } from 'viem'
+import { encodePacket, type Packet } from '../layerzero/packet.js'
+import type { OperatorChain } from './operator.js'
+
+export const address = (n: number): Address => getAddress(pad(numberToHex(n), { size: 20 }))
+
+export const layerzero = {
+  endpoint: address(0xe0),
+  sendUln: address(0xe1),
+  receiveUln: address(0xe2),
+  receiveUlnView: address(0xe3),
+  dvn: address(0xe4),
+  attestor: address(0xe5),
+  executor: address(0xe6),
+  workerMulticall: address(0xe7),
+}
+
+/** A block that a node shows, and what it says was sent in it. */
+export interface ShownBlock {
+  number: bigint
+  hash: Hex
+  packets: readonly Packet[]
+  /** Library that the packets went through. */
+  sendUln?: Address
+}
+
+/** A node as it answers about one block and the height of its chain. */
+export function node(head: bigint, block?: ShownBlock): ChainClient {
+  return {
+    getBlockNumber: async () => head,
+    getBlock: async () => ({ hash: block?.hash, timestamp: 1_000n }),
+    getLogs: async ({ blockHash }: { blockHash: Hex }) =>
+      block?.hash !== blockHash
+        ? []
+        : block.packets.map((packet) => ({
+            args: { encodedPayload: encodePacket(packet), sendLibrary: block.sendUln ?? layerzero.sendUln },
+          })),
+  } as unknown as ChainClient
+}
+
+export interface FakeChain {
+  eid: number
+  witnesses?: readonly ChainClient[]
+  /** What senders, or receivers, of this chain ask for. */
+  confirmations?: bigint
+  operatorSet?: number
+  isOperator?: (who: Address) => boolean
+}
+
+/** A chain whose contracts answer what an operator asks. */
+export function fakeChain(fake: FakeChain): OperatorChain {
+  const answers: Record<string, (args: readonly unknown[]) => unknown> = {
+    getUlnConfig: () => ({ confirmations: fake.confirmations ?? 1n, requiredDVNs: [], optionalDVNs: [] }),
+    operatorSet: () => fake.operatorSet ?? 1,
+    isOperator: ([who]) => fake.isOperator?.(who as Address) ?? true,
+    vid: () => 7,
+  }
+  const client = {
+    getBlock: async () => ({ timestamp: 1_000n }),
+    multicall: async ({ contracts }: { contracts: { functionName: string; args?: readonly unknown[] }[] }) =>
+      contracts.map(({ functionName, args = [] }) => answers[functionName]?.(args)),
+  }
+  const chain = {
+    name: `chain ${fake.eid}`,
+    chainId: fake.eid + 1_000,
+    eid: fake.eid,
+    confirmations: 1,
+    layerzero,
+  }
+  return { chain, client, witnesses: fake.witnesses ?? [] } as unknown as OperatorChain
+}

@@ -1,0 +1,77 @@
+import {
+  addressSchema,
+  type Clock,
+  createChainClient,
+  type Logger,
+  type Metrics,
+  type Network,
+  parseConfig,
+  UserError,
+} from '@clearspan/shared'
+import type { LocalAccount } from 'viem'
+import { z } from 'zod'
+import { listen } from '../http.js'
+import { createOperator } from './operator.js'
+import { createAttestServer } from './server.js'
+
+/** Of a chain's nodes, outside local networks: fewer, and one that lies decides. */
+const MIN_BACKENDS = 2
+
+/** How one operator of the Attestor (or signer of the stock DVN) works. */
+export const attestConfigSchema = z.strictObject({
+  /** RPC URLs by chain id, instead of the manifest's: an operator's nodes should be its own. More than half of a chain's must agree. */
+  rpcUrls: z
+    .record(z.string().regex(/^[1-9]\d*$/, 'must be a chain id'), z.array(z.url()).min(1))
+    .default({}),
+  /** Addresses of the `peer` keys that may ask. */
+  askers: z.array(addressSchema).min(1),
+  /** Furthest expiry that is signed, seconds of the destination's time. */
+  maxLifetimeSeconds: z.number().int().positive().max(86_400).default(7_200),
+  http: z.strictObject({ host: z.string().min(1), port: z.number().int().min(0).max(65_535) }),
+})
+
+export interface AttestServiceOptions {
+  network: Network
+  config: z.input<typeof attestConfigSchema>
+  /** A key of purpose `attest`. */
+  account: LocalAccount
+  clock: Clock
+  logger: Logger
+  metrics: Metrics
+}
+
+/** One operator with its HTTP interface. @throws UserError outside a local network for a chain with fewer than two nodes, or a taken port. */
+export async function startAttestService(options: AttestServiceOptions) {
+  const { network, account, clock, logger, metrics } = options
+  const config = parseConfig(attestConfigSchema, options.config, 'attest')
+  const chains = network.chains.map((chain) => {
+    const { chainId, name } = chain
+    const rpcUrls = [...new Set(config.rpcUrls[String(chainId)] ?? chain.rpcUrls)]
+    if (network.clock === null && rpcUrls.length < MIN_BACKENDS)
+      throw new UserError(
+        `attest.rpcUrls.${chainId}`,
+        `names ${rpcUrls.length} node: a single one could make this operator attest what never happened; give ${MIN_BACKENDS} or more, of different providers`,
+      )
+    const clientFor = (urls: readonly string[]) =>
+      createChainClient({ chainId, name, rpcUrls: urls, blockMs: 1_000 })
+    return { chain, client: clientFor(rpcUrls), witnesses: rpcUrls.map((url) => clientFor([url])) }
+  })
+  const operator = createOperator({
+    network,
+    chains,
+    account,
+    maxLifetimeSeconds: config.maxLifetimeSeconds,
+  })
+  const { askers, http } = config
+  const server = createAttestServer({
+    operator,
+    networkId: network.networkId,
+    askers,
+    clock,
+    logger,
+    metrics,
+  })
+  const url = await listen(server, http)
+  logger.info({ operator: account.address, url }, 'operator started')
+  return { url, stop: () => server.close() }
+}
