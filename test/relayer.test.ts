@@ -4,47 +4,30 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { clearinghouseAbi, collateralVaultAbi, spokeGatewayAbi, testTokenAbi } from '@clearspan/contracts'
 import {
-  type BlockProducer,
-  deployLayerZero,
-  type LocalChain,
-  startBlockProducer,
-  startChains,
-} from '@clearspan/devnet'
-import {
-  acceleratedClock,
   accountId,
-  type Clock,
   createChainClient,
   createLogger,
-  createMetrics,
   createQueueBackend,
   type Network,
   type QueueBackend,
-  seededRandom,
   systemClock,
 } from '@clearspan/shared'
-import { parseUnits, zeroHash } from 'viem'
+import { parseUnits } from 'viem'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { deployClearspan } from '../packages/devnet/src/network/deploy.js'
-import { planMarkets } from '../packages/devnet/src/network/markets.js'
 import { localRoles } from '../packages/devnet/src/network/roles.js'
-import { planTiming } from '../packages/devnet/src/network/timing.js'
-import { openRunDirectory, type RunDirectory } from '../packages/devnet/src/processes/index.js'
 import { type Call, createWallet, type Wallet } from '../packages/devnet/src/scenario/wallet.js'
-import { createRelayer, type Relayer } from '../packages/relayer/src/index.js'
+import type { Relayer } from '../packages/relayer/src/index.js'
 import { startRedis } from '../packages/shared/src/queue/redis.test-util.js'
 import { temporaryDirectory } from './clearspan.js'
+import { createTestRelayer, startTestNetwork, type TestNetwork } from './testNetwork.js'
 
 // A relayer in this process on two real chains, without an oracle: collateral alone needs no price.
-const SPEED = 8
-const BLOCK_MS = 250
 const TEST_TIMEOUT_MS = 600_000
 /** What a poll waits for takes seconds; a machine with much else to do takes minutes. */
 const PATIENCE = { timeout: 280_000 }
 const usdc = (amount: number) => parseUnits(String(amount), 6)
 
 const logger = createLogger({ name: 'test', level: 'silent' })
-const roles = localRoles()
 const redis = await startRedis()
 if (redis === undefined) {
   if (process.env.CI === 'true') throw new Error('redis-server is missing: apt-get install redis-server')
@@ -52,62 +35,21 @@ if (redis === undefined) {
 }
 
 let dir: Awaited<ReturnType<typeof temporaryDirectory>>
-let run: RunDirectory
-let chains: LocalChain[]
+let on: TestNetwork
 let network: Network
-let networkClock: Clock
-let producer: BlockProducer
 let wallets: Wallet[]
-const trader = roles.traders.alice.account
+const trader = localRoles().traders.alice.account
 const account = accountId(trader.address)
 let deposited = 0n
 let withdrawn = 0n
 
 beforeAll(async () => {
   dir = await temporaryDirectory()
-  run = await openRunDirectory({ path: join(dir.path, 'run'), logger, clock: systemClock })
-  const names = ['alpha', 'beta']
-  chains = await startChains({
-    run,
-    chains: names.map((name, index) => ({ name, chainId: 31_901 + index, port: 0, portOption: '' })),
-    genesisTime: 1_584_000_000,
-    accounts: roles.count,
-  })
-  const placed = chains.map((chain, index) => ({ chain, eid: 30_901 + index, confirmations: 1 }))
-  const { layerzero } = await deployLayerZero({
-    chains: placed,
-    deployer: roles.deployer.account,
-    dvnSigners: roles.relayer.dvnSigners.map((signer) => signer.account.address),
-    quorum: 2,
-    workerAdmins: [roles.relayer.bulk.account.address],
-  })
-  const markets = planMarkets(['BTC', 'ETH'], ['BTC/USD', 'ETH/USD', 'USDT/USD', 'USDC/USD'])
-  const timing = planTiming({ windowMs: 3_600_000, speed: SPEED })
-  const oracle = {
-    epoch: 1,
-    slotMs: timing.slotSeconds * 1000,
-    feeds: markets.feeds,
-    nodes: roles.observers.map((node) => ({ url: 'http://127.0.0.1:1', signer: node.account.address })),
-  }
-  const options = { layerzero, roles, markets, timing, networkId: zeroHash, oracle }
-  const deployed = await deployClearspan({ ...options, chains: placed })
-  const clock = {
-    startMs: Math.max(...chains.map((chain) => chain.lastTimestamp())) * 1000,
-    realStartMs: systemClock.now(),
-    speed: SPEED,
-  }
-  networkClock = acceleratedClock(clock)
-  network = { networkId: zeroHash, clock, oracle, ...deployed }
-  producer = startBlockProducer({
-    chains,
-    clock: networkClock,
-    intervalMs: BLOCK_MS,
-    realClock: systemClock,
-    logger,
-  })
-  wallets = chains.map(({ chainId, rpcUrl }) =>
+  on = await startTestNetwork({ directory: dir.path, chains: ['alpha', 'beta'] })
+  network = on.network
+  wallets = on.chains.map(({ chainId, rpcUrl }) =>
     createWallet({
-      client: createChainClient({ chainId, rpcUrls: [rpcUrl], blockMs: BLOCK_MS }),
+      client: createChainClient({ chainId, rpcUrls: [rpcUrl], blockMs: on.blockMs }),
       account: trader,
       chainId,
       clock: systemClock,
@@ -117,8 +59,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   for (const wallet of wallets ?? []) await wallet.close()
-  await producer?.stop()
-  await run?.close()
+  await on?.stop()
   await redis?.stop()
   await dir?.remove()
 })
@@ -139,31 +80,8 @@ afterEach(async () => {
 /** Starts a relayer that sees the spoke through these nodes. */
 async function relay(backend: QueueBackend, spokeUrls?: string[]): Promise<Relayer> {
   const [, spoke] = network.chains
-  const { price, bulk, urgent, dvnSigners } = roles.relayer
-  const relayer = createRelayer({
-    network,
-    config: {
-      roles: ['relayer'],
-      blockMs: BLOCK_MS,
-      sweepMs: 500,
-      resendMs: 5_000,
-      stuckAfterMs: 5_000,
-      heartbeatSeconds: 0,
-      ...(spokeUrls && { rpcUrls: { [String(spoke!.chainId)]: spokeUrls } }),
-    },
-    keys: {
-      price: price.account,
-      bulk: bulk.account,
-      urgent: urgent.account,
-      dvnSigners: dvnSigners.map((signer) => signer.account),
-    },
-    clock: systemClock,
-    networkClock,
-    logger,
-    metrics: createMetrics(),
-    backend,
-    random: seededRandom(1),
-  })
+  const rpcUrls = spokeUrls && { [String(spoke!.chainId)]: spokeUrls }
+  const relayer = createTestRelayer(on, backend, { roles: ['relayer'], ...(rpcUrls && { rpcUrls }) })
   running.push({ relayer, backend })
   await relayer.start()
   return relayer
@@ -265,7 +183,7 @@ describe.each(['embedded', 'redis'] as const)('on %s', (kind) => {
 
 /** A node in front of the spoke's own that answers what `tamper` makes of the truth. */
 async function startProxy(tamper: (method: string, result: unknown) => unknown): Promise<string> {
-  const { rpcUrl } = chains[1]!
+  const { rpcUrl } = on.chains[1]!
   const server = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray()).toString()
     const answer = await fetch(rpcUrl, {

@@ -33,8 +33,6 @@ test(
     const liquidated = report.accounts.filter((account) => account.liquidated).map(({ name }) => name)
     expect(liquidated).toContain('alice')
     expect(liquidated).not.toContain('erin')
-    // A price and the liquidation that it triggers share a transaction.
-    expect(report.liquidations.some(({ withPrice }) => withPrice)).toBe(true)
     expect(report.latencies.length).toBeGreaterThan(0)
     expect(report.gas.length).toBeGreaterThan(0)
     expect(report.speed).toBe(480)

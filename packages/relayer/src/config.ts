@@ -55,6 +55,8 @@ export const relayerConfigSchema = z.strictObject({
   maxForeignPackets: z.number().int().min(0).default(1_000),
   /** When a chain's oracle gets a new report, by chain id. Absent: it gets every one. */
   priceTriggers: z.record(chainIdKey, triggersSchema).default({}),
+  /** Longest that a report waits for the keeper to look at it before it goes to the hub without a liquidation, in real ms. */
+  keeperPatienceMs: real.default(2_000),
   /** An oracle node's stream without a byte for so long, in real ms, is opened anew. */
   streamIdleMs: real.default(15_000),
   /** The most ever paid, in gwei per gas. */

@@ -115,7 +115,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     metrics,
   }
 
-  const turn = createReportTurn(clock)
+  const turn = createReportTurn(clock, config.keeperPatienceMs)
   // A keeper without the relayer role has no price lane beside it.
   let ringHubPrice = () => {}
 

@@ -23,7 +23,11 @@ export interface Actor {
   close(): Promise<void>
 }
 
-export function createActor(network: LocalNetwork, key: LocalKey, logger: Logger): Actor {
+export function createActor(
+  network: Pick<LocalNetwork, 'manifest' | 'timing' | 'realClock'>,
+  key: LocalKey,
+  logger: Logger,
+): Actor {
   const wallets = network.manifest.chains.map(({ chainId, rpcUrls, name }) =>
     createWallet({
       client: createChainClient({ chainId, name, rpcUrls, blockMs: network.timing.blockIntervalMs }),
@@ -76,7 +80,11 @@ export function depositCalls(actor: Actor, chain: Chain, token: Token, amount: b
 }
 
 /** What a trader does once on the hub: opens rows for collateral that isn't cash, and lets the venue trade. */
-export function enrolCalls(network: LocalNetwork, actor: Actor, assetIds: readonly number[]): Call[] {
+export function enrolCalls(
+  network: Pick<LocalNetwork, 'manifest'>,
+  actor: Actor,
+  assetIds: readonly number[],
+): Call[] {
   const { clearinghouse, venue } = network.manifest.hub.contracts
   const hub = { to: clearinghouse, abi: iClearinghouseAbi }
   return [
@@ -120,7 +128,7 @@ export interface Match {
 const VENUE_ABI = [...venueAbi, ...clearinghouseAbi.filter(({ type }) => type === 'error')]
 
 /** Signs both orders as their owners and makes the call that fills them. */
-export async function matchCall(network: LocalNetwork, match: Match): Promise<Call> {
+export async function matchCall(network: Pick<LocalNetwork, 'manifest'>, match: Match): Promise<Call> {
   const { venue } = network.manifest.hub.contracts
   const sign = ({ actor, order }: Match['buyer']) =>
     actor.key.account.signTypedData({

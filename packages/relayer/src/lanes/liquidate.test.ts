@@ -90,7 +90,7 @@ function liquidated({ accounts, refused = [], reverting = [] }: World): Promise<
       logger,
       metrics: createMetrics(),
     } as unknown as LaneContext
-    const turn = createReportTurn(systemClock)
+    const turn = createReportTurn(systemClock, 2_000)
     const book: KeeperBook = { ...createKeeperBook(context), accounts: () => accounts }
     createLiquidateLane(context, book, { turn, ring() {} }).then((part) => {
       open.push(part)

@@ -24,7 +24,7 @@ function clockByHand() {
 
 it('leaves a report to the liquidation that carries it, and every other to the price lane', async () => {
   const { clock } = clockByHand()
-  const turn = createReportTurn(clock)
+  const turn = createReportTurn(clock, 2_000)
   const asked = turn.carried(7n)
   turn.decide(6n, true)
   turn.decide(7n, true)
@@ -35,7 +35,7 @@ it('leaves a report to the liquidation that carries it, and every other to the p
 
 it('takes the word on a later slot for those before it', async () => {
   const { clock } = clockByHand()
-  const turn = createReportTurn(clock)
+  const turn = createReportTurn(clock, 2_000)
   const asked = turn.carried(7n)
   turn.decide(9n, true)
   expect(await asked).toBe(true)
@@ -45,7 +45,7 @@ it('takes the word on a later slot for those before it', async () => {
 
 it('does not wait for a keeper that says nothing, and leaves no timer', async () => {
   const { clock, sleeping, passes } = clockByHand()
-  const turn = createReportTurn(clock)
+  const turn = createReportTurn(clock, 2_000)
   const asked = turn.carried(7n)
   passes()
   expect(await asked).toBe(false)
@@ -58,7 +58,7 @@ it('does not wait for a keeper that says nothing, and leaves no timer', async ()
 
 it('is the price lane’s turn again when the liquidation failed', async () => {
   const { clock } = clockByHand()
-  const turn = createReportTurn(clock)
+  const turn = createReportTurn(clock, 2_000)
   turn.decide(7n, true)
   expect(await turn.carried(7n)).toBe(true)
   turn.decide(7n, false)
@@ -67,7 +67,7 @@ it('is the price lane’s turn again when the liquidation failed', async () => {
 
 it('nobody waits for a keeper that waits for its transaction', async () => {
   const { clock, sleeping } = clockByHand()
-  const turn = createReportTurn(clock)
+  const turn = createReportTurn(clock, 2_000)
   turn.decide(7n, true)
   const asked = turn.carried(8n)
   turn.setAway(true)

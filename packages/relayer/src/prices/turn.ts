@@ -1,8 +1,5 @@
 import type { Clock } from '@clearspan/shared'
 
-/** Longest that the hub's price waits for the keeper's word, real ms: a slow keeper costs a liquidation its own transaction, never a price. */
-const PATIENCE_MS = 2_000
-
 /**
  * Whose turn a report is on the hub. The keeper looks at each report first: when accounts fall below with it, the liquidation carries it there;
  * else the price lane does.
@@ -16,7 +13,8 @@ export interface ReportTurn {
   carried(seq: bigint): Promise<boolean>
 }
 
-export function createReportTurn(clock: Clock): ReportTurn {
+/** @param patienceMs Longest that the hub's price waits for the keeper's word, real ms: a slow keeper costs a liquidation its own transaction, never a price. */
+export function createReportTurn(clock: Clock, patienceMs: number): ReportTurn {
   let decided = { seq: -1n, carried: false }
   let isAway = false
   const waiting = new Set<() => void>()
@@ -45,7 +43,7 @@ export function createReportTurn(clock: Clock): ReportTurn {
         if (word(seq) !== undefined) patience.abort()
       }
       waiting.add(look)
-      await clock.sleep(PATIENCE_MS, patience.signal).catch(() => {})
+      await clock.sleep(patienceMs, patience.signal).catch(() => {})
       waiting.delete(look)
       return word(seq) ?? false
     },

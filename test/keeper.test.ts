@@ -1,0 +1,164 @@
+import { join } from 'node:path'
+import { liquidationAuctionAbi, marginEngineAbi, priceOracleAbi } from '@clearspan/contracts'
+import {
+  accountId,
+  createLogger,
+  createQueueBackend,
+  type QueueBackend,
+  systemClock,
+} from '@clearspan/shared'
+import { parseEventLogs, parseUnits } from 'viem'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  type Actor,
+  createActor,
+  depositCalls,
+  enrolCalls,
+  matchCall,
+} from '../packages/devnet/src/scenario/cast.js'
+import type { Relayer } from '../packages/relayer/src/index.js'
+import { temporaryDirectory } from './clearspan.js'
+import { createTestRelayer, startTestNetwork, type TestNetwork } from './testNetwork.js'
+import { startTestOracle, type TestOracle } from './testOracle.js'
+
+const TEST_TIMEOUT_MS = 600_000
+/** What a poll waits for takes seconds; a machine with much else to do takes minutes. */
+const PATIENCE = { timeout: 280_000 }
+const WAD = 10n ** 18n
+const DEPOSITS = { alice: 1_000, maker: 100_000 }
+const LEVERAGE = 7
+const ETH_AT_FIRST = 2_000
+/** Of the first price, from report to report. */
+const FALL = 0.01
+
+const logger = createLogger({ name: 'test', level: 'silent' })
+
+let dir: Awaited<ReturnType<typeof temporaryDirectory>>
+let oracle: TestOracle
+let on: TestNetwork
+let backend: QueueBackend
+let relayer: Relayer
+let actors: { alice: Actor; maker: Actor; operator: Actor }
+let falling = false
+let eth = ETH_AT_FIRST
+
+beforeAll(async () => {
+  dir = await temporaryDirectory()
+  oracle = await startTestOracle()
+  on = await startTestNetwork({ directory: dir.path, chains: ['alpha'], nodeUrl: oracle.url })
+  backend = await createQueueBackend({ dataDir: join(dir.path, 'queue'), logger })
+  // Only a keeper that has looked may let a price pass.
+  relayer = createTestRelayer(on, backend, { keeperPatienceMs: TEST_TIMEOUT_MS })
+  await relayer.start()
+  const stage = { manifest: on.network, timing: on.timing, realClock: systemClock }
+  const { traders, maker, operator } = on.roles
+  actors = {
+    alice: createActor(stage, traders.alice, logger),
+    maker: createActor(stage, maker, logger),
+    operator: createActor(stage, operator, logger),
+  }
+  oracle.publish(on, (feed) => {
+    if (feed !== 'ETH/USD') return feed === 'BTC/USD' ? 8_000 : 1
+    if (falling) eth -= ETH_AT_FIRST * FALL
+    return eth
+  })
+})
+afterAll(async () => {
+  await relayer?.stop()
+  await backend?.close()
+  for (const actor of Object.values(actors ?? {})) await actor.close()
+  await on?.stop()
+  await oracle?.stop()
+  await dir?.remove()
+})
+
+async function deposit(actor: Actor, amount: number): Promise<void> {
+  const [chain] = on.network.chains
+  const token = chain!.tokens.find(({ settlement }) => settlement)!
+  await actor.hub.send([
+    ...enrolCalls({ manifest: on.network }, actor, []),
+    ...depositCalls(actor, chain!, token, parseUnits(String(amount), token.decimals)),
+  ])
+}
+
+/** A matched trade at the price of the newest report, alice long. Whether the hub took it. */
+async function trade(nonce: bigint): Promise<boolean> {
+  const { alice, maker, operator } = actors
+  const size = parseUnits(String((DEPOSITS.alice * LEVERAGE) / ETH_AT_FIRST), 18)
+  const price = BigInt(ETH_AT_FIRST) * WAD
+  const { id } = on.network.hub.instruments.find(({ feed }) => feed === 'ETH/USD')!
+  const order = (actor: Actor, signed: bigint, at: bigint) => ({
+    actor,
+    order: {
+      account: actor.account,
+      instrumentId: BigInt(id),
+      size: signed,
+      limitPrice: price,
+      expiry: BigInt(Math.floor(on.networkClock.now() / 1000) + 86_400),
+      nonce: at,
+    },
+  })
+  const match = {
+    buyer: order(alice, size, nonce),
+    seller: order(maker, -size, nonce + 1n),
+    size,
+    price,
+  }
+  const [result] = await operator.hub.trySend([await matchCall({ manifest: on.network }, match)])
+  return result?.status === 'fulfilled'
+}
+
+function hubRead() {
+  const { liquidationAuction, marginEngine } = on.network.hub.contracts
+  const { client } = actors.alice.hub
+  return {
+    client,
+    auctions: () =>
+      client.getContractEvents({
+        address: liquidationAuction,
+        abi: liquidationAuctionAbi,
+        eventName: 'AuctionStarted',
+        fromBlock: 0n,
+        strict: true,
+      }),
+    async mmAt(blockNumber: bigint) {
+      const args = [actors.alice.account] as const
+      const call = {
+        address: marginEngine,
+        abi: marginEngineAbi,
+        functionName: 'accountHealth',
+        args,
+      } as const
+      return (await client.readContract({ ...call, blockNumber })).mm
+    },
+  }
+}
+
+test(
+  'a liquidation lands in the transaction that stores the price which triggers it',
+  async () => {
+    await Promise.all([deposit(actors.alice, DEPOSITS.alice), deposit(actors.maker, DEPOSITS.maker)])
+    let nonce = 0n
+    await expect
+      .poll(() => {
+        nonce += 2n
+        return trade(nonce)
+      }, PATIENCE)
+      .toBe(true)
+    const hub = hubRead()
+    expect(await hub.mmAt(await hub.client.getBlockNumber())).toBeGreaterThan(0n)
+
+    falling = true
+    await expect.poll(async () => (await hub.auctions()).length, PATIENCE).toBeGreaterThan(0)
+    const [{ args, transactionHash, blockNumber }] = (await hub.auctions()) as [
+      Awaited<ReturnType<typeof hub.auctions>>[number],
+    ]
+    expect(args.account).toBe(accountId(actors.alice.key.account.address))
+    // Before it she was above maintenance, so it is this price that brought her below.
+    expect(await hub.mmAt(blockNumber - 1n)).toBeGreaterThanOrEqual(0n)
+    expect(args.mm).toBeLessThan(0n)
+    const { logs } = await hub.client.getTransactionReceipt({ hash: transactionHash })
+    expect(parseEventLogs({ abi: priceOracleAbi, logs, eventName: 'ReportStored' })).toHaveLength(1)
+  },
+  TEST_TIMEOUT_MS,
+)

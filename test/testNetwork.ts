@@ -1,0 +1,147 @@
+import { join } from 'node:path'
+import {
+  type BlockProducer,
+  deployLayerZero,
+  type LocalChain,
+  openRunDirectory,
+  startBlockProducer,
+  startChains,
+} from '@clearspan/devnet'
+import {
+  acceleratedClock,
+  type Clock,
+  createLogger,
+  createMetrics,
+  createShutdown,
+  type Network,
+  type QueueBackend,
+  seededRandom,
+  systemClock,
+} from '@clearspan/shared'
+import { zeroHash } from 'viem'
+import { deployClearspan } from '../packages/devnet/src/network/deploy.js'
+import { type LocalMarkets, planMarkets } from '../packages/devnet/src/network/markets.js'
+import { type LocalRoles, localRoles } from '../packages/devnet/src/network/roles.js'
+import { planTiming, type Timing } from '../packages/devnet/src/network/timing.js'
+import { createRelayer, type Relayer, type RelayerConfigInput } from '../packages/relayer/src/index.js'
+
+const SPEED = 8
+const BLOCK_MS = 250
+const FEEDS = ['BTC/USD', 'ETH/USD', 'USDT/USD', 'USDC/USD']
+const FIRST_CHAIN_ID = 31_901
+const FIRST_EID = 30_901
+
+const logger = createLogger({ name: 'test', level: 'silent' })
+
+/** Real chains with all contracts on them, and nothing that runs beside: a test brings its own relayer, and what it needs of an oracle. */
+export interface TestNetwork {
+  network: Network
+  networkClock: Clock
+  chains: LocalChain[]
+  producer: BlockProducer
+  roles: LocalRoles
+  markets: LocalMarkets
+  timing: Timing
+  /** Real ms between blocks. */
+  blockMs: number
+  stop(): Promise<void>
+}
+
+/** @param nodeUrl Where every oracle node of the network is reached. The first chain is the hub. */
+export async function startTestNetwork(options: {
+  directory: string
+  chains: readonly string[]
+  nodeUrl?: string
+}): Promise<TestNetwork> {
+  const roles = localRoles()
+  const run = await openRunDirectory({ path: join(options.directory, 'run'), logger, clock: systemClock })
+  const shutdown = createShutdown({ logger })
+  shutdown.add('chains', () => run.close())
+  const stop = async () => {
+    await shutdown.run()
+  }
+  try {
+    const chains = await startChains({
+      run,
+      chains: options.chains.map((name, at) => ({
+        name,
+        chainId: FIRST_CHAIN_ID + at,
+        port: 0,
+        portOption: '',
+      })),
+      genesisTime: 1_584_000_000,
+      accounts: roles.count,
+    })
+    const placed = chains.map((chain, index) => ({ chain, eid: FIRST_EID + index, confirmations: 1 }))
+    const { layerzero } = await deployLayerZero({
+      chains: placed,
+      deployer: roles.deployer.account,
+      dvnSigners: roles.relayer.dvnSigners.map((signer) => signer.account.address),
+      quorum: 2,
+      workerAdmins: [roles.relayer.bulk.account.address],
+    })
+    const markets = planMarkets(['BTC', 'ETH'], FEEDS)
+    const timing = planTiming({ windowMs: 3_600_000, speed: SPEED })
+    const url = options.nodeUrl ?? 'http://127.0.0.1:1'
+    const oracle = {
+      epoch: 1,
+      slotMs: timing.slotSeconds * 1000,
+      feeds: markets.feeds,
+      nodes: roles.observers.map(({ account }) => ({ url, signer: account.address })),
+    }
+    const deployment = { layerzero, roles, markets, timing, networkId: zeroHash, oracle, chains: placed }
+    const deployed = await deployClearspan(deployment)
+    const clock = {
+      startMs: Math.max(...chains.map((chain) => chain.lastTimestamp())) * 1000,
+      realStartMs: systemClock.now(),
+      speed: SPEED,
+    }
+    const networkClock = acceleratedClock(clock)
+    const network = { networkId: zeroHash, clock, oracle, ...deployed }
+    const realClock = systemClock
+    const producer = startBlockProducer({
+      chains,
+      clock: networkClock,
+      intervalMs: BLOCK_MS,
+      realClock,
+      logger,
+    })
+    shutdown.add('blocks', () => producer.stop())
+    return { network, networkClock, chains, producer, roles, markets, timing, blockMs: BLOCK_MS, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** A relayer in this process, on a queue that the caller opened and closes. */
+export function createTestRelayer(
+  { network, networkClock, roles }: TestNetwork,
+  backend: QueueBackend,
+  config: Partial<RelayerConfigInput>,
+): Relayer {
+  const { price, bulk, urgent, dvnSigners } = roles.relayer
+  return createRelayer({
+    network,
+    config: {
+      blockMs: BLOCK_MS,
+      sweepMs: 500,
+      resendMs: 5_000,
+      stuckAfterMs: 5_000,
+      heartbeatSeconds: 0,
+      ...config,
+    },
+    keys: {
+      price: price.account,
+      bulk: bulk.account,
+      urgent: urgent.account,
+      dvnSigners: dvnSigners.map((signer) => signer.account),
+    },
+    clock: systemClock,
+    networkClock,
+    logger,
+    metrics: createMetrics(),
+    backend,
+    random: seededRandom(1),
+  })
+}
