@@ -1,4 +1,13 @@
-import { clockSchema, oracleSchema, parseConfig, UserError, wordSchema } from '@clearspan/shared'
+import {
+  clockSchema,
+  type OracleNetwork,
+  oracleSchema,
+  parseConfig,
+  seqSchema,
+  successionSchema,
+  UserError,
+  wordSchema,
+} from '@clearspan/shared'
 import { z } from 'zod'
 import { checkDerived, derivedFeedSchema } from './derived/config.js'
 import { sourceSchema } from './sources/config.js'
@@ -14,6 +23,20 @@ export const oracleNodeConfigSchema = z.strictObject({
   /** This node's place in `oracle.nodes`. */
   index: z.number().int().nonnegative(),
   oracle: oracleSchema,
+  /** First slot of the epoch, for a node that is started ahead of it; and its last. */
+  firstSeq: seqSchema.optional(),
+  lastSeq: seqSchema.optional(),
+  /** The epoch that follows, in this same process; this node's place in it is where its key is, if anywhere. */
+  next: successionSchema
+    .extend({
+      /** `handover`: this epoch's quorum signs it. `timelock`: governance opens it on every chain, in place of a lost quorum. */
+      by: z.enum(['handover', 'timelock']).default('handover'),
+      /** In place of this epoch's. */
+      sources: z.array(sourceSchema).min(1).optional(),
+      capped: z.array(z.string()).optional(),
+      derived: z.array(derivedFeedSchema).optional(),
+    })
+    .optional(),
   sources: z.array(sourceSchema).min(1),
   /** f_s: how many tags may lie at once without moving a price. */
   faultySources: z.number().int().nonnegative().default(1),
@@ -80,5 +103,59 @@ export function parseOracleNodeConfig(value: unknown, where = 'oracle'): OracleN
   const peers = new Set(config.oracle.nodes.map(({ signer, peer }) => (peer ?? signer).toLowerCase()))
   if (peers.size < nodes) fail('oracle.nodes', 'two nodes have the same peer key')
   checkDerived(config.derived, { ...config.oracle, sources: config.sources }, `${where} derived`)
+  if (config.next) checkNext(config.next, config, fail)
   return config
+}
+
+/** What every chain will demand of the next epoch: once signed, a handover that a chain refuses leaves it without signers. */
+function checkNext(
+  next: NonNullable<OracleNodeConfig['next']>,
+  { oracle, firstSeq = 0, lastSeq }: OracleNodeConfig,
+  fail: (field: string, fix: string) => never,
+): void {
+  const { epoch, slotMs, feeds } = next.oracle
+  if (next.by === 'handover' ? epoch !== oracle.epoch + 1 : epoch <= oracle.epoch)
+    fail('next.oracle.epoch', `must follow epoch ${oracle.epoch}`)
+  if (slotMs !== oracle.slotMs) fail('next.oracle.slotMs', `must be ${oracle.slotMs}, as on chain`)
+  if (next.firstSeq <= firstSeq) fail('next.firstSeq', `must be after the present epoch's first, ${firstSeq}`)
+  if (lastSeq !== undefined && next.firstSeq > lastSeq + 1 && next.by === 'handover')
+    fail('next.firstSeq', `must be at most one after the present epoch's last, ${lastSeq}`)
+  if (next.lastSeq < next.firstSeq) fail('next.lastSeq', 'must not be before firstSeq')
+  for (const [i, feed] of oracle.feeds.entries())
+    if (!isSameFeed(feed, feeds[i]))
+      fail(`next.oracle.feeds[${i}]`, `must be ${feed.name} as now: a feed keeps its place and exponent`)
+  if (next.useAges.length !== feeds.length)
+    fail('next.useAges', `must have one number for each of the ${feeds.length} feeds`)
+}
+
+type Feed = OracleNetwork['feeds'][number]
+
+function isSameFeed(one: Feed, other: Feed | undefined): boolean {
+  const isSigned = (feed: Feed) => feed.signed ?? false
+  return (
+    other !== undefined &&
+    one.name === other.name &&
+    one.exponent === other.exponent &&
+    isSigned(one) === isSigned(other)
+  )
+}
+
+/** The configuration of the next epoch's node `index`. Throws UserError naming the field that is wrong in `next`. */
+export function nextConfig(config: OracleNodeConfig, index: number): OracleNodeConfig | null {
+  const { next, ...rest } = config
+  if (!next) return null
+  const { oracle, firstSeq, lastSeq, sources, capped, derived } = next
+  return parseOracleNodeConfig(
+    {
+      ...rest,
+      oracle,
+      index,
+      firstSeq,
+      lastSeq,
+      sources: sources ?? config.sources,
+      capped: capped ?? config.capped,
+      derived: derived ?? config.derived,
+    },
+    'oracle next',
+  )
 }

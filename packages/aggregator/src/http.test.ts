@@ -10,13 +10,14 @@ afterEach(async () => {
 
 async function serve(change: Partial<HttpParameters> = {}): Promise<string> {
   const server = createHttp({
-    feeds: 1,
-    nodes: 4,
+    epochs: () => [{ epoch: 1, feeds: 1, nodes: 4 }],
     realClock: systemClock,
     auth: { checkRequest: async () => ({ failure: 'missing_header' }), signResponse: async () => ({}) },
     onUnauthenticated: () => {},
     onRefused: () => {},
     receive: async () => ({ status: 'accepted' }),
+    receiveHandover: async () => ({ status: 'accepted' }),
+    handover: () => null,
     onInvalid: () => {},
     latest: () => null,
     subscribe: () => () => {},
@@ -78,7 +79,8 @@ describe('hostile input', () => {
     const counts = { received: 0, invalid: 0, unauthenticated: 0, refused: new Map<string, number>() }
     const url = await serve({
       auth: {
-        checkRequest: async () => (known ? { from: 1, digest: '0x' } : { failure: 'wrong_signature' }),
+        checkRequest: async () =>
+          known ? { from: { epoch: 1, node: 1 }, digest: '0x' } : { failure: 'wrong_signature' },
         signResponse: async () => ({}),
       },
       receive: async () => {

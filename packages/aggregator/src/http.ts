@@ -1,6 +1,8 @@
 import type { Clock } from '@clearspan/shared'
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
+import type { Hex } from 'viem'
 import type { z } from 'zod'
+import { HANDOVER_PATH } from './handover/message.js'
 import type { AuthFailure, PeerAuth } from './observation/auth.js'
 import type { EvidenceStore } from './observation/evidence.js'
 import type { MessageKind } from './observation/message.js'
@@ -9,6 +11,12 @@ import { wireSchemas } from './observation/wire.js'
 
 /** 48 feeds of 31 nodes are some 60 kB. */
 const MAX_BODY_BYTES = 256 * 1024
+
+/** A peer, by its place in an epoch's nodes. */
+export interface Sender {
+  epoch: number
+  node: number
+}
 
 /** What became of a peer's message; every rejection is an HTTP error, an ignored one is not. */
 export type Receipt =
@@ -21,12 +29,21 @@ const STREAM_HEARTBEAT_MS = 5_000
 
 export interface HttpParameters {
   realClock: Clock
-  feeds: number
-  nodes: number
-  auth: Pick<PeerAuth, 'checkRequest' | 'signResponse'>
+  /** Epochs whose messages are read; of any other epoch a message has the shape of the first's. */
+  epochs(): readonly { epoch: number; feeds: number; nodes: number }[]
+  auth: {
+    checkRequest(
+      ...request: Parameters<PeerAuth['checkRequest']>
+    ): Promise<{ from: Sender; digest: Hex } | { failure: AuthFailure }>
+    signResponse: PeerAuth['signResponse']
+  }
   receive(message: Unverified): Promise<Receipt>
+  /** Takes what a peer says of the next epoch; its shape isn't checked. */
+  receiveHandover(from: Sender, value: unknown): Promise<Receipt>
+  /** A finished handover to an epoch, to the newest without it, as JSON text; null when there is none. */
+  handover(epoch?: number): string | null
   /** Counts a body that is no such message. */
-  onInvalid(kind: MessageKind): void
+  onInvalid(kind: MessageKind | 'handover'): void
   /** Counts a message whose sender is no peer. */
   onUnauthenticated(failure: AuthFailure): void
   /** Counts a request that HTTP itself refuses: too large a body, another content type, broken headers. */
@@ -61,6 +78,12 @@ export function createHttp(parameters: HttpParameters): FastifyInstance {
   })
   addMessageRoutes(server, parameters)
   addReportRoutes(server, parameters)
+  server.get<{ Params: { epoch: string } }>('/handover/:epoch', (request, reply) => {
+    const { epoch } = request.params
+    const text = parameters.handover(epoch === 'latest' ? undefined : Number(epoch))
+    if (text === null) return reply.code(404).send({ error: 'no such handover' })
+    return reply.type('application/json').send(text)
+  })
   server.get('/evidence', () => parameters.evidence.names())
   server.get<{ Params: { name: string } }>('/evidence/:name', async (request, reply) => {
     const text = await parameters.evidence.read(request.params.name)
@@ -78,16 +101,24 @@ export function createHttp(parameters: HttpParameters): FastifyInstance {
 }
 
 function addMessageRoutes(server: FastifyInstance, parameters: HttpParameters) {
-  const { feeds, nodes, receive, auth } = parameters
-  const schemas = wireSchemas(feeds, nodes)
-  function route<Kind extends MessageKind>(kind: Kind, schema: (typeof schemas)[Kind]) {
-    const path = messagePaths[kind]
-    async function accept(body: Uint8Array): Promise<Receipt> {
-      const parsed = (schema as z.ZodType).safeParse(parseJson(body))
-      if (parsed.success) return receive({ kind, message: parsed.data } as Unverified)
-      parameters.onInvalid(kind)
-      return { status: 'rejected', reason: 'invalid_body' }
-    }
+  const { epochs, receive, auth } = parameters
+  const schemas = new Map<string, ReturnType<typeof wireSchemas>>()
+
+  /** The shapes of an epoch's messages; making a schema costs more than reading a message by it. */
+  function schemasOf(epoch: unknown) {
+    const known = epochs()
+    const { feeds, nodes } = known.find((one) => one.epoch === epoch) ?? known[0] ?? { feeds: 0, nodes: 0 }
+    const key = `${feeds} ${nodes}`
+    const made = schemas.get(key) ?? wireSchemas(feeds, nodes)
+    schemas.set(key, made)
+    return made
+  }
+
+  function route(
+    kind: MessageKind | 'handover',
+    path: string,
+    take: (from: Sender, value: unknown) => Promise<Receipt>,
+  ) {
     server.post(path, async (request, reply) => {
       const body = request.body instanceof Uint8Array ? request.body : new Uint8Array()
       const sender = await auth.checkRequest(request.headers, 'POST', path, body)
@@ -95,16 +126,26 @@ function addMessageRoutes(server: FastifyInstance, parameters: HttpParameters) {
         parameters.onUnauthenticated(sender.failure)
         return reply.code(401).send({ status: 'rejected', reason: sender.failure })
       }
-      const receipt = await accept(body)
+      const receipt = await take(sender.from, parseJson(body))
+      if (receipt.status === 'rejected' && receipt.reason === 'invalid_body') parameters.onInvalid(kind)
       const answer = JSON.stringify(receipt)
       const status = statusOf(receipt)
       const headers = await auth.signResponse(sender.digest, status, answer)
       return reply.code(status).headers(headers).type('application/json').send(answer)
     })
   }
-  route('observation', schemas.observation)
-  route('proposal', schemas.proposal)
-  route('signature', schemas.signature)
+  for (const kind of ['observation', 'proposal', 'signature'] as const)
+    route(kind, messagePaths[kind], async (_, value) => {
+      const schema: z.ZodType = schemasOf(epochOf(value))[kind]
+      const parsed = schema.safeParse(value)
+      if (!parsed.success) return { status: 'rejected', reason: 'invalid_body' }
+      return receive({ kind, message: parsed.data } as Unverified)
+    })
+  route('handover', HANDOVER_PATH, parameters.receiveHandover)
+}
+
+function epochOf(value: unknown): unknown {
+  return typeof value === 'object' && value !== null && 'epoch' in value ? value.epoch : undefined
 }
 
 function statusOf(receipt: Receipt): number {

@@ -54,7 +54,7 @@ export async function listen(server: Server, port = 0): Promise<number> {
 let nextPort = 12_000 + ((process.pid * 16) % 16_000)
 
 /** Ports that are free, all different. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = []
   while (ports.length < count) {
     const server = createServer()

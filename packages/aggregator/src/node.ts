@@ -5,7 +5,7 @@ import {
   faultyNodes,
   type Logger,
   type Metrics,
-  quorumOf,
+  type OracleNetwork,
   type Random,
   type Report,
   type ReportSignature,
@@ -13,21 +13,25 @@ import {
 } from '@clearspan/shared'
 import { type Hex, isAddressEqual } from 'viem'
 import type { FeedListing } from './aggregation/plan.js'
-import { createClockWatch } from './clocks.js'
-import { type OracleNodeConfigInput, parseOracleNodeConfig } from './config.js'
-import { createHttp } from './http.js'
+import {
+  nextConfig,
+  type OracleNodeConfig,
+  type OracleNodeConfigInput,
+  parseOracleNodeConfig,
+} from './config.js'
+import { withDeadline } from './deadline.js'
+import { type HandoverArchive, openHandovers } from './handover/archive.js'
+import { createHandoverCollector, type HandoverCollector } from './handover/collector.js'
+import { HANDOVER_PATH } from './handover/message.js'
+import { createHttp, type HttpParameters, type Sender } from './http.js'
 import { createNodeMetrics } from './metrics.js'
-import { createPeerAuth } from './observation/auth.js'
-import { type EvidenceStore, openEvidence } from './observation/evidence.js'
-import { type Journal, openJournal } from './observation/journal.js'
+import { openEvidence } from './observation/evidence.js'
+import { openJournal } from './observation/journal.js'
 import type { Signer } from './observation/signer.js'
-import { createObserver } from './observer.js'
-import { createPeers } from './peers.js'
+import { readAnswer } from './peers.js'
 import { createReportBoard } from './report/board.js'
-import { createSlotMachine } from './report/machine.js'
-import { openRecording, type Recording } from './report/recording.js'
-import { toReportPrice } from './rules.js'
-import { createRunner } from './runner.js'
+import { createSlots, rotate } from './rotation.js'
+import { createTerm, type Shelf, type Term } from './term.js'
 
 export interface OracleNodeParameters {
   config: OracleNodeConfigInput
@@ -60,194 +64,217 @@ export interface OracleNode {
   stop(): Promise<void>
 }
 
+/** 48 feeds, 31 nodes and their signatures are some 20 kB. */
+const MAX_HANDOVER_BYTES = 256 * 1024
+
 /** One node of the oracle network. Throws UserError when configuration, key or sources don't fit. */
 export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   const config = parseOracleNodeConfig(parameters.config)
-  const { signer, peerSigner = signer } = parameters
+  const { signer, peerSigner = signer, networkClock, realClock } = parameters
   const { oracle, index, networkId } = config
-  const protocol = { networkId, oracle }
-  const own = oracle.nodes[index]?.signer
-  if (!own || !isAddressEqual(own, signer.address)) {
-    throw new UserError('key', `signs as ${signer.address}, but oracle.nodes[${index}] is ${own}`)
-  }
-  const ownPeer = oracle.nodes[index]?.peer ?? own
-  if (!isAddressEqual(ownPeer, peerSigner.address)) {
-    throw new UserError(
-      'peerKey',
-      `signs as ${peerSigner.address}, but oracle.nodes[${index}] has ${ownPeer}`,
-    )
-  }
+  checkKeys(oracle, index, signer, peerSigner)
   const logger = parameters.logger.child({ node: index })
-  const observer = createObserver({
-    ...parameters,
-    config,
-    logger,
-    onQuote: (quote) => recording?.quote(quote),
-  })
-  let recording: Recording | undefined
   const metrics = parameters.metrics ?? createMetrics()
   const counters = createNodeMetrics(metrics)
-  const board = createReportBoard(config, parameters.networkClock)
-  const speed = config.clock?.speed ?? 1
-  const clocks = createClockWatch({
-    nodes: oracle.nodes.length,
-    quorum: quorumOf(oracle.nodes.length),
-    boundMs: config.maxClockSkewMs / speed,
-    logger,
-    metrics: counters,
-  })
+  const board = createReportBoard(config, networkClock)
   const abort = new AbortController()
   const shutdown = createShutdown({ logger })
 
-  function observe(seq: bigint) {
-    const at = Number(seq) * oracle.slotMs
-    const { quotes, observed } = observer.observe(at)
-    recording?.observation(seq, at, quotes, observed)
-    board.setOwnReasons(
-      seq,
-      observed.map((value) => ('hold' in value ? value.hold : null)),
-    )
-    for (const [index, value] of observed.entries()) {
-      const feed = oracle.feeds[index]?.name ?? ''
-      if ('hold' in value) counters.held.inc({ feed, reason: value.hold })
-      else for (const source of value.outliers) counters.outliers.inc({ feed, source })
-    }
-    return observed.map(toReportPrice)
+  const present = makeTerm(config)
+  const nextIndex = config.next?.oracle.nodes.findIndex((node) => isAddressEqual(node.signer, signer.address))
+  const following = makeNext()
+  /** Those that run: the newest last. */
+  let terms: Term[] = [present]
+
+  function makeTerm(own: OracleNodeConfig): Term {
+    const { epoch } = own.oracle
+    const ids = new Set(own.sources.map(({ id }) => id))
+    return createTerm({
+      ...parameters,
+      config: own,
+      accessTokens: Object.fromEntries(tokens().filter(([id]) => ids.has(id))),
+      logger: epoch === oracle.epoch ? logger : logger.child({ epoch }),
+      peerSigner,
+      metrics: counters,
+      board,
+      onFinish: (report, signatures) => onFinish(own.oracle, report, signatures),
+    })
   }
 
-  function onFinish(report: Report, signatures: ReportSignature[]) {
-    const late = parameters.networkClock.now() - Number(report.seq) * oracle.slotMs
+  /** Each token must be for a source of this epoch or the next. */
+  function tokens(): [string, string][] {
+    const all = Object.entries(parameters.accessTokens ?? {})
+    const known = [...config.sources, ...(config.next?.sources ?? [])].map(({ id }) => id)
+    for (const [id] of all) if (!known.includes(id)) throw new UserError(`accessTokens.${id}`, 'is no source')
+    return all
+  }
+
+  /** Null without a next epoch, and when this node has no part in it. */
+  function makeNext(): Term | null {
+    if (!config.next || nextIndex === undefined || nextIndex < 0) return null
+    checkKeys(config.next.oracle, nextIndex, signer, peerSigner)
+    const own = nextConfig(config, nextIndex)
+    return own && makeTerm(own)
+  }
+
+  function onFinish({ feeds, slotMs }: OracleNetwork, report: Report, signatures: ReportSignature[]) {
+    const late = networkClock.now() - Number(report.seq) * slotMs
     counters.reports.inc()
     counters.lastSeq.set(Number(report.seq))
     counters.latency.observe(late / 1000)
-    board.add(report, signatures)
-    recording?.finished(report, signatures)
-    observer.onReport(report)
+    board.add(report, signatures, feeds)
+    present.onReport(report, signatures)
+    following?.onReport(report, signatures)
     logger.debug({ seq: `${report.seq}`, lateMs: late }, 'report finished')
   }
 
-  function createParts(journal: Journal, evidence: EvidenceStore) {
-    const auth = createPeerAuth({ protocol, index, signer: peerSigner, realClock: parameters.realClock })
-    const peers = createPeers({
-      auth,
-      onTime: clocks.record,
-      urls: oracle.nodes.map(({ url }) => url),
+  /** The term whose slot it is, or was last. */
+  function active(): Term {
+    const begun = networkClock.now() >= (config.next?.firstSeq ?? Number.POSITIVE_INFINITY) * oracle.slotMs
+    return (begun && terms.find((term) => term === following)) || present
+  }
+
+  function createCollector(archive: HandoverArchive, { journal }: Shelf): HandoverCollector | undefined {
+    if (config.next?.by !== 'handover') return undefined
+    const { oracle: nextOracle, firstSeq, lastSeq, useAges } = config.next
+    const { epoch } = nextOracle
+    const speed = config.clock?.speed ?? 1
+    const ms = Math.ceil(oracle.slotMs / speed)
+    return createHandoverCollector({
+      outgoing: present.protocol,
       index,
-      timeoutMs: Math.ceil(oracle.slotMs / speed),
-      realClock: parameters.realClock,
-      fetch: parameters.fetch ?? fetch,
-      onFailure: (peer) => counters.peerFailures.inc({ peer }),
-    })
-    const machine = createSlotMachine({
-      index,
-      nodes: oracle.nodes.length,
-      quorum: quorumOf(oracle.nodes.length),
-      feeds: oracle.feeds.length,
-      epoch: oracle.epoch,
-      slotMs: oracle.slotMs,
-      proposeFraction: config.proposeFraction,
-      deadlineFraction: config.deadlineFraction,
-      maxClockSkewMs: config.maxClockSkewMs,
-    })
-    const runner = createRunner({
-      index,
-      protocol,
-      machine,
+      succession: { oracle: nextOracle, firstSeq, lastSeq, useAges },
       signer,
       journal,
-      peers,
-      networkClock: parameters.networkClock,
+      archive,
+      tell: (message) => present.tell(HANDOVER_PATH, message),
+      async fetchFinished(peer) {
+        const url = `${oracle.nodes[peer]?.url.replace(/\/$/, '')}/handover/${epoch}`
+        return withDeadline({ clock: realClock, ms, parent: abort.signal }, async (signal) => {
+          const response = await (parameters.fetch ?? fetch)(url, { signal, redirect: 'error' })
+          const text = await readAnswer(response, MAX_HANDOVER_BYTES)
+          return response.ok && text !== null ? JSON.parse(text) : undefined
+        })
+      },
       logger,
-      metrics: counters,
-      observe,
-      onProposal: (seq, observations) => recording?.proposal(seq, observations),
-      onFinish,
-      onEvidence: evidence.save,
     })
-    const server = createHttp({
-      realClock: parameters.realClock,
-      evidence,
-      feeds: oracle.feeds.length,
-      nodes: oracle.nodes.length,
-      auth,
-      receive: runner.receive,
+  }
+
+  function createServer(shelf: Shelf, archive: HandoverArchive, collector: HandoverCollector | undefined) {
+    return createHttp({
+      realClock,
+      evidence: shelf.evidence,
+      epochs: () => [active(), ...terms].map(({ protocol }) => sizesOf(protocol.oracle)),
+      auth: { checkRequest: checkRequestOf(() => terms), signResponse: present.auth.signResponse },
+      async receive(message) {
+        const term = terms.find(({ protocol }) => protocol.oracle.epoch === message.message.epoch) ?? active()
+        return term.receive(message)
+      },
+      async receiveHandover(from: Sender, value) {
+        if (collector === undefined || from.epoch !== oracle.epoch)
+          return { status: 'ignored', reason: 'not_configured' }
+        return collector.receive(from.node, value)
+      },
+      handover(epoch) {
+        const found = epoch === undefined ? archive.all().at(-1) : archive.get(epoch)
+        return found === undefined ? null : JSON.stringify(found)
+      },
       onUnauthenticated: (reason) => counters.unauthenticated.inc({ reason }),
       onRefused: (code) => counters.refused.inc({ code }),
       onInvalid: (kind) => counters.messages.inc({ kind, outcome: 'invalid_body' }),
       latest: board.latestJson,
       subscribe: board.subscribe,
-      health,
+      health: () => health(shelf, collector),
       metrics() {
-        for (const status of observer.statuses()) counters.setSource(status)
+        for (const status of active().statuses()) counters.setSource(status)
         return metrics.text()
       },
     })
-    return { peers, runner, server }
   }
 
-  function health() {
+  function health({ slots }: Shelf, collector: HandoverCollector | undefined) {
+    const term = active()
+    const { nodes, slotMs, epoch } = term.protocol.oracle
     const age = board.age()
+    const now = networkClock.now()
     // f faulty leaders in a row cost f slots; one more may be under way and one lost to chance.
-    const fresh = age !== null && age <= (faultyNodes(oracle.nodes.length) + 3) * oracle.slotMs
-    const healthy = fresh && !clocks.drifting()
-    const now = parameters.networkClock.now()
-    const sources = observer.statuses().map((status) => ({
+    const patience = (faultyNodes(nodes.length) + 3) * slotMs
+    // Before the first slot, and after the last one of a node that has left, there is nothing to be late with.
+    const range = slots()
+    const waits = term === present && range !== null && now < Number(range.first) * slotMs + patience
+    const leaves = config.next !== undefined && following === null
+    const hasLeft = leaves && range !== null && now >= Number(range.last + 1n) * slotMs
+    const fresh = waits || hasLeft || (age !== null && age <= patience)
+    const drifts = term.clocks.drifting()
+    const state = waits ? 'waiting for the first slot' : hasLeft ? 'has left the network' : 'ok'
+    const sources = term.statuses().map((status) => ({
       ...status,
       stale: status.lastEventTime === null || now - status.lastEventTime > config.maxEventAgeMs,
     }))
     const body = {
-      status: healthy ? 'ok' : fresh ? 'clock differs from the network' : 'no recent report',
+      status: fresh ? (drifts ? 'clock differs from the network' : state) : 'no recent report',
       node: index,
       address: signer.address,
+      epoch,
+      handover: collector?.status() ?? null,
       lastReportAgeMs: age,
-      clock: { offsetMs: clocks.offsetMs(), peersMs: clocks.peers() },
+      clock: { offsetMs: term.clocks.offsetMs(), peersMs: term.clocks.peers() },
       reasons: board.latest()?.reasons ?? {},
       sources,
-      listings: observer.listings,
+      listings: term.listings,
     }
-    return { healthy, body }
+    return { healthy: fresh && !drifts, body }
+  }
+
+  async function openNext(shelf: Shelf) {
+    if (!following) return
+    await following.open(shelf)
+    terms = [...terms, following]
+    following.start()
   }
 
   async function start() {
-    const journal = await openJournal({ dataDir: config.dataDir, networkId, signer: signer.address })
+    const { dataDir } = config
+    const journal = await openJournal({ dataDir, networkId, signer: signer.address })
     shutdown.add('journal', journal.close)
-    const evidence = await openEvidence(config.dataDir, protocol)
-    recording = await openRecording({
-      dataDir: config.dataDir,
-      rules: observer.rules,
-      history: observer.history,
-      ...config.recording,
-      logger,
-      onFailure: () => counters.recordingFailures.inc(),
-    })
-    shutdown.add('recording', recording.close)
-    const { peers, runner, server } = createParts(journal, evidence)
-    let running: Promise<void> | undefined
-    // Ended from the last to the first: nothing comes in or goes out, then the steps under way end, then their file closes.
-    shutdown.add('sources', observer.stop)
-    shutdown.add('protocol', () => {
+    const archive = await openHandovers(dataDir)
+    const slots = createSlots({ config, journal, archive })
+    const shelf: Shelf = { journal, evidence: await openEvidence(dataDir), slots: slots.present }
+    shutdown.add('terms', () =>
+      Promise.all([present, ...(following ? [following] : [])].map((one) => one.stop())),
+    )
+    await present.open(shelf)
+    const collector = createCollector(archive, shelf)
+    const server = createServer(shelf, archive, collector)
+    let rotating: Promise<void> | undefined
+    shutdown.add('rotation', () => {
       abort.abort()
-      return running
+      return rotating
     })
     shutdown.add('server', () => server.close())
-    shutdown.add('peers', peers.stop)
-    const { host, port, fd } = config.listen
-    // Fastify hands its options on to Node, which takes a descriptor before host and port.
-    const socket = { host, port, ...(fd === undefined ? {} : { fd }) }
-    const url = await server.listen(socket).catch((error: unknown) => {
-      if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
-        throw new UserError('listen.port', `${port} on ${host} is in use; free it or choose another`)
-      }
-      throw error
-    })
+    const url = await listenOn(server, config.listen)
     // Stopped while it started: the sources stay unopened.
     abort.signal.throwIfAborted()
-    observer.start()
-    running = runner.run(abort.signal)
-    for (const { feed, groups, bounds, toleratedFaults, capped } of observer.listings) {
-      const facts = { feed, groups: groups.length, bounds: bounds.length, toleratedFaults, capped }
-      if (capped) logger.warn(facts, 'feed listed, but one lying tag can move it: cap it hard')
-      else logger.info(facts, 'feed listed')
+    present.start()
+    if (config.next) {
+      const rotation = {
+        oracle,
+        next: config.next,
+        slots,
+        collector,
+        networkClock,
+        logger,
+        openNext: following && (() => openNext({ ...shelf, slots: slots.following })),
+        async retire() {
+          terms = terms.filter((term) => term !== present)
+          await present.stop()
+          logger.info(
+            { epoch: oracle.epoch },
+            following ? 'epoch ended' : 'epoch ended, and this node has left',
+          )
+        },
+      }
+      rotating = rotate(rotation, abort.signal)
     }
     logger.info({ url, address: signer.address }, 'oracle node started')
     return { url }
@@ -260,7 +287,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
 
   return {
     address: signer.address,
-    listings: observer.listings,
+    listings: present.listings,
     async start() {
       try {
         return await start()
@@ -271,4 +298,53 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     },
     stop,
   }
+}
+
+/** Throws UserError when the keys aren't those of the node's place. */
+function checkKeys({ nodes }: OracleNetwork, index: number, signer: Signer, peerSigner: Signer): void {
+  const own = nodes[index]?.signer
+  if (!own || !isAddressEqual(own, signer.address)) {
+    throw new UserError('key', `signs as ${signer.address}, but oracle.nodes[${index}] is ${own}`)
+  }
+  const ownPeer = nodes[index]?.peer ?? own
+  if (!isAddressEqual(ownPeer, peerSigner.address)) {
+    throw new UserError(
+      'peerKey',
+      `signs as ${peerSigner.address}, but oracle.nodes[${index}] has ${ownPeer}`,
+    )
+  }
+}
+
+function sizesOf({ epoch, feeds, nodes }: OracleNetwork) {
+  return { epoch, feeds: feeds.length, nodes: nodes.length }
+}
+
+/** A sender is known by any epoch that runs: around a change it may be of the old list, of the new one, or have another place in each. */
+function checkRequestOf(terms: () => readonly Term[]): HttpParameters['auth']['checkRequest'] {
+  return async (...request) => {
+    let failure: Awaited<ReturnType<Term['auth']['checkRequest']>> = { failure: 'unknown_node' }
+    for (const { auth, protocol } of terms()) {
+      const checked = await auth.checkRequest(...request)
+      if (!('failure' in checked))
+        return { from: { epoch: protocol.oracle.epoch, node: checked.from }, digest: checked.digest }
+      failure = checked
+      if (failure.failure !== 'unknown_node' && failure.failure !== 'wrong_signature') break
+    }
+    return failure
+  }
+}
+
+/** Throws UserError for an occupied port. */
+async function listenOn(
+  server: ReturnType<typeof createHttp>,
+  { host, port, fd }: OracleNodeConfig['listen'],
+): Promise<string> {
+  // Fastify hands its options on to Node, which takes a descriptor before host and port.
+  const socket = { host, port, ...(fd === undefined ? {} : { fd }) }
+  return server.listen(socket).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
+      throw new UserError('listen.port', `${port} on ${host} is in use; free it or choose another`)
+    }
+    throw error
+  })
 }

@@ -25,6 +25,8 @@ export interface PeerParameters {
 export interface Peers {
   send(peer: number, message: Unverified): Promise<void>
   broadcast(message: Unverified): Promise<void>
+  /** Sends to every peer what is no message of a slot. */
+  tell(path: string, value: unknown): Promise<void>
   stop(): void
 }
 
@@ -84,25 +86,28 @@ export function createPeers(parameters: PeerParameters): Peers {
     }
   }
 
+  async function tell(path: string, value: unknown): Promise<void> {
+    const body = JSON.stringify(value)
+    await Promise.all(urls.map((_, peer) => deliver(peer, path, body)))
+  }
+
   return {
     send: (peer, { kind, message }) => deliver(peer, messagePaths[kind], JSON.stringify(toWire(message))),
-    async broadcast({ kind, message }) {
-      const body = JSON.stringify(toWire(message))
-      await Promise.all(urls.map((_, peer) => deliver(peer, messagePaths[kind], body)))
-    },
+    broadcast: ({ kind, message }) => tell(messagePaths[kind], toWire(message)),
+    tell,
     stop: () => stopped.abort(),
   }
 }
 
 /** The answer's text; null, and the connection ended, when it is longer than any honest one. The body is read to its end, or the connection is not free for the next message. */
-async function readAnswer(response: Response): Promise<string | null> {
+export async function readAnswer(response: Response, maxBytes = MAX_ANSWER_BYTES): Promise<string | null> {
   const decoder = new TextDecoder()
   let text = ''
   let bytes = 0
   for await (const chunk of response.body ?? []) {
     bytes += chunk.length
     // Leaving the loop cancels the stream.
-    if (bytes > MAX_ANSWER_BYTES) return null
+    if (bytes > maxBytes) return null
     text += decoder.decode(chunk, { stream: true })
   }
   return text

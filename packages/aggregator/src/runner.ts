@@ -51,6 +51,8 @@ export function createRunner(parameters: RunnerParameters): Runner {
   /** Durable first, then signed: null when this node is bound to something else for the slot. */
   async function sign(kind: CommitmentKind, seq: bigint, preimage: Hex) {
     const digest = keccak256(preimage)
+    // Asked in the same breath as the journal: a handover that is signed between would have taken the slot.
+    if (!machine.owns(seq)) return null
     if (await journal.commit(kind, seq, digest)) return { digest, signature: await signer.sign(preimage) }
     logger.warn({ kind, seq: `${seq}` }, 'slot was signed before a restart, skipping it')
     return null

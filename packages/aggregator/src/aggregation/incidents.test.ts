@@ -238,6 +238,7 @@ describe('incidents: reports', () => {
       quorum: 3,
       feeds: 1,
       epoch: 1,
+      slots: () => ({ first: 0n, last: 2n ** 64n - 1n }),
       slotMs: 1_000,
       proposeFraction: 0.25,
       deadlineFraction: 0.6,

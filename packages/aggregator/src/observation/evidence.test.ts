@@ -42,37 +42,37 @@ const stored = async () => {
 
 describe('proof that a node is faulty', () => {
   it.each(['observation', 'signature'] as const)('convinces a third party: two of kind %s', async (kind) => {
-    const store = await openEvidence(dataDir, protocol)
+    const store = await openEvidence(dataDir)
     const messages = [await signed(kind, 7n, 10n), await signed(kind, 7n, 11n)] as const
-    expect(await store.save({ from, kind, seq: 7n, messages: [...messages] })).toBe(true)
+    expect(await store.save({ from, kind, seq: 7n, messages: [...messages] }, protocol)).toBe(true)
     const culprit = { node: 2, signer: signer.address, kind, seq: '7', epoch: 1 }
     expect(await verifyEvidence(await stored(), 'file')).toMatchObject(culprit)
   })
 
   it('convinces of two proposals, which name their observations', async () => {
-    const store = await openEvidence(dataDir, protocol)
+    const store = await openEvidence(dataDir)
     const propose = async (price: bigint) => {
       const draft = { epoch: 1, seq: 2n, observations: [await signed('observation', 2n, price)] }
       return { ...draft, signature: await signer.sign(proposalPreimage(draft, protocol)) }
     }
     const messages = [await propose(1n), await propose(2n)] as const
-    await store.save({ from, kind: 'proposal', seq: 2n, messages: [...messages] })
+    await store.save({ from, kind: 'proposal', seq: 2n, messages: [...messages] }, protocol)
     expect(await verifyEvidence(await stored(), 'file')).toMatchObject({ node: 2, kind: 'proposal' })
   })
 
   it('convinces nobody when it says the same twice, is of two slots or epochs, of another node or changed', async () => {
-    const store = await openEvidence(dataDir, protocol)
+    const store = await openEvidence(dataDir)
     const pairs = [
       [await signed('signature', 1n, 10n), await signed('signature', 1n, 10n)],
       [await signed('signature', 1n, 10n), await signed('signature', 2n, 11n)],
       [await signed('signature', 1n, 10n), await signed('signature', 1n, 11n, 2)],
     ] as const
     for (const messages of pairs) {
-      await store.save({ from, kind: 'signature', seq: 1n, messages: [...messages] })
+      await store.save({ from, kind: 'signature', seq: 1n, messages: [...messages] }, protocol)
       await expect(verifyEvidence(await stored(), 'file')).rejects.toMatchObject({ field: 'file messages' })
     }
     const messages = [await signed('signature', 1n, 10n), await signed('signature', 1n, 11n)] as const
-    await store.save({ from, kind: 'signature', seq: 1n, messages: [...messages] })
+    await store.save({ from, kind: 'signature', seq: 1n, messages: [...messages] }, protocol)
     const proof = await stored()
     await expect(verifyEvidence({ ...proof, node: 1 }, 'file')).rejects.toMatchObject({
       field: 'file messages[0]',
@@ -91,12 +91,12 @@ describe('proof that a node is faulty', () => {
       const messages = [await signed('signature', seq, 10n), await signed('signature', seq, 11n)] as const
       return { from, kind: 'signature' as const, seq, messages: [...messages] as [never, never] }
     }
-    const store = await openEvidence(dataDir, protocol)
-    for (let seq = 0n; seq < 3n; seq++) expect(await store.save(await accuse(seq))).toBe(true)
-    const restarted = await openEvidence(dataDir, protocol)
+    const store = await openEvidence(dataDir)
+    for (let seq = 0n; seq < 3n; seq++) expect(await store.save(await accuse(seq), protocol)).toBe(true)
+    const restarted = await openEvidence(dataDir)
     expect(restarted.names()).toEqual(store.names())
-    expect(await restarted.save(await accuse(3n))).toBe(true)
-    expect(await restarted.save(await accuse(4n))).toBe(false)
+    expect(await restarted.save(await accuse(3n), protocol)).toBe(true)
+    expect(await restarted.save(await accuse(4n), protocol)).toBe(false)
     expect(await readdir(join(dataDir, 'evidence'))).toHaveLength(4)
     expect(await restarted.read('../signed.jsonl')).toBeNull()
   })

@@ -38,7 +38,7 @@ export interface Culprit {
 /** Proofs of faulty nodes, a file each, for anyone to fetch and to check. */
 export interface EvidenceStore {
   /** Keeps a proof, durably. False when enough are kept against that node: one proof is proof, and a faulty node must not fill the disk. */
-  save(evidence: Equivocation): Promise<boolean>
+  save(evidence: Equivocation, protocol: Protocol): Promise<boolean>
   names(): string[]
   /** Text of a kept proof, or null. */
   read(name: string): Promise<string | null>
@@ -49,14 +49,14 @@ const KEPT_PER_NODE = 4
 const NAME = /^node-(\d+)-(observation|proposal|signature)-epoch-\d+-slot-\d+\.json$/
 
 /** Proofs in `evidence/` of the data directory. */
-export async function openEvidence(dataDir: string, protocol: Protocol): Promise<EvidenceStore> {
+export async function openEvidence(dataDir: string): Promise<EvidenceStore> {
   const directory = join(dataDir, 'evidence')
   await mkdir(directory, { recursive: true })
   const kept = new Set((await readdir(directory)).filter((name) => NAME.test(name)))
   /** Kept or being written. */
   const taken = new Set(kept)
   return {
-    async save({ from, kind, seq, messages }) {
+    async save({ from, kind, seq, messages }, protocol) {
       const against = `node-${from}-${kind}-`
       const name = `${against}epoch-${protocol.oracle.epoch}-slot-${seq}.json`
       if (!taken.has(name)) {

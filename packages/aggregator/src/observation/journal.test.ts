@@ -26,6 +26,43 @@ afterEach(async () => {
   await rm(dataDir, { recursive: true, force: true })
 })
 
+describe('an epoch that a node has signed for', () => {
+  const two = { epoch: 2, firstSeq: 100n, digest: digest('two') }
+
+  it('stays the only one with its number, through restarts and compactions', async () => {
+    const journal = await open()
+    expect(await journal.commitSuccessor(two)).toBe(true)
+    expect(await journal.commitSuccessor({ ...two, digest: digest('another') })).toBe(false)
+    // Far beyond what is remembered of slots.
+    for (const seq of [5n, 5_000n]) expect(await journal.commit('report', seq, digest('a'))).toBe(true)
+    await journal.close()
+    for (let start = 0; start < 2; start++) {
+      const restarted = await open()
+      expect(restarted.successors()).toEqual([two])
+      expect(await restarted.commitSuccessor({ ...two, digest: digest('another') })).toBe(false)
+      expect(await restarted.commitSuccessor(two)).toBe(true)
+      await restarted.close()
+    }
+    const last = await open()
+    expect(await last.commitSuccessor({ ...two, epoch: 3, firstSeq: 6_000n })).toBe(true)
+    expect(last.successors()).toHaveLength(2)
+  })
+
+  it('takes no slot whose report is signed, or so old that it may have been', async () => {
+    const journal = await open()
+    await journal.commit('report', 100n, digest('a'))
+    await journal.commit('observation', 101n, digest('a'))
+    expect(await journal.commitSuccessor(two)).toBe(false)
+    expect(journal.successors()).toEqual([])
+    expect(await journal.commitSuccessor({ ...two, firstSeq: 101n })).toBe(true)
+    await journal.commit('observation', 5_000n, digest('a'))
+    await journal.close()
+    const restarted = await open()
+    expect(await restarted.commitSuccessor({ ...two, epoch: 3, firstSeq: 4_700n })).toBe(false)
+    expect(await restarted.commitSuccessor({ ...two, epoch: 3, firstSeq: 4_800n })).toBe(true)
+  })
+})
+
 describe('what a node has signed', () => {
   it('binds it to one digest a slot and kind, also when asked twice at once', async () => {
     const journal = await open()

@@ -15,7 +15,23 @@ export interface Journal {
    * is, or the slot is older than the journal remembers: the caller must not.
    */
   commit(kind: CommitmentKind, seq: bigint, digest: Hex): Promise<boolean>
+  /**
+   * Commits to the one successor of an epoch that this key will sign for, and to sign nothing of older epochs from its first slot on. True when
+   * that is now on disk, or was already. False when another is, or a report of a slot that the successor takes is signed, or may have been:
+   * an observation alone makes no report.
+   */
+  commitSuccessor(successor: Successor): Promise<boolean>
+  /** All successors that were committed to. */
+  successors(): Successor[]
   close(): Promise<void>
+}
+
+/** An epoch that this key has signed for, or that replaces a lost quorum. */
+export interface Successor {
+  epoch: number
+  firstSeq: bigint
+  /** Of the handover. */
+  digest: Hex
 }
 
 export interface JournalParameters {
@@ -31,11 +47,20 @@ const KEPT_SLOTS = 256n
 const MAX_ENTRIES = 2_048
 
 const headerSchema = z.object({ networkId: z.string(), signer: z.string(), floor: z.string().regex(/^\d+$/) })
-const entrySchema = z.object({
+const digestSchema = z.custom<Hex>((value) => typeof value === 'string' && /^0x[0-9a-f]{64}$/.test(value))
+const slotEntrySchema = z.object({
   kind: z.enum(['observation', 'proposal', 'report']),
   seq: z.string().regex(/^\d+$/),
-  digest: z.custom<Hex>((value) => typeof value === 'string' && /^0x[0-9a-f]{64}$/.test(value)),
+  digest: digestSchema,
 })
+const successorEntrySchema = z.object({
+  kind: z.literal('successor'),
+  epoch: z.number().int().positive(),
+  /** Its first slot. */
+  seq: z.string().regex(/^\d+$/),
+  digest: digestSchema,
+})
+const entrySchema = z.discriminatedUnion('kind', [slotEntrySchema, successorEntrySchema])
 type Entry = z.infer<typeof entrySchema>
 
 /**
@@ -55,10 +80,12 @@ export async function openJournal({ dataDir, networkId, signer }: JournalParamet
 
   /** Forgets old slots and replaces the file by what is kept. The floor is in the header, so what is forgotten stays refused. */
   async function compact() {
-    const all = [...commitments.values()]
+    const all = [...commitments.values()].filter(({ kind }) => kind !== 'successor')
     const newest = all.reduce((max, { seq }) => (BigInt(seq) > max ? BigInt(seq) : max), 0n)
     if (newest - KEPT_SLOTS > floor) floor = newest - KEPT_SLOTS
-    for (const [key, { seq }] of commitments) if (BigInt(seq) < floor) commitments.delete(key)
+    // A successor is for ever: what it took from older epochs stays taken.
+    for (const [key, { kind, seq }] of commitments)
+      if (kind !== 'successor' && BigInt(seq) < floor) commitments.delete(key)
     const lines = [{ networkId, signer, floor: floor.toString() }, ...commitments.values()]
     const next = await replaceFile(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
     await file?.close()
@@ -79,19 +106,34 @@ export async function openJournal({ dataDir, networkId, signer }: JournalParamet
     }
   }
 
+  async function commit(entry: Entry): Promise<boolean> {
+    const existing = commitments.get(keyOf(entry))
+    if (existing !== undefined && existing.digest !== entry.digest) return false
+    // Reserved before the write, so that two calls for one slot can't both find it free.
+    commitments.set(keyOf(entry), entry)
+    const written = existing === undefined ? tail.then(() => append(entry)) : tail
+    tail = written.catch(() => {})
+    await written
+    return !broken
+  }
+
   return {
     async commit(kind, seq, digest) {
-      if (seq < floor) return false
-      const entry = { kind, seq: `${seq}`, digest }
-      const existing = commitments.get(keyOf(entry))
-      if (existing !== undefined && existing.digest !== digest) return false
-      // Reserved before the write, so that two calls for one slot can't both find it free.
-      commitments.set(keyOf(entry), entry)
-      const written = existing === undefined ? tail.then(() => append(entry)) : tail
-      tail = written.catch(() => {})
-      await written
-      return !broken
+      return seq >= floor && commit({ kind, seq: `${seq}`, digest })
     },
+    async commitSuccessor({ epoch, firstSeq, digest }) {
+      const entry: Entry = { kind: 'successor', epoch, seq: `${firstSeq}`, digest }
+      const isLate =
+        firstSeq < floor ||
+        [...commitments.values()].some(({ kind, seq }) => kind === 'report' && BigInt(seq) >= firstSeq)
+      if (isLate && !commitments.has(keyOf(entry))) return false
+      return commit(entry)
+    },
+    successors: () =>
+      [...commitments.values()].flatMap((entry) => {
+        if (entry.kind !== 'successor') return []
+        return { epoch: entry.epoch, firstSeq: BigInt(entry.seq), digest: entry.digest }
+      }),
     async close() {
       await tail
       await file?.close()
@@ -99,8 +141,8 @@ export async function openJournal({ dataDir, networkId, signer }: JournalParamet
   }
 }
 
-function keyOf({ kind, seq }: Pick<Entry, 'kind' | 'seq'>): string {
-  return `${kind} ${seq}`
+function keyOf(entry: Entry): string {
+  return entry.kind === 'successor' ? `successor ${entry.epoch}` : `${entry.kind} ${entry.seq}`
 }
 
 async function load(path: string, networkId: Hex, signer: Hex): Promise<{ entries: Entry[]; floor: bigint }> {

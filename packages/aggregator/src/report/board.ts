@@ -1,4 +1,4 @@
-import { type Clock, encodeReport, type Report, type ReportSignature } from '@clearspan/shared'
+import { type Clock, encodeReport, type Feed, type Report, type ReportSignature } from '@clearspan/shared'
 import type { Hex } from 'viem'
 import type { ObservedHold } from '../aggregation/aggregate.js'
 import type { OracleNodeConfig } from '../config.js'
@@ -32,10 +32,10 @@ export function createReportBoard({ oracle }: OracleNodeConfig, networkClock: Cl
   const own = new Map<bigint, (HeldReason | null)[]>()
   let newest: { finished: FinishedReport; json: FinishedJson } | null = null
 
-  function describe(report: Report, signatures: ReportSignature[]): FinishedReport {
+  function describe(report: Report, signatures: ReportSignature[], feeds: readonly Feed[]): FinishedReport {
     const ownReasons = own.get(report.seq) ?? []
     const reasons: Record<string, HeldReason> = {}
-    const prices = oracle.feeds.map(({ name, exponent }, at) => {
+    const prices = feeds.map(({ name, exponent }, at) => {
       const value = report.prices[at]
       if (!value) throw new RangeError(`report has no price for feed ${name}`)
       if (isHeld(value)) reasons[name] = ownReasons[at] ?? 'too_few_nodes'
@@ -53,10 +53,11 @@ export function createReportBoard({ oracle }: OracleNodeConfig, networkClock: Cl
       // A report may finish a few slots after its observation, no later.
       for (const old of own.keys()) if (old < seq - 8n) own.delete(old)
     },
-    add(report: Report, signatures: ReportSignature[]) {
+    /** `feeds`: of the report's epoch; this configuration's without it. */
+    add(report: Report, signatures: ReportSignature[], feeds: readonly Feed[] = oracle.feeds) {
       // Late signatures may finish an older slot after a newer one: the newest stays.
       if (newest && BigInt(newest.finished.seq) >= report.seq) return
-      const finished = describe(report, signatures)
+      const finished = describe(report, signatures, feeds)
       newest = { finished, json: { seq: finished.seq, json: JSON.stringify(finished) } }
       for (const listener of listeners) listener(newest.json)
     },

@@ -13,6 +13,7 @@ const parametersOf = (index: number, nodes: number) => ({
   quorum: 2 * Math.floor((nodes - 1) / 3) + 1,
   feeds: 1,
   epoch: 1,
+  slots: () => ({ first: 0n, last: 2n ** 64n - 1n }),
   slotMs: SLOT_MS,
   proposeFraction: 0.25,
   deadlineFraction: 0.6,
@@ -241,6 +242,26 @@ describe('one machine', () => {
       effects: [{ type: 'evidence', from: 0, kind: 'proposal' }],
       ignored: 'equivocation',
     })
+  })
+
+  it('neither begins nor signs slots that are not its epoch’s, and learns of them while it runs', () => {
+    let slots: { first: bigint; last: bigint } | null = null
+    const machine = createSlotMachine({ ...parametersOf(1, 4), slots: () => slots })
+    expect(machine.tick(5 * SLOT_MS)).toEqual([])
+    expect(machine.receive(proposalOf([0, 1, 2], 4n), 4 * SLOT_MS)).toEqual({
+      effects: [],
+      ignored: 'outside_epoch',
+    })
+    slots = { first: 8n, last: 9n }
+    expect([7, 10].flatMap((seq) => machine.tick(seq * SLOT_MS))).toEqual([])
+    expect([8, 9].flatMap((seq) => machine.tick(seq * SLOT_MS))).toEqual([
+      { type: 'observe', seq: 8n },
+      { type: 'observe', seq: 9n },
+    ])
+    // A handover takes the rest.
+    slots = { first: 8n, last: 8n }
+    expect(machine.receive(proposalOf([0, 1, 2], 12n), 12 * SLOT_MS).ignored).toBe('outside_epoch')
+    expect(machine.receive(proposalOf([0, 1, 2], 8n), 8 * SLOT_MS).effects).toMatchObject([{ type: 'sign' }])
   })
 
   it('waits for the last observation until its share of the slot, and for a quorum until the deadline', () => {

@@ -25,6 +25,7 @@ type SlotMessage = Observation | Proposal | SignedReport
 /** Why a message changed nothing. */
 type Ignored =
   | 'wrong_epoch'
+  | 'outside_epoch'
   | 'not_leader'
   | 'too_early'
   | 'too_late'
@@ -40,6 +41,8 @@ export interface MachineParameters {
   quorum: number
   feeds: number
   epoch: number
+  /** First and last slot that this epoch's nodes sign, as far as this node knows now; null for none yet. */
+  slots(): { first: bigint; last: bigint } | null
   slotMs: number
   /** Share of the slot after which the leader stops waiting for the last observations. */
   proposeFraction: number
@@ -61,7 +64,7 @@ interface Slot {
 }
 
 /** Slots whose signatures are still collected, so that a slow node gets the report too. */
-const KEPT_SLOTS = 4n
+export const KEPT_SLOTS = 4n
 
 /**
  * The protocol of one node, without signatures, sockets or clocks: messages and times go in, effects come out.
@@ -75,6 +78,8 @@ export interface SlotMachine {
   /** Whether a message of this kind and slot could matter now; asked before its signature is checked, which costs. */
   ignores(kind: MessageKind, epoch: number, seq: bigint, now: number): Ignored | null
   receive(input: Authenticated, now: number): { effects: Effect[]; ignored: Ignored | null }
+  /** Whether the slot is this epoch's, as far as this node knows now. */
+  owns(seq: bigint): boolean
   /** The next time at which `tick` may do something, unix ms of network time. */
   nextWake(now: number): number
 }
@@ -101,11 +106,16 @@ export function createSlotMachine(parameters: MachineParameters): SlotMachine {
 
   const currentSeq = (now: number) => BigInt(Math.floor(now / slotMs))
   const leads = (node: number, seq: bigint) => seq % BigInt(nodes) === BigInt(node)
+  function owns(seq: bigint): boolean {
+    const range = parameters.slots()
+    return range !== null && range.first <= seq && seq <= range.last
+  }
   /** Time since the slot began, as a share of the slot. */
   const elapsed = (seq: bigint, now: number) => now / slotMs - Number(seq)
 
   function ignores(kind: MessageKind, epoch: number, seq: bigint, now: number): Ignored | null {
     if (epoch !== parameters.epoch) return 'wrong_epoch'
+    if (!owns(seq)) return 'outside_epoch'
     const share = elapsed(seq, now)
     if (share < -parameters.maxClockSkewMs / slotMs) return 'too_early'
     const last = { observation: parameters.deadlineFraction, proposal: 1, signature: Number(KEPT_SLOTS) }[
@@ -174,6 +184,7 @@ export function createSlotMachine(parameters: MachineParameters): SlotMachine {
     tick(now) {
       const seq = currentSeq(now)
       for (const old of slots.keys()) if (old < seq - KEPT_SLOTS) slots.delete(old)
+      if (!owns(seq)) return []
       const slot = slotOf(seq)
       const effects = proposeIfReady(seq, slot, now)
       if (!slot.observed && elapsed(seq, now) < parameters.deadlineFraction) {
@@ -182,6 +193,7 @@ export function createSlotMachine(parameters: MachineParameters): SlotMachine {
       }
       return effects
     },
+    owns,
     ignores,
     receive(input, now) {
       const { epoch, seq } = input.message
@@ -196,7 +208,7 @@ export function createSlotMachine(parameters: MachineParameters): SlotMachine {
     nextWake(now) {
       const seq = currentSeq(now)
       const proposeAt = Math.ceil((Number(seq) + parameters.proposeFraction) * slotMs)
-      if (leads(index, seq) && !slots.get(seq)?.proposed && now < proposeAt) return proposeAt
+      if (owns(seq) && leads(index, seq) && !slots.get(seq)?.proposed && now < proposeAt) return proposeAt
       return (Number(seq) + 1) * slotMs
     },
   }

@@ -34,6 +34,8 @@ export interface Recording {
   /** The leader's proposal that this node has signed the median of. */
   proposal(seq: bigint, observations: readonly Observation[]): void
   finished(report: Report, signatures: readonly ReportSignature[]): void
+  /** A report of an older epoch, which decides in this one. */
+  past(report: Report): void
   close(): Promise<void>
 }
 
@@ -81,15 +83,13 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
   function begin() {
     end()
     torn = false
-    number += 1
     size = 0
     lineOf = createLineWriter()
-    const name = `segment-${String(number).padStart(8, '0')}.jsonl`
     enqueue(async () => {
       await file?.datasync()
       await file?.close()
       file = null
-      file = await open(join(directory, name), 'ax')
+      file = await openNext()
       await dropOldest()
     })
     write({ type: 'header', version: 1, rulesHash: rulesHash(rules), rules })
@@ -98,6 +98,17 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     for (const quote of newest.values()) write({ type: 'quote', quote })
     for (const lines of carried.values()) for (const line of lines) write({ ...line, carried: true })
     flush()
+  }
+
+  /** Around a change of epochs two recordings share the directory: a number that the other has taken is passed over. */
+  async function openNext(): Promise<FileHandle> {
+    number += 1
+    try {
+      return await open(join(directory, `segment-${String(number).padStart(8, '0')}.jsonl`), 'ax')
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return openNext()
+      throw error
+    }
   }
 
   /** The last line says that nothing is missing behind it. */
@@ -163,6 +174,10 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     finished(report, signatures) {
       write({ type: 'report', report, signatures })
       flush()
+    },
+    past(report) {
+      const since = history()?.since
+      if (since !== undefined) write({ type: 'history', since, report })
     },
     async close() {
       end()

@@ -12,8 +12,8 @@ import {
   testTokenAbi,
   testTokenBytecode,
 } from '@clearspan/contracts'
-import { accountId } from '@clearspan/shared'
-import { keccak256, stringToHex } from 'viem'
+import { accountId, oracleConfigHash } from '@clearspan/shared'
+import { stringToHex } from 'viem'
 import type { Batch } from '../chains/index.js'
 import { type At, peer } from './addresses.js'
 import type { DeployOptions } from './deployOptions.js'
@@ -85,7 +85,7 @@ export function configureSpoke(
         epoch: oracle.epoch,
         firstSeq: 1n,
         lastSeq: BigInt(Math.floor(chains[index]!.chain.lastTimestamp() / timing.slotSeconds)) + EPOCH_SLOTS,
-        configHash: keccak256(stringToHex(JSON.stringify({ slotMs: oracle.slotMs, feeds: oracle.feeds }))),
+        configHash: oracleConfigHash(oracle),
         signers: oracle.nodes.map(({ signer }) => signer),
         feeds: markets.feeds.map(({ name, exponent, signed }) => ({
           name: stringToHex(name, { size: 32 }),

@@ -60,7 +60,7 @@ it('decodes what nodes encode, and accepts a quorum of any three', async () => {
   const report = await served(currentSeq, [0, 2, 3])
   expect(decodeReport(report.encoded, oracle)).toMatchObject({
     report: { epoch: 1, seq: currentSeq, prices: [{ price: 10n ** 10n, confidence: 5 }, {}, {}, {}] },
-    signers: [0, 2, 3],
+    signatures: [{ signer: 0 }, { signer: 2 }, { signer: 3 }],
   })
   expect(await check(report)).toMatchObject({ seq: currentSeq, encoded: report.encoded })
 })
