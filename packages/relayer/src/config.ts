@@ -41,6 +41,8 @@ export const relayerConfigSchema = z.strictObject({
     .prefault({}),
   /** Gas that one delivering transaction may ask for; chains cap a transaction at 16.7 million (EIP-7825). */
   maxDeliveryGas: real.min(2_000_000).max(16_000_000).default(15_000_000),
+  /** A packet whose execution fails so often is a dead letter, tried again only on request. */
+  maxExecutions: real.default(10),
   /** Operators of the Attestor, asked at once; as many as its threshold must sign. */
   operators: z.array(operatorSchema).max(32).default([]),
   /** Signers of the stock DVN that run elsewhere; our own `dvnSigners` count towards its quorum too. */

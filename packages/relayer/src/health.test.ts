@@ -16,6 +16,16 @@ const view: HealthView = {
 }
 const [hub, spoke] = view.chains as [HealthView['chains'][number], HealthView['chains'][number]]
 
+const serverOf = (change: Partial<Parameters<typeof createHttp>[0]>) =>
+  createHttp({
+    metrics: createMetrics(),
+    status: async () => ({}),
+    health: () => judgeHealth(view, limits),
+    packets: () => ({}),
+    replay: () => false,
+    ...change,
+  })
+
 it.each<[string, Partial<HealthView>, string[]]>([
   ['heads and a report at their bounds', {}, []],
   [
@@ -38,9 +48,23 @@ it.each<[string, Partial<HealthView>, string[]]>([
 ])('judges %s', async (_, change, problems) => {
   const health = judgeHealth({ ...view, ...change }, limits)
   expect(health.body.problems).toEqual(problems)
-  const server = createHttp({ metrics: createMetrics(), status: async () => ({}), health: () => health })
+  const server = serverOf({ health: () => health })
   const answer = await server.inject('/health')
   await server.close()
   expect(answer.statusCode).toBe(problems.length === 0 ? 200 : 503)
   expect(answer.json()).toMatchObject({ status: problems.length === 0 ? 'ok' : 'unhealthy', problems })
+})
+
+it('shows what is stuck, and tries a packet again only by its guid', async () => {
+  const guid = `0x${'ab'.repeat(32)}`
+  const replayed: string[] = []
+  const packets = () => ({ hub: [{ guid }] })
+  const server = serverOf({ packets, replay: (one) => one === guid && replayed.push(one) > 0 })
+  expect((await server.inject('/packets')).json()).toEqual({ hub: [{ guid }] })
+  const post = async (path: string) => (await server.inject({ method: 'POST', url: path })).statusCode
+  expect(await post(`/packets/${guid.toUpperCase().replace('0X', '0x')}/replay`)).toBe(202)
+  expect(await post(`/packets/0x${'cd'.repeat(32)}/replay`)).toBe(404)
+  expect(await post('/packets/..%2f/replay')).toBe(400)
+  await server.close()
+  expect(replayed).toEqual([guid])
 })

@@ -1,5 +1,6 @@
-import { type Metrics, UserError } from '@clearspan/shared'
+import { type Metrics, UserError, wordSchema } from '@clearspan/shared'
 import Fastify, { type FastifyInstance } from 'fastify'
+import type { Hex } from 'viem'
 import type { Health } from './health.js'
 
 export interface HttpOptions {
@@ -7,10 +8,17 @@ export interface HttpOptions {
   /** Everything that an operator may see; bigint-free. */
   status(): Promise<object>
   health(): Health
+  /** Packets that are not delivered, by destination. */
+  packets(): object
+  /** Tries one again at once; false when there is none of this guid. */
+  replay(guid: Hex): boolean
 }
 
-/** The relayer's HTTP interface: /health for probes, /metrics for Prometheus, /status for people and reports. */
-export function createHttp({ metrics, status, health }: HttpOptions): FastifyInstance {
+/**
+ * The relayer's HTTP interface: /health for probes, /metrics for Prometheus, /status for people and reports, /packets for what is stuck. It is for
+ * its operator alone.
+ */
+export function createHttp({ metrics, status, health, packets, replay }: HttpOptions): FastifyInstance {
   const server = Fastify({ forceCloseConnections: true })
   server.get('/health', (_, reply) => {
     const { healthy, body } = health()
@@ -20,6 +28,13 @@ export function createHttp({ metrics, status, health }: HttpOptions): FastifyIns
     reply.type('text/plain; version=0.0.4').send(await metrics.text()),
   )
   server.get('/status', () => status())
+  server.get('/packets', () => packets())
+  server.post<{ Params: { guid: string } }>('/packets/:guid/replay', ({ params: { guid } }, reply) => {
+    const parsed = wordSchema.safeParse(guid)
+    if (!parsed.success) return reply.code(400).send({ error: 'a guid is 0x and 64 hex digits' })
+    const found = replay(parsed.data.toLowerCase() as Hex)
+    return reply.code(found ? 202 : 404).send({ status: found ? 'tried again' : 'no such packet waits here' })
+  })
   return server
 }
 

@@ -10,6 +10,7 @@ import {
   type Random,
   UserError,
 } from '@clearspan/shared'
+import type { Hex } from 'viem'
 import { type ChainContext, createChainContexts, type RelayerKeys } from './chains/context.js'
 import { type RelayerConfig, type RelayerConfigInput, relayerConfigSchema } from './config.js'
 import { type Health, judgeHealth } from './health.js'
@@ -18,7 +19,7 @@ import { createAuctionLane } from './lanes/auction.js'
 import { createBackstopLane } from './lanes/backstop.js'
 import { createCollateralLane } from './lanes/collateral.js'
 import type { LaneContext, LanePart } from './lanes/context.js'
-import { createDeliverLane } from './lanes/deliver.js'
+import { createDeliverLane, type DeliverLane, type PacketView } from './lanes/deliver.js'
 import { createKeeperBook } from './lanes/keeper-book.js'
 import { createLiquidateLane } from './lanes/liquidate.js'
 import { createLotsLane } from './lanes/lots.js'
@@ -68,6 +69,10 @@ export interface Relayer {
   /** Ends every connection, timer, lane and watcher. What is in flight may still be mined. Idempotent. */
   stop(): Promise<void>
   status(): Promise<RelayerStatus>
+  /** Packets that are not delivered yet, by the name of their destination. */
+  packets(): Record<string, PacketView[]>
+  /** Tries a packet again at once, a dead letter too. False when none of this guid waits here. */
+  replay(guid: Hex): boolean
 }
 
 /** One relayer process. @throws UserError when configuration or keys don't fit the network. */
@@ -86,7 +91,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
   // Every lane and watcher sleeps on it.
   setMaxListeners(0, abort.signal)
   const parts: LanePart[] = []
-  const pending = new Map<string, () => number>()
+  const delivering = new Map<string, DeliverLane>()
   const onReport: (() => void)[] = []
   const prices = createPriceSubscription({
     network,
@@ -135,7 +140,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
       onReport.push(price.ring)
       if (on === hub) ringHubPrice = price.ring
       const deliver = await open(createDeliverLane(context, on))
-      pending.set(on.chain.name, deliver.pending)
+      delivering.set(on.chain.name, deliver)
       await open(createCollateralLane(context, on))
       await open(createReleaseLane(context, on))
     }
@@ -176,7 +181,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     if (roles.has('keeper')) await openKeeper()
     let url: string | undefined
     if (config.http !== undefined) {
-      const server = createHttp({ metrics, status, health })
+      const server = createHttp({ metrics, status, health, packets, replay })
       shutdown.add('http', () => server.close())
       url = await listen(server, config.http)
     }
@@ -206,6 +211,12 @@ export function createRelayer(options: RelayerOptions): Relayer {
     return judgeHealth(view, config.health)
   }
 
+  function packets(): Record<string, PacketView[]> {
+    return Object.fromEntries([...delivering].map(([name, lane]) => [name, lane.packets()]))
+  }
+
+  const replay = (guid: Hex) => [...delivering.values()].some((lane) => lane.replay(guid))
+
   async function status(): Promise<RelayerStatus> {
     const messages = stages.messages()
     return {
@@ -214,7 +225,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
       chains: chains.map(({ chain, feed }) => ({
         name: chain.name,
         head: feed.head()?.number.toString() ?? null,
-        pendingPackets: pending.get(chain.name)?.() ?? 0,
+        pendingPackets: delivering.get(chain.name)?.pending() ?? 0,
       })),
       lanes: Object.fromEntries(
         await Promise.all(parts.map(async ({ lane }) => [lane.name, await lane.counts()] as const)),
@@ -241,6 +252,8 @@ export function createRelayer(options: RelayerOptions): Relayer {
     },
     stop,
     status,
+    packets,
+    replay,
   }
 }
 

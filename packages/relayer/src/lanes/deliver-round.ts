@@ -14,11 +14,13 @@ import {
 } from '../layerzero/batch.js'
 import type { Outbox, Pending } from '../layerzero/outbox.js'
 import { outstanding } from '../layerzero/outstanding.js'
+import { pathOf } from '../layerzero/packet.js'
 import { packetStates } from '../layerzero/state.js'
 import { confirmedPackets } from '../layerzero/witness.js'
 import type { LaneContext } from './context.js'
 import { batches } from './counters.js'
 import { createSigning, type Signed } from './deliver-sign.js'
+import { beginning, tryReceive } from './deliver-trial.js'
 
 /** Packets looked at in one round, and of others' packets: each path of theirs costs requests of its own. */
 const TURN = { limit: 300, foreignLimit: 50 }
@@ -45,12 +47,42 @@ export function createDeliveryRound(
 ) {
   const { clock, stages, config } = context
   const { chain, client, senders } = destination
-  const { dvn, attestor, executor, receiveUln, workerMulticall } = chain.layerzero
+  const { dvn, attestor, endpoint, executor, receiveUln, workerMulticall } = chain.layerzero
   const sign = createSigning(context, destination)
 
   function postpone(entry: Pending, reason: string, longestMs?: number): void {
     log.debug({ guid: entry.packet.guid, attempts: entry.attempts, reason }, 'packet waits')
-    outbox.postpone(entry.packet.guid, clock.now(), longestMs)
+    outbox.postpone(entry.packet.guid, clock.now(), reason, longestMs)
+  }
+
+  /** Its execution failed: it is tried again later, so often and no more. */
+  function retire(entry: Pending): void {
+    const { failure, failures, own, packet } = entry
+    if (failures < config.maxExecutions) {
+      postpone(entry, 'its execution fails')
+      return
+    }
+    outbox.bury(packet.guid)
+    log[own ? 'error' : 'warn'](
+      { guid: packet.guid, path: pathOf(packet), failures, ...failure },
+      'dead letter',
+    )
+  }
+
+  /** Leaves out what has failed before and would fail again. */
+  async function receivable(steps: readonly Step[]): Promise<Step[]> {
+    const kept = await Promise.all(
+      steps.map(async (step) => {
+        const { entry, execute, verify, attest, commit } = step
+        if (!execute || verify || attest || commit || entry.failures === 0) return [step]
+        const failure = await tryReceive(destination, step)
+        if (failure === undefined) return [step]
+        outbox.markFailed(entry.packet.guid, failure)
+        retire(entry)
+        return []
+      }),
+    )
+    return kept.flat()
   }
 
   /** What the destination still lacks; what is delivered leaves the outbox here. */
@@ -168,9 +200,15 @@ export function createDeliveryRound(
         if (outcome === 'execute-failed') outbox.markFailed(args.guid)
         log.warn({ guid: args.guid, outcome }, 'packet not delivered')
       }
-      if (eventName === 'LzReceiveAlert' && isAddressEqual(args.executor, executor)) {
-        outbox.markFailed(args.guid)
-        log.warn({ guid: args.guid, reason: args.reason, gas: String(args.gas) }, 'lzReceive failed')
+      // Anyone may make the endpoint emit one, and any contract one of its own.
+      if (
+        eventName === 'LzReceiveAlert' &&
+        isAddressEqual(address, endpoint) &&
+        isAddressEqual(args.executor, executor)
+      ) {
+        const reason = beginning(args.reason)
+        outbox.markFailed(args.guid, reason === '0x' ? undefined : { kind: 'reverted', reason })
+        log.warn({ guid: args.guid, reason, gas: String(args.gas) }, 'lzReceive failed')
       }
     }
     const states = await packetStates(
@@ -179,8 +217,10 @@ export function createDeliveryRound(
     )
     for (const [i, { entry }] of steps.entries()) {
       const { guid } = entry.packet
-      if (states[i]?.state !== 'delivered') {
-        postpone(entry, 'not delivered')
+      const state = states[i]?.state
+      if (state !== 'delivered') {
+        if (state === 'committed' && entry.failures > 0) retire(entry)
+        else postpone(entry, 'not delivered')
         continue
       }
       outbox.settle(guid, receipt.blockNumber)
@@ -205,7 +245,7 @@ export function createDeliveryRound(
     const chosen = fitting(executableInOrder(all), config.batch.packets, limits)
     const steps = executableInOrder(await confirmed(chosen))
     if (steps.length === 0 || signal.aborted) return false
-    const signed = await sign(steps)
+    const signed = await sign(await receivable(steps))
     for (const { entry } of signed.unsigned)
       postpone(entry, 'too few signers vouch for it', UNCONFIRMED_RETRY_MS)
     const possible = await standing(executableInOrder(signed.steps), signed)

@@ -5,9 +5,10 @@ import type { ChainContext } from '../chains/context.js'
 import { endpointAbi, sendUlnAbi } from '../layerzero/abi.js'
 import { admit, type Refusal } from '../layerzero/admission.js'
 import { type DeliveryLimits, EMPTY_DELIVERY_GAS, type Step, wordToAddress } from '../layerzero/batch.js'
-import { createOutbox, type Outbox, type Pending } from '../layerzero/outbox.js'
+import { createOutbox, type Failure, type Outbox, type Pending } from '../layerzero/outbox.js'
 import { pathOf } from '../layerzero/packet.js'
 import { type SentPacket, sentPackets } from '../layerzero/sent.js'
+import { packetStates } from '../layerzero/state.js'
 import { type LaneContext, type LanePart, openLane } from './context.js'
 import { createDeliveryRound } from './deliver-round.js'
 
@@ -16,6 +17,33 @@ const LONGEST_WAIT_SWEEPS = 64
 const WAITS_KEPT = 1_000
 /** Refused packets remembered, so that one whose logs are read again is reported once. */
 const REFUSED_KEPT = 2_000
+/** Dead letters that one sweep asks the destination about. */
+const DEAD_CHECKED = 300
+
+/** A packet that is not delivered yet, for people to read; no bigint in it. */
+export interface PacketView {
+  guid: Hex
+  path: string
+  nonce: string
+  /** Of this network's own gateways. */
+  own: boolean
+  /** A dead letter is tried again only when it is replayed. */
+  state: 'waiting' | 'dead'
+  /** Why it was put off last; null for one that is not due yet. */
+  waitsFor: string | null
+  attempts: number
+  failures: number
+  failure: Failure | null
+  /** Unix ms of the next try; null for a dead letter. */
+  nextTryAt: number | null
+}
+
+export interface DeliverLane extends LanePart {
+  pending(): number
+  packets(): PacketView[]
+  /** Tries a packet again at once, a dead letter too. False when it isn't here. */
+  replay(guid: Hex): boolean
+}
 
 /**
  * Delivers packets to one chain: it watches every other chain's PacketSent, and each round takes what is deep enough, asks the destination
@@ -24,7 +52,7 @@ const REFUSED_KEPT = 2_000
 export async function createDeliverLane(
   context: LaneContext,
   destination: ChainContext,
-): Promise<LanePart & { pending(): number }> {
+): Promise<DeliverLane> {
   const { chains, clock, config, logger } = context
   const { chain, feed } = destination
   const sources = new Map(
@@ -71,15 +99,51 @@ export async function createDeliverLane(
   feed.listen({ addresses: [], abi: [], onReorg: (from) => outbox.restore(from), onLogs: () => {} })
   feed.onHead(ringIfDue)
 
+  /** Somebody else may have executed a dead letter, or its delegate cleared it. */
+  async function settleDead(): Promise<void> {
+    const letters = outbox.dead().slice(0, DEAD_CHECKED)
+    const states = await packetStates(destination, letters)
+    for (const [i, { packet }] of letters.entries())
+      if (states[i]?.state === 'delivered') outbox.settle(packet.guid, feed.head()?.number ?? 0n)
+  }
+
   return {
     lane,
     pending: outbox.size,
+    packets: () => [
+      ...outbox.pending().map((entry) => viewOf(entry, 'waiting')),
+      ...outbox.dead().map((entry) => viewOf(entry, 'dead')),
+    ],
+    replay(guid) {
+      const found = outbox.replay(guid)
+      if (found) ringIfDue()
+      return found
+    },
     /** A node may have kept logs back: the source's own count of a path's packets shows it. */
     async sweep() {
       ringIfDue()
-      const found = await Promise.allSettled(paths.map((path) => findMissing(missing, path)))
+      const found = await Promise.allSettled([
+        settleDead(),
+        ...paths.map((path) => findMissing(missing, path)),
+      ])
       for (const result of found) if (result.status === 'rejected') throw result.reason
     },
+  }
+}
+
+function viewOf(entry: Pending, state: PacketView['state']): PacketView {
+  const { packet, own, waitsFor = null, attempts, failures, failure = null, notBefore } = entry
+  return {
+    guid: packet.guid,
+    path: pathOf(packet),
+    nonce: String(packet.nonce),
+    own,
+    state,
+    waitsFor,
+    attempts,
+    failures,
+    failure,
+    nextTryAt: state === 'dead' ? null : notBefore,
   }
 }
 

@@ -7,6 +7,7 @@ export const endpointAbi = parseAbi([
   'event PacketVerified(Origin origin, address receiver, bytes32 payloadHash)',
   'event PacketDelivered(Origin origin, address receiver)',
   'event LzReceiveAlert(address indexed receiver, address indexed executor, Origin origin, bytes32 guid, uint256 gas, uint256 value, bytes message, bytes extraData, bytes reason)',
+  'function lzReceive(Origin origin, address receiver, bytes32 guid, bytes message, bytes extraData) payable',
   'function outboundNonce(address sender, uint32 dstEid, bytes32 receiver) view returns (uint64)',
   'function inboundNonce(address receiver, uint32 srcEid, bytes32 sender) view returns (uint64)',
   'function inboundPayloadHash(address receiver, uint32 srcEid, bytes32 sender, uint64 nonce) view returns (bytes32)',

@@ -263,7 +263,8 @@ export function fitting(steps: readonly Step[], packets: number, limits: Deliver
 /** What decides how much gas lzReceive takes. */
 type Executable = Pick<Pending, 'packet' | 'options'>
 
-function receiveGas({ options }: Executable, boost: number): bigint {
+/** What lzReceive gets: what was paid for, and halves of it more. */
+export function receiveGas({ options }: Executable, boost: number): bigint {
   return (options.gas * BigInt(2 + boost)) / 2n
 }
 

@@ -113,12 +113,12 @@ describe('outbox', () => {
     const outbox = open()
     const { guid } = sent(1n, 5n).packet
     add(outbox, [sent(1n, 5n), sent(9n, 6n)])
-    outbox.postpone(guid, 0)
+    outbox.postpone(guid, 0, 'x')
     expect(nonces(outbox, 999)).toEqual([9n])
     expect(nonces(outbox, 1_000)).toContain(1n)
-    outbox.postpone(guid, 1_000)
+    outbox.postpone(guid, 1_000, 'x')
     expect(nonces(outbox, 2_999)).toEqual([9n])
-    for (let i = 0; i < 9; i++) outbox.postpone(guid, 3_000, 5_000)
+    for (let i = 0; i < 9; i++) outbox.postpone(guid, 3_000, 'x', 5_000)
     expect(nonces(outbox, 7_999)).toEqual([9n])
     expect(nonces(outbox, 8_000)).toContain(1n)
     expect(outbox.highest(own)).toEqual({ nonce: 9n, block: 6n })
@@ -129,8 +129,8 @@ describe('turns', () => {
   it('tries paths with something fresh first, and still each path by nonce', () => {
     const outbox = open()
     add(outbox, [sent(1n, 1n, 2), sent(1n, 1n, 3), sent(2n, 1n, 3)])
-    outbox.postpone(sent(1n, 1n, 2).packet.guid, 0)
-    outbox.postpone(sent(1n, 1n, 3).packet.guid, 0)
+    outbox.postpone(sent(1n, 1n, 2).packet.guid, 0, 'x')
+    outbox.postpone(sent(1n, 1n, 3).packet.guid, 0, 'x')
     expect(due(outbox, 5_000).map(whose)).toEqual([
       [3, 1n],
       [2, 1n],
@@ -254,6 +254,43 @@ describe('a transaction', () => {
     const [entry] = pendingOf([sent(1n, 1n)])
     const limits = { gas: stepGas(entry!, 1), value: 0n }
     expect([0, 1, 2, 9].map((failures) => boostOf(entry!, failures, limits))).toEqual([0, 1, 1, 1])
+  })
+})
+
+describe('dead letters', () => {
+  const failed = () => {
+    const outbox = open()
+    add(outbox, [sent(1n, 1n), sent(2n, 1n)])
+    const { guid } = sent(1n, 1n).packet
+    outbox.markFailed(guid, { kind: 'reverted', reason: '0x1234' })
+    outbox.markFailed(guid)
+    outbox.bury(guid)
+    return { outbox, guid }
+  }
+
+  it('are tried no more, keep why, and let what is above them go', () => {
+    const { outbox } = failed()
+    expect(nonces(outbox)).toEqual([2n])
+    expect(outbox.dead()).toMatchObject([{ failures: 2, failure: { kind: 'reverted', reason: '0x1234' } }])
+    // Its logs are read again at every sweep.
+    add(outbox, [sent(1n, 1n)])
+    expect(nonces(outbox)).toEqual([2n])
+  })
+
+  it('are tried again when somebody asks, as if for the first time', () => {
+    const { outbox, guid } = failed()
+    expect(outbox.replay(guid)).toBe(true)
+    expect(due(outbox)[0]).toMatchObject({ failures: 0, failure: undefined, attempts: 0 })
+    expect([outbox.dead(), outbox.replay(zeroHash)]).toEqual([[], false])
+  })
+
+  it('end when somebody else executes them, and when their source has changed', () => {
+    const first = failed()
+    first.outbox.settle(first.guid, 9n)
+    expect(first.outbox.dead()).toEqual([])
+    const second = failed()
+    second.outbox.forget(1, 1n)
+    expect(second.outbox.dead()).toEqual([])
   })
 })
 

@@ -13,16 +13,34 @@ export interface Pending extends SentPacket {
   /** Our DVN's verification is on the destination chain. */
   verified: boolean
   attempts: number
+  /** Why it was put off last. */
+  waitsFor: string | undefined
   /** Executions that failed: the next gets more gas. */
   failures: number
+  failure: Failure | undefined
   /** Real ms before which it is not tried again. */
   notBefore: number
+}
+
+/** How an execution failed. */
+export interface Failure {
+  /**
+   * `reverted`: the receiver refused, and said why. `out-of-gas`: it takes more gas than its sender paid for. `silent`: it failed without a
+   * reason, however much gas it got.
+   */
+  kind: 'reverted' | 'out-of-gas' | 'silent'
+  /** Revert data, its beginning only. */
+  reason: Hex
 }
 
 const FIRST_RETRY_MS = 1_000
 const MAX_RETRY_MS = 60_000
 /** Delivered packets that a reorg of the destination may bring back. */
 const DELIVERED_KEPT = 2_000
+/** Dead letters that are shown and may be replayed; an older one comes back when its logs are read again. */
+const DEAD_KEPT = 1_000
+
+const FRESH = { attempts: 0, waitsFor: undefined, failures: 0, failure: undefined, notBefore: 0 }
 
 export interface OutboxOptions {
   /** Paths of this network's own gateways (`pathOf`): served first, and watched for packets that no log has shown. */
@@ -37,6 +55,7 @@ export interface OutboxOptions {
 export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
   const pending = new Map<Hex, Pending>()
   const delivered = new Map<Hex, { entry: Pending; block: bigint }>()
+  const dead = new Map<Hex, Pending>()
   const highest = new Map<string, { nonce: bigint; block: bigint }>()
   const served = createTurns()
   let foreign = 0
@@ -68,10 +87,11 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     add(sent: SentPacket, now: number): boolean {
       const { packet, blockHash } = sent
       const own = ownPaths.has(pathOf(packet))
-      const known = pending.get(packet.guid) ?? delivered.get(packet.guid)?.entry
+      const known = pending.get(packet.guid) ?? delivered.get(packet.guid)?.entry ?? dead.get(packet.guid)
       if (known?.blockHash === blockHash) return true
       if (!own && known === undefined && foreign >= maxForeign) return false
       delivered.delete(packet.guid)
+      dead.delete(packet.guid)
       put({
         ...sent,
         header: packetHeader(packet),
@@ -79,9 +99,7 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
         own,
         observedAt: now,
         verified: false,
-        attempts: 0,
-        failures: 0,
-        notBefore: 0,
+        ...FRESH,
       })
       return true
     },
@@ -89,6 +107,8 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     forget(srcEid: number, block: bigint): void {
       for (const [guid, entry] of pending)
         if (entry.packet.srcEid === srcEid && entry.blockNumber >= block) remove(guid)
+      for (const [guid, entry] of dead)
+        if (entry.packet.srcEid === srcEid && entry.blockNumber >= block) dead.delete(guid)
       for (const [path, top] of highest)
         if (path.startsWith(`${srcEid}:`) && top.block >= block) highest.delete(path)
     },
@@ -97,29 +117,52 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       for (const [guid, { entry, block: at }] of delivered) {
         if (at < block) continue
         delivered.delete(guid)
-        put({ ...entry, verified: false, attempts: 0, notBefore: 0 })
+        put({ ...entry, ...FRESH, verified: false })
       }
     },
     /** Nothing is left to do for it. */
     settle(guid: Hex, block: bigint): void {
-      const entry = pending.get(guid)
+      const entry = pending.get(guid) ?? dead.get(guid)
       if (entry === undefined) return
       remove(guid)
+      dead.delete(guid)
       delivered.set(guid, { entry, block })
       if (delivered.size > DELIVERED_KEPT)
         for (const oldest of delivered.keys()) return void delivered.delete(oldest)
     },
     /** Not delivered: tried again later, each time after twice the wait, up to `longestMs`. */
-    postpone(guid: Hex, now: number, longestMs = MAX_RETRY_MS): void {
+    postpone(guid: Hex, now: number, waitsFor: string, longestMs = MAX_RETRY_MS): void {
       const entry = pending.get(guid)
       if (entry === undefined) return
+      entry.waitsFor = waitsFor
       entry.notBefore = now + Math.min(longestMs, FIRST_RETRY_MS * 2 ** Math.min(entry.attempts, 10))
       entry.attempts++
     },
-    markFailed(guid: Hex): void {
+    /** Its execution failed; the first failure with a reason stays the reason until another has one. */
+    markFailed(guid: Hex, failure?: Failure): void {
       const entry = pending.get(guid)
-      if (entry !== undefined) entry.failures++
+      if (entry === undefined) return
+      entry.failures++
+      entry.failure = failure ?? entry.failure
     },
+    /** Not tried any more until it is replayed, or somebody else executes it: it is committed, so nonces above don't wait for it. */
+    bury(guid: Hex): void {
+      const entry = pending.get(guid)
+      if (entry === undefined) return
+      remove(guid)
+      dead.set(guid, entry)
+      for (const oldest of dead.keys()) if (dead.size > DEAD_KEPT) dead.delete(oldest)
+    },
+    /** Tries a dead letter again, or a packet that waits at once. False when there is none of this guid. */
+    replay(guid: Hex): boolean {
+      const entry = dead.get(guid) ?? pending.get(guid)
+      if (entry === undefined) return false
+      dead.delete(guid)
+      put({ ...entry, ...FRESH })
+      return true
+    },
+    dead: (): Pending[] => [...dead.values()],
+    pending: (): Pending[] => [...pending.values()],
     markVerified(header: Hex, hash: Hex): void {
       for (const entry of pending.values())
         if (entry.header === header && entry.payloadHash === hash) entry.verified = true

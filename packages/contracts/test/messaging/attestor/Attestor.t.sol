@@ -10,7 +10,7 @@ import {Attestor} from "../../../src/messaging/Attestor.sol";
 import {AttestorJobs} from "../../../src/messaging/AttestorJobs.sol";
 import {AttestorOperators} from "../../../src/messaging/AttestorOperators.sol";
 import {AttestorTest} from "./AttestorTest.sol";
-import {Receiver} from "./Receiver.sol";
+import {TestReceiver} from "../../../src/mocks/TestReceiver.sol";
 
 interface IDelegate {
     function nilify(address oapp, uint32 srcEid, bytes32 sender, uint64 nonce, bytes32 payloadHash) external;
@@ -22,12 +22,12 @@ interface IFees {
 }
 
 contract AttestorUnitTest is AttestorTest {
-    Receiver internal receiver;
-    Receiver internal other;
+    TestReceiver internal receiver;
+    TestReceiver internal other;
 
     function setUp() public override {
         super.setUp();
-        (receiver, other) = (new Receiver(), new Receiver());
+        (receiver, other) = (new TestReceiver(), new TestReceiver());
     }
 
     function _stored(Attestor.Packet memory packet, address to) internal view returns (bytes32) {
@@ -68,7 +68,7 @@ contract AttestorUnitTest is AttestorTest {
         Attestor.Packet[] memory packets = new Attestor.Packet[](count);
         for (uint256 n; n < count; ++n) {
             // A path of its own each, so that no order binds them.
-            packets[n] = _send(address(new Receiver()), abi.encode(n));
+            packets[n] = _send(address(new TestReceiver()), abi.encode(n));
         }
         bytes32[] memory tree = _tree(packets);
         AttestorOperators.Attestation memory a = _attest(tree[0]);
@@ -89,15 +89,15 @@ contract AttestorUnitTest is AttestorTest {
     function test_whatIsDoneIsSkippedAndChangesNothing() public {
         Attestor.Packet memory packet = _send(address(receiver), "once");
         _assert(_deliverOne(packet), Attestor.Outcome.Executed);
-        receiver.setMode(Receiver.Mode.Revert);
+        receiver.setMode(TestReceiver.Mode.Revert);
         _assert(_deliverOne(packet), Attestor.Outcome.AlreadyDone);
     }
 
     function test_whatIsCommittedIsOnlyExecuted() public {
         Attestor.Packet memory packet = _send(address(receiver), "twice");
-        receiver.setMode(Receiver.Mode.Revert);
+        receiver.setMode(TestReceiver.Mode.Revert);
         _assert(_deliverOne(packet), Attestor.Outcome.ExecuteFailed);
-        receiver.setMode(Receiver.Mode.Write);
+        receiver.setMode(TestReceiver.Mode.Write);
         // Verifying is over: the library is not asked again.
         vm.mockCallRevert(_stack(THERE).receiveUln, bytes(""), bytes(""));
         _assert(_deliverOne(packet), Attestor.Outcome.Executed);
@@ -149,8 +149,8 @@ contract AttestorUnitTest is AttestorTest {
 
     /* RECEIVERS THAT MEAN HARM: the packets around theirs are delivered all the same */
 
-    function _amid(Receiver.Mode mode) internal returns (Attestor.Outcome[] memory outcomes) {
-        Receiver last = new Receiver();
+    function _amid(TestReceiver.Mode mode) internal returns (Attestor.Outcome[] memory outcomes) {
+        TestReceiver last = new TestReceiver();
         other.setMode(mode);
         Attestor.Packet[] memory packets = new Attestor.Packet[](3);
         packets[0] = _send(address(receiver), "first");
@@ -164,22 +164,22 @@ contract AttestorUnitTest is AttestorTest {
     }
 
     function test_aRevertingReceiverHarmsOnlyItself() public {
-        _assert(_amid(Receiver.Mode.Revert)[1], Attestor.Outcome.ExecuteFailed);
+        _assert(_amid(TestReceiver.Mode.Revert)[1], Attestor.Outcome.ExecuteFailed);
     }
 
     function test_aStarvingReceiverGetsItsOwnGasAndNoMore() public {
-        _assert(_amid(Receiver.Mode.Starve)[1], Attestor.Outcome.ExecuteFailed);
+        _assert(_amid(TestReceiver.Mode.Starve)[1], Attestor.Outcome.ExecuteFailed);
     }
 
     function test_aReturnBombIsPaidFromItsOwnGas() public {
         uint256 before = gasleft();
-        _assert(_amid(Receiver.Mode.ReturnBomb)[1], Attestor.Outcome.ExecuteFailed);
+        _assert(_amid(TestReceiver.Mode.ReturnBomb)[1], Attestor.Outcome.ExecuteFailed);
         // A megabyte copied back would cost over two million.
         assertLt(before - gasleft(), 20_000_000);
     }
 
     function test_aSwallowingReceiverIsDelivered() public {
-        _assert(_amid(Receiver.Mode.Swallow)[1], Attestor.Outcome.Executed);
+        _assert(_amid(TestReceiver.Mode.Swallow)[1], Attestor.Outcome.Executed);
     }
 
     function test_aReceiverCannotReenter() public {
@@ -201,7 +201,7 @@ contract AttestorUnitTest is AttestorTest {
         gas_ = bound(gas_, 300_000, 1_500_000);
         Attestor.Packet[] memory packets = new Attestor.Packet[](4);
         for (uint256 n; n < 4; ++n) {
-            packets[n] = _send(address(new Receiver()), abi.encode(n));
+            packets[n] = _send(address(new TestReceiver()), abi.encode(n));
         }
         AttestorOperators.Attestation memory a = _attest(_tree(packets)[0]);
         bytes memory signatures = _signatures(a);

@@ -5,7 +5,7 @@ import {Attestor} from "../../../src/messaging/Attestor.sol";
 import {AttestorOperators} from "../../../src/messaging/AttestorOperators.sol";
 import {IUlnAdmin} from "../../utils/LayerZeroTest.sol";
 import {AttestorTest} from "./AttestorTest.sol";
-import {SlotWriter} from "./Receiver.sol";
+import {SlotWriter} from "./SlotWriter.sol";
 
 /// @notice Gas a message of a transaction that delivers 25 of 200 bytes on a path in use: 2-of-3 operators, a receiver that writes one slot.
 contract AttestorGasTest is AttestorTest {

@@ -1,0 +1,55 @@
+import { isAnswered, revertOf } from '@clearspan/shared'
+import { type Address, BaseError, encodeFunctionData, type Hex, size, sliceHex } from 'viem'
+import type { ChainContext } from '../chains/context.js'
+import { endpointAbi } from '../layerzero/abi.js'
+import { receiveGas, type Step, wordToAddress } from '../layerzero/batch.js'
+import type { Failure } from '../layerzero/outbox.js'
+
+/** Bytes of revert data that are kept: a receiver may answer with as many as its gas pays for. */
+const REASON_BYTES = 256
+/** Gas of a call before lzReceive begins, and per byte of its data. */
+const CALL_GAS = 60_000n
+const GAS_PER_BYTE = 40n
+/** How much more gas tells one that has too little from one that fails anyhow. */
+const PLENTY = 10n
+
+/**
+ * Tries lzReceive of a packet that is committed, without sending anything. A failure costs its receiver's gas each time that it is sent, and the
+ * Executor's transaction succeeds all the same: so what has failed once is sent again only when it would succeed.
+ * @throws BaseError when the node fails.
+ */
+export async function tryReceive(
+  { chain, client, senders }: Pick<ChainContext, 'chain' | 'client' | 'senders'>,
+  { entry, boost }: Step,
+): Promise<Failure | undefined> {
+  const { packet, options } = entry
+  const { srcEid, sender, nonce, guid, message } = packet
+  const data = encodeFunctionData({
+    abi: endpointAbi,
+    functionName: 'lzReceive',
+    args: [{ srcEid, sender, nonce }, wordToAddress(packet.receiver), guid, message, '0x'],
+  })
+  const { endpoint, executor } = chain.layerzero
+  // Only the sender of transactions surely has the value to bring.
+  const account: Address = options.value > 0n ? senders.bulk.address : executor
+  async function attempt(gas: bigint): Promise<Hex | undefined> {
+    try {
+      const needed = gas + CALL_GAS + BigInt(size(data)) * GAS_PER_BYTE
+      await client.call({ account, to: endpoint, data, gas: needed, value: options.value })
+      return undefined
+    } catch (error) {
+      if (!(error instanceof BaseError) || !isAnswered(error)) throw error
+      return beginning(revertOf(error, [])?.data ?? '0x')
+    }
+  }
+  const gas = receiveGas(entry, boost)
+  const reason = await attempt(gas)
+  if (reason === undefined) return undefined
+  if (reason !== '0x') return { kind: 'reverted', reason }
+  return { kind: (await attempt(gas * PLENTY)) === undefined ? 'out-of-gas' : 'silent', reason }
+}
+
+/** What is kept of revert data. */
+export function beginning(reason: Hex): Hex {
+  return size(reason) > REASON_BYTES ? sliceHex(reason, 0, REASON_BYTES) : reason
+}
