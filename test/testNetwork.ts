@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import {
   type BlockProducer,
+  type Delivery,
   deployLayerZero,
   type LocalChain,
   openRunDirectory,
@@ -18,12 +19,17 @@ import {
   seededRandom,
   systemClock,
 } from '@clearspan/shared'
-import { zeroHash } from 'viem'
+import { type Address, type PrivateKeyAccount, zeroHash } from 'viem'
 import { deployClearspan } from '../packages/devnet/src/network/deploy.js'
 import { type LocalMarkets, planMarkets } from '../packages/devnet/src/network/markets.js'
 import { type LocalRoles, localRoles } from '../packages/devnet/src/network/roles.js'
 import { planTiming, type Timing } from '../packages/devnet/src/network/timing.js'
-import { createRelayer, type Relayer, type RelayerConfigInput } from '../packages/relayer/src/index.js'
+import {
+  createRelayer,
+  type Relayer,
+  type RelayerConfigInput,
+  startAttestService,
+} from '../packages/relayer/src/index.js'
 
 const SPEED = 8
 const BLOCK_MS = 250
@@ -52,6 +58,8 @@ export async function startTestNetwork(options: {
   directory: string
   chains: readonly string[]
   nodeUrl?: string
+  /** Who verifies messages; LayerZero's stock DVN without it. */
+  delivery?: Delivery
 }): Promise<TestNetwork> {
   const roles = localRoles()
   const run = await openRunDirectory({ path: join(options.directory, 'run'), logger, clock: systemClock })
@@ -73,7 +81,11 @@ export async function startTestNetwork(options: {
       accounts: roles.count,
     })
     const placed = chains.map((chain, index) => ({ chain, eid: FIRST_EID + index, confirmations: 1 }))
+    const delivery = options.delivery ?? 'stock'
+    const operators = roles.attestors.map(({ account }) => account.address)
+    const attestor = { networkId: zeroHash, operators, threshold: 2, alone: delivery === 'attestor' }
     const { layerzero } = await deployLayerZero({
+      attestor: delivery === 'stock' ? undefined : attestor,
       chains: placed,
       deployer: roles.deployer.account,
       dvnSigners: roles.relayer.dvnSigners.map((signer) => signer.account.address),
@@ -114,13 +126,47 @@ export async function startTestNetwork(options: {
   }
 }
 
+export interface Operators {
+  /** As the relayer is told of them. */
+  known: { url: string; address: Address }[]
+  stop(): Promise<void>
+}
+
+/** Operators of the network's Attestor in this process: as many as must sign. The third one is known, and down. */
+export async function startOperators({ network, roles }: TestNetwork): Promise<Operators> {
+  const shutdown = createShutdown({ logger })
+  const [first, second, third] = roles.attestors.map(({ account }) => account)
+  const start = async (account: PrivateKeyAccount) => {
+    const { url, stop } = await startAttestService({
+      network,
+      config: {
+        askers: [roles.relayer.peer.account.address],
+        http: { host: '127.0.0.1', port: 0 },
+      },
+      account,
+      clock: systemClock,
+      logger,
+      metrics: createMetrics(),
+    })
+    shutdown.add(url, stop)
+    return { url, address: account.address }
+  }
+  const known = await Promise.all([first!, second!].map(start))
+  return {
+    known: [...known, { url: 'http://127.0.0.1:1', address: third!.address }],
+    async stop() {
+      await shutdown.run()
+    },
+  }
+}
+
 /** A relayer in this process, on a queue that the caller opened and closes. */
 export function createTestRelayer(
   { network, networkClock, roles }: TestNetwork,
   backend: QueueBackend,
   config: Partial<RelayerConfigInput>,
 ): Relayer {
-  const { price, bulk, urgent, dvnSigners } = roles.relayer
+  const { price, bulk, urgent, peer, dvnSigners } = roles.relayer
   return createRelayer({
     network,
     config: {
@@ -135,6 +181,7 @@ export function createTestRelayer(
       price: price.account,
       bulk: bulk.account,
       urgent: urgent.account,
+      peer: peer.account,
       dvnSigners: dvnSigners.map((signer) => signer.account),
     },
     clock: systemClock,

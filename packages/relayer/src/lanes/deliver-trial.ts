@@ -1,5 +1,5 @@
 import { isAnswered, revertOf } from '@clearspan/shared'
-import { type Address, BaseError, encodeFunctionData, type Hex, size, sliceHex } from 'viem'
+import { type Address, BaseError, encodeFunctionData, type Hex, hexToBytes, size, sliceHex } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import { endpointAbi } from '../layerzero/abi.js'
 import { receiveGas, type Step, wordToAddress } from '../layerzero/batch.js'
@@ -7,9 +7,10 @@ import type { Failure } from '../layerzero/outbox.js'
 
 /** Bytes of revert data that are kept: a receiver may answer with as many as its gas pays for. */
 const REASON_BYTES = 256
-/** Gas of a call before lzReceive begins, and per byte of its data. */
-const CALL_GAS = 60_000n
-const GAS_PER_BYTE = 40n
+/** Gas of a transaction before its call begins, and per byte of its data. */
+const TRANSACTION_GAS = 21_000n
+const ZERO_BYTE_GAS = 4n
+const BYTE_GAS = 16n
 /** How much more gas tells one that has too little from one that fails anyhow. */
 const PLENTY = 10n
 
@@ -32,10 +33,14 @@ export async function tryReceive(
   const { endpoint, executor } = chain.layerzero
   // Only the sender of transactions surely has the value to bring.
   const account: Address = options.value > 0n ? senders.bulk.address : executor
+  // Exactly what is gone before lzReceive begins, so that one with too little gas fails here too.
+  const before = hexToBytes(data).reduce(
+    (sum, byte) => sum + (byte === 0 ? ZERO_BYTE_GAS : BYTE_GAS),
+    TRANSACTION_GAS,
+  )
   async function attempt(gas: bigint): Promise<Hex | undefined> {
     try {
-      const needed = gas + CALL_GAS + BigInt(size(data)) * GAS_PER_BYTE
-      await client.call({ account, to: endpoint, data, gas: needed, value: options.value })
+      await client.call({ account, to: endpoint, data, gas: gas + before, value: options.value })
       return undefined
     } catch (error) {
       if (!(error instanceof BaseError) || !isAnswered(error)) throw error

@@ -1,0 +1,241 @@
+import { testReceiverAbi, testReceiverBytecode } from '@clearspan/contracts'
+import { createBatch, deliveries } from '@clearspan/devnet'
+import {
+  createChainClient,
+  createLogger,
+  createQueueBackend,
+  type QueueBackend,
+  systemClock,
+} from '@clearspan/shared'
+import {
+  type Address,
+  concatHex,
+  encodeFunctionData,
+  type Hex,
+  keccak256,
+  numberToHex,
+  pad,
+  parseAbi,
+  parseEther,
+  toFunctionSelector,
+  toHex,
+} from 'viem'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createWallet, type Wallet } from '../packages/devnet/src/scenario/wallet.js'
+import type { Relayer, RelayerConfigInput } from '../packages/relayer/src/index.js'
+import { temporaryDirectory } from './clearspan.js'
+import {
+  createTestRelayer,
+  type Operators,
+  startOperators,
+  startTestNetwork,
+  type TestNetwork,
+} from './testNetwork.js'
+
+// Strangers' packets between two real chains, by each way of verifying them: hostile receivers, and what becomes of their neighbours.
+const TEST_TIMEOUT_MS = 600_000
+const PATIENCE = { timeout: 280_000 }
+const MODES = ['Write', 'Revert', 'Starve', 'ReturnBomb', 'Reenter', 'Swallow', 'Compose'] as const
+type Mode = (typeof MODES)[number]
+
+const endpointAbi = parseAbi([
+  'struct Params { uint32 dstEid; bytes32 receiver; bytes message; bytes options; bool payInLzToken; }',
+  'struct Origin { uint32 srcEid; bytes32 sender; uint64 nonce; }',
+  'function send(Params params, address refund) payable',
+  'function lzReceive(Origin origin, address receiver, bytes32 guid, bytes message, bytes extraData) payable',
+])
+const logger = createLogger({ name: 'test', level: 'silent' })
+
+let dir: Awaited<ReturnType<typeof temporaryDirectory>>
+let on: TestNetwork
+let operators: Operators | undefined
+let wallets: Wallet[]
+const running: { relayer: Relayer; backend: QueueBackend }[] = []
+
+async function start(delivery: (typeof deliveries)[number]): Promise<void> {
+  on = await startTestNetwork({ directory: dir.path, chains: ['alpha', 'beta'], delivery })
+  operators = delivery === 'stock' ? undefined : await startOperators(on)
+  wallets = on.chains.map(({ chainId, rpcUrl }) =>
+    createWallet({
+      client: createChainClient({ chainId, rpcUrls: [rpcUrl], blockMs: on.blockMs }),
+      account: on.roles.traders.alice.account,
+      chainId,
+      clock: systemClock,
+      logger,
+    }),
+  )
+}
+
+beforeEach(async () => {
+  dir = await temporaryDirectory()
+})
+afterEach(async () => {
+  for (const { relayer, backend } of running.splice(0)) {
+    await relayer.stop()
+    await backend.close()
+  }
+  for (const wallet of wallets ?? []) await wallet.close()
+  await operators?.stop()
+  await on?.stop()
+  await dir.remove()
+})
+
+async function relay(config: Partial<RelayerConfigInput> = {}): Promise<Relayer> {
+  const backend = await createQueueBackend({ logger })
+  const relayer = createTestRelayer(on, backend, {
+    roles: ['relayer'],
+    operators: operators?.known ?? [],
+    maxExecutions: 3,
+    ...config,
+  })
+  running.push({ relayer, backend })
+  await relayer.start()
+  return relayer
+}
+
+/** Receivers on the first chain, one for each mode asked for. */
+async function deploy(modes: readonly Mode[]): Promise<Address[]> {
+  await on.producer.halt()
+  const batch = await createBatch(on.chains[0]!, on.roles.traders.bob.account)
+  const receivers = modes.map((mode) => {
+    const parameters = { abi: testReceiverAbi, bytecode: testReceiverBytecode }
+    const receiver = batch.create(mode, parameters)
+    batch.call(receiver, { abi: testReceiverAbi, functionName: 'setMode', args: [MODES.indexOf(mode)] })
+    return receiver
+  })
+  await batch.send()
+  on.producer.resume()
+  return receivers
+}
+
+const option = (type: number, body: Hex) =>
+  concatHex([
+    '0x01',
+    numberToHex((body.length - 2) / 2 + 1, { size: 2 }),
+    numberToHex(type, { size: 1 }),
+    body,
+  ])
+const word16 = (value: bigint) => numberToHex(value, { size: 16 })
+const lzReceive = (gas: bigint, value?: bigint) =>
+  option(1, value === undefined ? word16(gas) : concatHex([word16(gas), word16(value)]))
+const optionsOf = (...options: Hex[]) => concatHex(['0x0003', ...options])
+const ENOUGH = optionsOf(lzReceive(200_000n))
+
+interface Sending {
+  to: Address
+  message: Hex
+  options?: Hex
+}
+
+/** Sends packets from the second chain to the first, in one block where it takes them. */
+async function send(packets: readonly Sending[]): Promise<void> {
+  const { endpoint } = on.network.chains[1]!.layerzero
+  await wallets[1]!.send(
+    packets.map(({ to, message, options = ENOUGH }) => ({
+      to: endpoint,
+      abi: endpointAbi,
+      functionName: 'send',
+      args: [
+        {
+          dstEid: on.network.chains[0]!.eid,
+          receiver: pad(to),
+          message,
+          options,
+          payInLzToken: false,
+        },
+        wallets[1]!.address,
+      ],
+      // More than it costs: the endpoint gives the rest back.
+      value: parseEther('0.1'),
+    })),
+  )
+}
+
+function read(receiver: Address, functionName: 'last' | 'reentered' | 'received' | 'composed') {
+  return wallets[0]!.client.readContract({ address: receiver, abi: testReceiverAbi, functionName })
+}
+
+const guidOf = (to: Address, nonce: bigint) => {
+  const [destination, source] = on.network.chains
+  return keccak256(
+    concatHex([
+      numberToHex(nonce, { size: 8 }),
+      numberToHex(source!.eid, { size: 4 }),
+      pad(wallets[1]!.address),
+      numberToHex(destination!.eid, { size: 4 }),
+      pad(to),
+    ]),
+  )
+}
+
+describe.each(deliveries)('with %s verifying', (delivery) => {
+  test(
+    'what one receiver does changes nothing for another, and what it refuses is a dead letter that can be replayed',
+    async () => {
+      await start(delivery)
+      const modes = [
+        'Write',
+        'Revert',
+        'Write',
+        'Starve',
+        'ReturnBomb',
+        'Reenter',
+        'Swallow',
+        'Write',
+        'Write',
+      ] as const
+      const receivers = await deploy(modes)
+      const [first, reverting, second, starving, bombing, reentering, , poor, last] = receivers as Address[]
+      // The packet that calls it tries to have itself delivered once more.
+      const origin = { srcEid: on.network.chains[1]!.eid, sender: pad(wallets[1]!.address), nonce: 1n }
+      const again = encodeFunctionData({
+        abi: endpointAbi,
+        functionName: 'lzReceive',
+        args: [origin, reentering!, guidOf(reentering!, 1n), toHex('5'), '0x'],
+      })
+      const { endpoint } = on.network.chains[0]!.layerzero
+      await wallets[0]!.send([
+        { to: reentering!, abi: testReceiverAbi, functionName: 'setReentry', args: [endpoint, again] },
+      ])
+      const relayer = await relay()
+      const stingy = optionsOf(lzReceive(15_000n), lzReceive(5_000n))
+      await send(
+        receivers.map((to, i) => ({
+          to,
+          message: toHex(String(i)),
+          ...(to === poor && { options: stingy }),
+        })),
+      )
+      await send([{ to: reverting!, message: toHex('again') }])
+
+      for (const [to, message] of [
+        [first!, '0'],
+        [second!, '2'],
+        [last!, '8'],
+      ] as const)
+        await expect.poll(() => read(to, 'last'), PATIENCE).toBe(keccak256(toHex(message)))
+      const dead = () => relayer.packets().alpha!.filter(({ state }) => state === 'dead')
+      await expect.poll(() => dead().length, PATIENCE).toBe(5)
+      const found = new Map(dead().map((letter) => [letter.guid, letter]))
+      const refused = { kind: 'reverted', reason: toFunctionSelector('Refused()') }
+      expect(found.get(guidOf(reverting!, 1n))?.failure).toEqual(refused)
+      expect(found.get(guidOf(reverting!, 2n))?.failure).toEqual(refused)
+      expect(found.get(guidOf(starving!, 1n))?.failure?.kind).toBe('silent')
+      expect(found.get(guidOf(bombing!, 1n))?.failure?.kind).toBe('silent')
+      expect(found.get(guidOf(poor!, 1n))?.failure?.kind).toBe('out-of-gas')
+      expect(await read(reentering!, 'reentered')).toBe(false)
+      expect(await read(starving!, 'received')).toBe(0n)
+      expect(relayer.packets().alpha!.filter(({ state }) => state === 'waiting')).toEqual([])
+
+      await wallets[0]!.send([{ to: reverting!, abi: testReceiverAbi, functionName: 'setMode', args: [0] }])
+      // Nothing is tried by itself; fresh packets to the same receiver go.
+      await send([{ to: reverting!, message: toHex('fresh') }])
+      await expect.poll(() => read(reverting!, 'last'), PATIENCE).toBe(keccak256(toHex('fresh')))
+      expect(dead()).toHaveLength(5)
+      expect(relayer.replay(guidOf(reverting!, 2n))).toBe(true)
+      await expect.poll(() => read(reverting!, 'last'), PATIENCE).toBe(keccak256(toHex('again')))
+      await expect.poll(() => dead().length, PATIENCE).toBe(4)
+    },
+    TEST_TIMEOUT_MS,
+  )
+})
