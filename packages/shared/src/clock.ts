@@ -34,3 +34,8 @@ export function acceleratedClock(
     sleep: (ms, signal) => real.sleep(ms / speed, signal),
   }
 }
+
+/** The clock of a network, by its manifest: real time, unless it is a local one that runs faster. */
+export function networkClockOf(options: ClockOptions | null): Clock {
+  return options === null ? systemClock : acceleratedClock(options)
+}

@@ -13,8 +13,6 @@ import {
   startAttestService,
 } from '@clearspan/relayer'
 import {
-  acceleratedClock,
-  type ClockOptions,
   createLogger,
   createMetrics,
   createQueueBackend,
@@ -23,6 +21,7 @@ import {
   keySpecSchema,
   loadKey,
   loadToken,
+  networkClockOf,
   networkSchema,
   onSignals,
   readJson,
@@ -145,7 +144,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
         : await load(key, 'observe')
     const node = createOracleNode({
       config: { ...config.oracle.node, dataDir: resolve(directory, config.oracle.node.dataDir) },
-      networkClock: networkClock(config.oracle.node.clock),
+      networkClock: networkClockOf(config.oracle.node.clock),
       realClock: systemClock,
       random: systemRandom,
       logger,
@@ -203,7 +202,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
         ...(keys.peer && { peer: await account(keys.peer, 'peer') }),
       },
       clock: systemClock,
-      networkClock: networkClock(network.clock),
+      networkClock: networkClockOf(network.clock),
       logger,
       metrics: createMetrics(),
       backend,
@@ -213,8 +212,4 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
     const started = await relayer.start()
     return started.url
   }
-}
-
-function networkClock(options: ClockOptions | null) {
-  return options === null ? systemClock : acceleratedClock(options)
 }

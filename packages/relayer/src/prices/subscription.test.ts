@@ -6,12 +6,15 @@ import {
   type Clock,
   createLogger,
   createMetrics,
+  decodeReport,
   encodeReport,
   type Network,
   type Report,
   reportDigest,
+  type SignedReport,
   seededRandom,
   systemClock,
+  verifyReport,
 } from '@clearspan/shared'
 import {
   type Hex,
@@ -23,7 +26,6 @@ import {
 } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterEach, expect, it } from 'vitest'
-import { decodeReport, type SignedReport, verifyReport } from './report.js'
 import { createPriceSubscription } from './subscription.js'
 
 const accounts = [1, 2, 3, 4].map((n) => privateKeyToAccount(pad(numberToHex(n))))

@@ -1,18 +1,9 @@
-import {
-  checkQuorum,
-  decodeQuorum,
-  encodeReport,
-  MAX_QUORUM_CHARS,
-  type Network,
-  type OracleNetwork,
-  PermanentError,
-  type Report,
-  type ReportSignature,
-  reportDigest,
-  unpackPrices,
-} from '@clearspan/shared'
 import { type Hex, size, sliceHex } from 'viem'
 import { z } from 'zod'
+import { PermanentError } from './errors.js'
+import type { Network, OracleNetwork } from './network.js'
+import { checkQuorum, decodeQuorum, MAX_QUORUM_CHARS } from './quorum.js'
+import { encodeReport, type Report, type ReportSignature, reportDigest, unpackPrices } from './report.js'
 
 const HEAD_BYTES = 13
 const WORD_BYTES = 32
