@@ -6,6 +6,8 @@ import { Redis } from 'ioredis'
 
 export interface TestRedis {
   url: string
+  /** Deletes everything that it holds. */
+  flush(): Promise<void>
   /** Ends the server as a crash would. */
   stop(): Promise<void>
 }
@@ -37,10 +39,13 @@ export async function startRedis(): Promise<TestRedis | undefined> {
     probe.ping(),
     delay(10_000, undefined, { ref: false }).then(() => Promise.reject(new Error('redis-server is silent'))),
   ])
-  probe.disconnect()
   return {
     url: `redis://127.0.0.1:${port}`,
+    async flush() {
+      await probe.flushall()
+    },
     async stop() {
+      probe.disconnect()
       if (child.exitCode !== null || child.signalCode !== null) return
       child.kill('SIGKILL')
       await once(child, 'exit')
