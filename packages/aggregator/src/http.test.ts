@@ -12,7 +12,10 @@ async function serve(change: Partial<HttpParameters> = {}): Promise<string> {
   const server = createHttp({
     epochs: () => [{ epoch: 1, feeds: 1, nodes: 4 }],
     realClock: systemClock,
-    auth: { checkRequest: async () => ({ failure: 'missing_header' }), signResponse: async () => ({}) },
+    auth: {
+      answer: async () => ({ failure: 'malformed_offer' }),
+      checkRequest: () => ({ failure: 'missing_header' }),
+    },
     onUnauthenticated: () => {},
     onRefused: () => {},
     receive: async () => ({ status: 'accepted' }),
@@ -79,9 +82,9 @@ describe('hostile input', () => {
     const counts = { received: 0, invalid: 0, unauthenticated: 0, refused: new Map<string, number>() }
     const url = await serve({
       auth: {
-        checkRequest: async () =>
-          known ? { from: { epoch: 1, node: 1 }, digest: '0x' } : { failure: 'wrong_signature' },
-        signResponse: async () => ({}),
+        answer: async () => ({ failure: 'malformed_offer' }),
+        checkRequest: () =>
+          known ? { from: { epoch: 1, node: 1 }, sign: () => ({}) } : { failure: 'wrong_mac' },
       },
       receive: async () => {
         counts.received += 1

@@ -1,9 +1,13 @@
 import type { Clock } from '@clearspan/shared'
-import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
-import type { Hex } from 'viem'
+import Fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify'
 import type { z } from 'zod'
 import { HANDOVER_PATH } from './handover/message.js'
-import type { AuthFailure, PeerAuth } from './observation/auth.js'
+import { type AuthFailure, type PeerAuth, SESSION_PATH, type Sender } from './observation/auth.js'
 import type { EvidenceStore } from './observation/evidence.js'
 import type { MessageKind } from './observation/message.js'
 import { messagePaths, type Unverified } from './observation/verify.js'
@@ -11,12 +15,6 @@ import { wireSchemas } from './observation/wire.js'
 
 /** 48 feeds of 31 nodes are some 60 kB. */
 const MAX_BODY_BYTES = 256 * 1024
-
-/** A peer, by its place in an epoch's nodes. */
-export interface Sender {
-  epoch: number
-  node: number
-}
 
 /** What became of a peer's message; every rejection is an HTTP error, an ignored one is not. */
 export type Receipt =
@@ -31,12 +29,7 @@ export interface HttpParameters {
   realClock: Clock
   /** Epochs whose messages are read; of any other epoch a message has the shape of the first's. */
   epochs(): readonly { epoch: number; feeds: number; nodes: number }[]
-  auth: {
-    checkRequest(
-      ...request: Parameters<PeerAuth['checkRequest']>
-    ): Promise<{ from: Sender; digest: Hex } | { failure: AuthFailure }>
-    signResponse: PeerAuth['signResponse']
-  }
+  auth: Pick<PeerAuth, 'answer' | 'checkRequest'>
   receive(message: Unverified): Promise<Receipt>
   /** Takes what a peer says of the next epoch; its shape isn't checked. */
   receiveHandover(from: Sender, value: unknown): Promise<Receipt>
@@ -114,24 +107,31 @@ function addMessageRoutes(server: FastifyInstance, parameters: HttpParameters) {
     return made
   }
 
+  const bytesOf = ({ body }: FastifyRequest) => (body instanceof Uint8Array ? body : new Uint8Array())
+  function refuse(reply: FastifyReply, reason: AuthFailure) {
+    parameters.onUnauthenticated(reason)
+    return reply.code(401).send({ status: 'rejected', reason })
+  }
+  server.post(SESSION_PATH, async (request, reply) => {
+    const answer = await auth.answer(bytesOf(request))
+    if ('failure' in answer) return refuse(reply, answer.failure)
+    return reply.type('application/json').send(answer.body)
+  })
+
   function route(
     kind: MessageKind | 'handover',
     path: string,
     take: (from: Sender, value: unknown) => Promise<Receipt>,
   ) {
     server.post(path, async (request, reply) => {
-      const body = request.body instanceof Uint8Array ? request.body : new Uint8Array()
-      const sender = await auth.checkRequest(request.headers, 'POST', path, body)
-      if ('failure' in sender) {
-        parameters.onUnauthenticated(sender.failure)
-        return reply.code(401).send({ status: 'rejected', reason: sender.failure })
-      }
-      const receipt = await take(sender.from, parseJson(body))
+      const body = bytesOf(request)
+      const caller = auth.checkRequest(request.headers, 'POST', path, body)
+      if ('failure' in caller) return refuse(reply, caller.failure)
+      const receipt = await take(caller.from, parseJson(body))
       if (receipt.status === 'rejected' && receipt.reason === 'invalid_body') parameters.onInvalid(kind)
       const answer = JSON.stringify(receipt)
       const status = statusOf(receipt)
-      const headers = await auth.signResponse(sender.digest, status, answer)
-      return reply.code(status).headers(headers).type('application/json').send(answer)
+      return reply.code(status).headers(caller.sign(status, answer)).type('application/json').send(answer)
     })
   }
   for (const kind of ['observation', 'proposal', 'signature'] as const)

@@ -19,7 +19,7 @@ import { expect } from 'vitest'
 import { WebSocketServer } from 'ws'
 import type { OracleNodeConfigInput } from './config.js'
 import { createOracleNode, type OracleNode, type OracleNodeParameters } from './node.js'
-import { createPeerAuth } from './observation/auth.js'
+import { createPeerAuth, SESSION_PATH } from './observation/auth.js'
 import { recoverNode } from './observation/message.js'
 import { createSigner } from './observation/signer.js'
 import type { FinishedReport } from './report/board.js'
@@ -329,12 +329,16 @@ export async function postAs(from: number, config: OracleNodeConfigInput, path: 
   const protocol = { networkId: id, oracle }
   const auth = createPeerAuth({ protocol, index: from, signer, realClock: systemClock })
   const body = typeof value === 'string' ? value : JSON.stringify(value)
-  const { headers } = await auth.signRequest(index, 'POST', path, body)
-  return fetch(`${oracle.nodes[index]?.url}${path}`, {
-    method: 'POST',
-    headers: { ...headers, 'content-type': 'application/json' },
-    body,
-  })
+  const post = (at: string, text: string, headers: Record<string, string> = {}) =>
+    fetch(`${oracle.nodes[index]?.url}${at}`, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json' },
+      body: text,
+    })
+  const offer = await auth.offer(index)
+  const session = offer.accept(await (await post(SESSION_PATH, offer.body)).text())
+  if (!session) throw new Error('the node opened no session')
+  return post(path, body, session.sign('POST', path, body).headers)
 }
 
 export async function setUp() {

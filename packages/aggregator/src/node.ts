@@ -23,7 +23,7 @@ import { withDeadline } from './deadline.js'
 import { type HandoverArchive, openHandovers } from './handover/archive.js'
 import { createHandoverCollector, type HandoverCollector } from './handover/collector.js'
 import { HANDOVER_PATH } from './handover/message.js'
-import { createHttp, type HttpParameters, type Sender } from './http.js'
+import { createHttp, type HttpParameters } from './http.js'
 import { createNodeMetrics } from './metrics.js'
 import { openEvidence } from './observation/evidence.js'
 import { openJournal } from './observation/journal.js'
@@ -165,12 +165,12 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
       realClock,
       evidence: shelf.evidence,
       epochs: () => [active(), ...terms].map(({ protocol }) => sizesOf(protocol.oracle)),
-      auth: { checkRequest: checkRequestOf(() => terms), signResponse: present.auth.signResponse },
+      auth: authOf(() => terms),
       async receive(message) {
         const term = terms.find(({ protocol }) => protocol.oracle.epoch === message.message.epoch) ?? active()
         return term.receive(message)
       },
-      async receiveHandover(from: Sender, value) {
+      async receiveHandover(from, value) {
         if (collector === undefined || from.epoch !== oracle.epoch)
           return { status: 'ignored', reason: 'not_configured' }
         return collector.receive(from.node, value)
@@ -319,18 +319,23 @@ function sizesOf({ epoch, feeds, nodes }: OracleNetwork) {
   return { epoch, feeds: feeds.length, nodes: nodes.length }
 }
 
-/** A sender is known by any epoch that runs: around a change it may be of the old list, of the new one, or have another place in each. */
-function checkRequestOf(terms: () => readonly Term[]): HttpParameters['auth']['checkRequest'] {
-  return async (...request) => {
-    let failure: Awaited<ReturnType<Term['auth']['checkRequest']>> = { failure: 'unknown_node' }
-    for (const { auth, protocol } of terms()) {
-      const checked = await auth.checkRequest(...request)
-      if (!('failure' in checked))
-        return { from: { epoch: protocol.oracle.epoch, node: checked.from }, digest: checked.digest }
-      failure = checked
-      if (failure.failure !== 'unknown_node' && failure.failure !== 'wrong_signature') break
-    }
-    return failure
+/** A session belongs to one of the epochs that run: around a change there are two. */
+function authOf(terms: () => readonly Term[]): HttpParameters['auth'] {
+  return {
+    async answer(body) {
+      for (const { auth } of terms()) {
+        const answer = await auth.answer(body)
+        if (!('failure' in answer) || answer.failure !== 'unknown_epoch') return answer
+      }
+      return { failure: 'unknown_epoch' }
+    },
+    checkRequest(...request) {
+      for (const { auth } of terms()) {
+        const caller = auth.checkRequest(...request)
+        if (!('failure' in caller) || caller.failure !== 'unknown_session') return caller
+      }
+      return { failure: 'unknown_session' }
+    },
   }
 }
 

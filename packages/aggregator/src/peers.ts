@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
-import type { Clock } from '@clearspan/shared'
+import { type Clock, RetryableError } from '@clearspan/shared'
 import { withDeadline } from './deadline.js'
-import type { PeerAuth } from './observation/auth.js'
+import { type PeerAuth, SESSION_PATH, type Session } from './observation/auth.js'
 import { messagePaths, type Unverified } from './observation/verify.js'
 import { toWire } from './observation/wire.js'
 
@@ -14,7 +14,7 @@ export interface PeerParameters {
   timeoutMs: number
   realClock: Clock
   fetch: typeof globalThis.fetch
-  auth: Pick<PeerAuth, 'signRequest' | 'checkResponse'>
+  auth: Pick<PeerAuth, 'offer'>
   /** Told of every answer that was the peer's own: unix ms of the real clock before, in and after it. */
   onTime(peer: number, sentAt: number, peerTime: number, receivedAt: number): void
   /** Told of every delivery that failed. */
@@ -36,33 +36,63 @@ const RETRY_MS = 20
 /** No answer to a message is longer. */
 const MAX_ANSWER_BYTES = 4_096
 
-/** Peers over HTTP; the runtime's fetch keeps connections alive. Requests are signed, and an answer counts only with the peer's signature. */
+/** Peers over HTTP; the runtime's fetch keeps connections alive. Requests go in a session with the peer, and an answer counts only with the peer's MAC. */
 export function createPeers(parameters: PeerParameters): Peers {
   const { urls, index, timeoutMs, realClock, auth, onFailure, onTime } = parameters
   const stopped = new AbortController()
   // One listener for each delivery under way.
   setMaxListeners(0, stopped.signal)
 
-  async function post(peer: number, base: string, path: string, body: string, signal: AbortSignal) {
-    const { headers, digest } = await auth.signRequest(peer, 'POST', path, body)
-    const sentAt = realClock.now()
-    const response = await parameters.fetch(`${base}${path}`, {
+  const sessions = new Map<number, Promise<Session>>()
+
+  const request = (url: string, body: string, headers: Record<string, string>, signal: AbortSignal) =>
+    parameters.fetch(url, {
       method: 'POST',
       body,
       headers: { ...headers, 'content-type': 'application/json' },
       signal,
       redirect: 'error',
     })
+
+  async function open(peer: number, base: string, signal: AbortSignal): Promise<Session> {
+    const { body, accept } = await auth.offer(peer)
+    const response = await request(`${base}${SESSION_PATH}`, body, {}, signal)
+    const session = accept((await readAnswer(response)) ?? '')
+    if (!session) throw new RetryableError(`node ${peer} opens no session: ${response.status}`)
+    return session
+  }
+
+  /** The session with a peer, opened once for all who wait for it. */
+  async function sessionWith(peer: number, base: string, signal: AbortSignal): Promise<Session> {
+    const known = sessions.get(peer)
+    if (known && (await known).fresh()) return known
+    // Whoever waited for the same stale one may have been first.
+    const other = sessions.get(peer)
+    if (other && other !== known) return other
+    const opened = open(peer, base, signal)
+    sessions.set(peer, opened)
+    opened.catch(() => forget(peer, opened))
+    return opened
+  }
+
+  function forget(peer: number, session: Promise<Session> | undefined) {
+    if (sessions.get(peer) === session) sessions.delete(peer)
+  }
+
+  async function post(peer: number, base: string, path: string, body: string, signal: AbortSignal) {
+    const { headers, check } = (await sessionWith(peer, base, signal)).sign('POST', path, body)
+    const used = sessions.get(peer)
+    const sentAt = realClock.now()
+    const response = await request(`${base}${path}`, body, headers, signal)
     const receivedAt = realClock.now()
     const answer = await readAnswer(response)
-    if (answer === null) return false
-    const peerTime = await auth.checkResponse(
-      peer,
-      digest,
-      response.status,
-      Object.fromEntries(response.headers),
-      answer,
-    )
+    if (response.status === 401) {
+      // The peer has restarted, or forgotten: the repeat opens another.
+      forget(peer, used)
+      throw new RetryableError(`node ${peer} knows no such session`)
+    }
+    const peerTime =
+      answer === null ? null : check(response.status, Object.fromEntries(response.headers), answer)
     if (peerTime === null) return false
     onTime(peer, sentAt, peerTime, receivedAt)
     return response.ok

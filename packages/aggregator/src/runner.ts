@@ -150,7 +150,7 @@ export function createRunner(parameters: RunnerParameters): Runner {
       const { epoch: messageEpoch, seq } = message.message
       const early = machine.ignores(message.kind, messageEpoch, seq, networkClock.now())
       if (early) return count(message.kind, { status: 'ignored', reason: early })
-      const authenticated = await authenticate(message, protocol)
+      const authenticated = authenticate(message, protocol)
       if (!authenticated) return count(message.kind, { status: 'rejected', reason: 'unknown_signer' })
       const ignored = take(authenticated)
       return count(message.kind, ignored ? { status: 'ignored', reason: ignored } : { status: 'accepted' })

@@ -1,15 +1,7 @@
-import {
-  compactSignatureToSignature,
-  type Hex,
-  isAddressEqual,
-  parseCompactSignature,
-  recoverAddress,
-  serializeSignature,
-  size,
-  sliceHex,
-} from 'viem'
+import { type Hex, size, sliceHex } from 'viem'
 import { PermanentError } from './errors.js'
 import type { ReportSignature } from './report.js'
+import { recoverCompact } from './signature.js'
 
 const BITMAP_BYTES = 4
 const SIGNATURE_BYTES = 64
@@ -55,14 +47,10 @@ export async function checkQuorum(
   const quorum = quorumOf(signers.length)
   if (signatures.length !== quorum)
     throw new PermanentError(`there are ${signatures.length} signatures, not ${quorum}`)
-  for (const { signer, signature: compact } of signatures) {
-    const signature = compactSignatureToSignature(parseCompactSignature(compact))
-    const address = await recoverAddress({ hash, signature: serializeSignature(signature) }).catch(
-      () => undefined,
-    )
-    const expected = signers[signer]
-    const isLow = BigInt(signature.s) <= MAX_S
-    if (!isLow || address === undefined || expected === undefined || !isAddressEqual(address, expected))
+  for (const { signer, signature } of signatures) {
+    const address = recoverCompact(hash, signature)
+    const isLow = address !== null && BigInt(sliceHex(signature, 32)) % 2n ** 255n <= MAX_S
+    if (!isLow || address !== signers[signer]?.toLowerCase())
       throw new PermanentError(`there is a wrong signature of node ${signer}`)
   }
 }

@@ -54,12 +54,24 @@ export function signingDomain(networkId: Hex) {
 
 /** Domain separator of every price signature: name, version and networkId; no chain and no address, so that one report is valid on every chain. */
 export function reportDomainSeparator(networkId: Hex): Hex {
-  return hashDomain({ domain: signingDomain(networkId), types: signingDomainTypes })
+  const known = separators.get(networkId)
+  if (known) return known
+  const separator = hashDomain({ domain: signingDomain(networkId), types: signingDomainTypes })
+  // A process knows one network; whoever asks for more must not fill the memory.
+  if (separators.size > 8) separators.clear()
+  separators.set(networkId, separator)
+  return separator
 }
 
-/** Binds a report to its feed list: keccak256 of `name(32, left-aligned) | exponent(int8, the sign bit inverted for a signed feed)` for each feed in order. */
+/** Hashed once each: a node asks for the same ones with every message. */
+const separators = new Map<Hex, Hex>()
+const feedsHashes = new WeakMap<readonly Feed[], Hex>()
+
+/** Binds a report to its feed list, which must not change afterwards: keccak256 of `name(32, left-aligned) | exponent(int8, the sign bit inverted for a signed feed)` for each feed in order. */
 export function feedsHash(feeds: readonly Feed[]): Hex {
-  return keccak256(
+  const known = feedsHashes.get(feeds)
+  if (known) return known
+  const hash = keccak256(
     concatHex(
       feeds.flatMap((feed) => [
         stringToHex(feed.name, { size: 32 }),
@@ -67,6 +79,8 @@ export function feedsHash(feeds: readonly Feed[]): Hex {
       ]),
     ),
   )
+  feedsHashes.set(feeds, hash)
+  return hash
 }
 
 /** Packs prices three to a word: `int64 price | uint16 confidence` at bits 176, 96 and 16; the low 16 bits are zero. Missing places of the last word are zero. */

@@ -153,7 +153,7 @@ export function createHandoverCollector(parameters: HandoverParameters): Handove
         return { status: 'ignored', reason: 'other_handover' }
       }
       if (message.signature !== null) {
-        if ((await recoverNode(digest, message.signature, oracle)) !== from)
+        if (recoverNode(digest, message.signature, oracle) !== from)
           return { status: 'rejected', reason: 'unknown_signer' }
         signatures.set(from, message.signature)
       }

@@ -1,51 +1,62 @@
-import { randomBytes } from 'node:crypto'
-import { type Clock, signingPreimage } from '@clearspan/shared'
-import { type Hex, isAddressEqual, keccak256, toHex } from 'viem'
-import { type Protocol, recoverSigner } from './message.js'
+import { type Clock, recoverCompact, signingPreimage } from '@clearspan/shared'
+import { type Hex, keccak256 } from 'viem'
+import { z } from 'zod'
+import type { Protocol } from './message.js'
+import {
+  createEphemeral,
+  createWindow,
+  deriveSession,
+  type HeaderBag,
+  isMac,
+  readHex,
+  readNumber,
+  type SessionKeys,
+  sessionHeaders,
+} from './session.js'
 import type { Signer } from './signer.js'
 
-const requestTypes = {
-  Request: [
+const offerTypes = {
+  SessionOffer: [
     { name: 'to', type: 'address' },
-    { name: 'method', type: 'string' },
-    { name: 'path', type: 'string' },
-    { name: 'body', type: 'bytes32' },
-    { name: 'time', type: 'uint64' },
-    { name: 'nonce', type: 'bytes16' },
-  ],
-} as const
-
-const responseTypes = {
-  Response: [
-    { name: 'request', type: 'bytes32' },
-    { name: 'status', type: 'uint16' },
-    { name: 'body', type: 'bytes32' },
+    { name: 'epoch', type: 'uint32' },
+    { name: 'key', type: 'bytes32' },
     { name: 'time', type: 'uint64' },
   ],
 } as const
 
-/** Names of the headers; values are decimal text and lower-case hex. */
-export const authHeaders = {
-  node: 'clearspan-node',
-  time: 'clearspan-time',
-  nonce: 'clearspan-nonce',
-  signature: 'clearspan-signature',
+const answerTypes = {
+  SessionAnswer: [
+    { name: 'offer', type: 'bytes32' },
+    { name: 'key', type: 'bytes32' },
+    { name: 'time', type: 'uint64' },
+  ],
 } as const
 
-/** How far a request's time may differ from the receiver's, real ms: a recorded request is worthless after it. */
+/** Where a node takes offers of sessions. */
+export const SESSION_PATH = '/sessions'
+
+/** How far an offer's time may differ from the receiver's, real ms: a recorded offer is worthless after it. */
 const MAX_AGE_MS = 30_000
-/** Nonces remembered of a peer; an honest one sends a handful a slot. */
-const MAX_NONCES = 20_000
+/** Offers of a peer remembered so long; an honest one makes one an hour. */
+const MAX_OFFERS = 1_000
+/** A session is left for a new one after this, real ms, and taken twice as long. */
+const SESSION_MS = 3_600_000
+/** Sessions kept of a peer, the newest: it has one, and more only as it restarts. */
+const MAX_SESSIONS = 8
 
 /** Why a request was refused with 401. */
 export type AuthFailure =
-  | 'missing_header'
-  | 'malformed_header'
+  | 'malformed_offer'
+  | 'unknown_epoch'
   | 'unknown_node'
   | 'wrong_time'
   | 'wrong_signature'
-  | 'replayed'
   | 'too_many'
+  | 'missing_header'
+  | 'malformed_header'
+  | 'unknown_session'
+  | 'wrong_mac'
+  | 'replayed'
 
 export interface AuthParameters {
   protocol: Protocol
@@ -56,135 +67,231 @@ export interface AuthParameters {
   realClock: Clock
 }
 
-type HeaderBag = Readonly<Record<string, unknown>>
+/** A session that this node opened: its own requests, the peer's answers. */
+export interface Session {
+  /** False when it is time to open another. */
+  fresh(): boolean
+  sign(
+    method: string,
+    path: string,
+    body: string,
+  ): {
+    headers: Record<string, string>
+    /** The peer's time, unix ms, from its answer to this request; null when the answer isn't the peer's. */
+    check(status: number, headers: HeaderBag, body: string): number | null
+  }
+}
 
-/** A request as it is signed, before it is sent. */
-export interface SignedRequest {
-  headers: Record<string, string>
-  /** Binds the answer to this request. */
-  digest: Hex
+/** A peer, by its place in an epoch's nodes. */
+export interface Sender {
+  epoch: number
+  node: number
+}
+
+/** The sender of a request; its answer must carry the headers that `sign` makes. */
+interface Caller {
+  from: Sender
+  sign(status: number, body: string): Record<string, string>
 }
 
 /**
- * Mutual authentication between operators without certificates: every request carries its sender's EIP-712 signature over recipient,
- * method, path, body, time and nonce; every answer to such a request carries the recipient's over the request and what it says.
+ * Mutual authentication between operators without certificates. A session is opened by a signed key exchange (X25519; each side's
+ * EIP-712 signature with its peer key covers the other's address and both ephemeral keys); inside it every request and every answer carries an
+ * HMAC-SHA256 and a number that is taken once. Keys of a session are only in the memory of two processes: whatever was recorded
+ * before one of them ended is worth nothing to what follows it.
  */
 export interface PeerAuth {
-  signRequest(peer: number, method: string, path: string, body: string): Promise<SignedRequest>
+  /** What to post to a peer's `SESSION_PATH`, and the session once it has answered (null when the answer isn't the peer's). Throws what the signer throws. */
+  offer(peer: number): Promise<{ body: string; accept(answer: string): Session | null }>
+  answer(body: Uint8Array): Promise<{ body: string } | { failure: AuthFailure }>
   /** Who sent a request that is meant for this node, once. */
   checkRequest(
     headers: HeaderBag,
     method: string,
     path: string,
     body: Uint8Array,
-  ): Promise<{ from: number; digest: Hex } | { failure: AuthFailure }>
-  signResponse(request: Hex, status: number, body: string): Promise<Record<string, string>>
-  /** The answering node's time, unix ms; null when the answer isn't the peer's. */
-  checkResponse(
-    peer: number,
-    request: Hex,
-    status: number,
-    headers: HeaderBag,
-    body: string,
-  ): Promise<number | null>
+  ): Caller | { failure: AuthFailure }
 }
+
+const key = z.string().regex(/^[0-9a-f]{64}$/)
+const time = z.number().int().nonnegative()
+const signature = z.custom<Hex>((value) => typeof value === 'string' && /^0x[0-9a-f]{128}$/.test(value))
+const offerSchema = z.strictObject({
+  epoch: z.number().int().positive(),
+  node: z.number().int().nonnegative(),
+  key,
+  time,
+  signature,
+})
+const answerSchema = z.strictObject({ key, time, signature })
 
 export function createPeerAuth({ protocol, index, signer, realClock }: AuthParameters): PeerAuth {
   const { networkId } = protocol
-  const keys = protocol.oracle.nodes.map((node) => node.peer ?? node.signer)
-  const seen = keys.map(() => new Map<string, number>())
+  const { epoch } = protocol.oracle
+  const addresses = protocol.oracle.nodes.map((node) => (node.peer ?? node.signer).toLowerCase() as Hex)
+  const ledger = createLedger(addresses.length)
 
-  /** Remembers a nonce as long as its request could be repeated. */
-  function remember(from: number, nonce: string, time: number, now: number): AuthFailure | null {
-    const nonces = seen[from]
-    if (!nonces || nonces.has(nonce)) return 'replayed'
-    if (nonces.size >= MAX_NONCES) {
-      for (const [old, until] of nonces) if (until < now) nonces.delete(old)
-      if (nonces.size >= MAX_NONCES) return 'too_many'
-    }
-    nonces.set(nonce, time + MAX_AGE_MS)
-    return null
-  }
-
-  const requestPreimage = (to: Hex, method: string, path: string, body: Hex, time: number, nonce: Hex) =>
-    signingPreimage(networkId, requestTypes, 'Request', { to, method, path, body, time: BigInt(time), nonce })
-  const responsePreimage = (request: Hex, status: number, body: string, time: number) =>
-    signingPreimage(networkId, responseTypes, 'Response', {
-      request,
-      status,
-      body: keccak256(toHex(body)),
-      time: BigInt(time),
+  const offerPreimage = (to: Hex, ephemeral: string, at: number) =>
+    signingPreimage(networkId, offerTypes, 'SessionOffer', {
+      to,
+      epoch,
+      key: `0x${ephemeral}`,
+      time: BigInt(at),
+    })
+  const answerPreimage = (offer: Hex, ephemeral: string, at: number) =>
+    signingPreimage(networkId, answerTypes, 'SessionAnswer', {
+      offer,
+      key: `0x${ephemeral}`,
+      time: BigInt(at),
     })
 
   return {
-    async signRequest(peer, method, path, body) {
-      const to = keys[peer]
+    async offer(peer) {
+      const to = addresses[peer]
       if (to === undefined) throw new RangeError(`there is no node ${peer}`)
-      const time = Math.floor(realClock.now())
-      const nonce = toHex(randomBytes(16))
-      const preimage = requestPreimage(to, method, path, keccak256(toHex(body)), time, nonce)
-      const headers = {
-        [authHeaders.node]: `${index}`,
-        [authHeaders.time]: `${time}`,
-        [authHeaders.nonce]: nonce,
-        [authHeaders.signature]: await signer.sign(preimage),
+      const ephemeral = createEphemeral()
+      const openedAt = Math.floor(realClock.now())
+      const preimage = offerPreimage(to, ephemeral.publicKey, openedAt)
+      const body = {
+        epoch,
+        node: index,
+        key: ephemeral.publicKey,
+        time: openedAt,
+        signature: await signer.sign(preimage),
       }
-      return { headers, digest: keccak256(preimage) }
+      return {
+        body: JSON.stringify(body),
+        accept(text) {
+          const answer = answerSchema.safeParse(parseJson(text))
+          if (!answer.success) return null
+          const digest = keccak256(answerPreimage(keccak256(preimage), answer.data.key, answer.data.time))
+          if (recoverCompact(digest, answer.data.signature) !== to) return null
+          const secret = ephemeral.agree(answer.data.key)
+          return secret && createSession(deriveSession(secret, digest.slice(2)), openedAt, realClock)
+        },
+      }
     },
-    async checkRequest(headers, method, path, body) {
+
+    async answer(body) {
+      const offer = offerSchema.safeParse(parseJson(body))
+      if (!offer.success) return { failure: 'malformed_offer' }
+      if (offer.data.epoch !== epoch) return { failure: 'unknown_epoch' }
+      const { node, key: other, time: madeAt, signature: signed } = offer.data
+      const from = addresses[node]
+      if (from === undefined || node === index) return { failure: 'unknown_node' }
+      // What costs nothing is checked first: a stranger can make this node recover a signature only within the window.
+      const now = realClock.now()
+      if (Math.abs(now - madeAt) > MAX_AGE_MS) return { failure: 'wrong_time' }
+      const digest = keccak256(offerPreimage(signer.address, other, madeAt))
+      if (recoverCompact(digest, signed) !== from) return { failure: 'wrong_signature' }
+      const refused = ledger.takeOffer(node, other, madeAt + MAX_AGE_MS, now)
+      if (refused) return { failure: refused }
+      const ephemeral = createEphemeral()
+      const secret = ephemeral.agree(other)
+      if (!secret) return { failure: 'malformed_offer' }
+      const answeredAt = Math.floor(now)
+      const preimage = answerPreimage(digest, ephemeral.publicKey, answeredAt)
+      const answer = { key: ephemeral.publicKey, time: answeredAt, signature: await signer.sign(preimage) }
+      ledger.open(node, deriveSession(secret, keccak256(preimage).slice(2)), now + 2 * SESSION_MS)
+      return { body: JSON.stringify(answer) }
+    },
+
+    checkRequest(headers, method, path, body) {
       const claim = readHeaders(headers)
       if (typeof claim === 'string') return { failure: claim }
-      const { node, time, nonce, signature } = claim
-      const key = keys[node]
-      if (key === undefined || node === index) return { failure: 'unknown_node' }
-      const now = realClock.now()
-      // What costs nothing is checked first: a stranger can make this node recover a signature only within the window.
-      if (Math.abs(now - time) > MAX_AGE_MS) return { failure: 'wrong_time' }
-      if (seen[node]?.has(nonce)) return { failure: 'replayed' }
-      const digest = keccak256(requestPreimage(signer.address, method, path, keccak256(body), time, nonce))
-      const sender = await recoverSigner(digest, signature)
-      if (sender === null || !isAddressEqual(sender, key)) return { failure: 'wrong_signature' }
-      const failure = remember(node, nonce, time, now)
-      return failure ? { failure } : { from: node, digest }
+      const session = ledger.find(claim.session, realClock.now())
+      if (!session) return { failure: 'unknown_session' }
+      const { from, keys, take } = session
+      if (!isMac(claim.mac, keys.requestMac(claim.count, method, path, body))) return { failure: 'wrong_mac' }
+      if (!take(claim.count)) return { failure: 'replayed' }
+      return {
+        from: { epoch, node: from },
+        sign(status, text) {
+          const now = Math.floor(realClock.now())
+          return {
+            [sessionHeaders.time]: `${now}`,
+            [sessionHeaders.mac]: keys.answerMac(claim.count, status, now, text).toString('hex'),
+          }
+        },
+      }
     },
-    async signResponse(request, status, body) {
-      const time = Math.floor(realClock.now())
-      const signature = await signer.sign(responsePreimage(request, status, body, time))
-      return { [authHeaders.time]: `${time}`, [authHeaders.signature]: signature }
+  }
+}
+
+function createSession(keys: SessionKeys, openedAt: number, realClock: Clock): Session {
+  let sent = 0
+  return {
+    fresh: () => realClock.now() - openedAt < SESSION_MS,
+    sign(method, path, body) {
+      sent += 1
+      const count = sent
+      return {
+        headers: {
+          [sessionHeaders.session]: keys.id,
+          [sessionHeaders.count]: `${count}`,
+          [sessionHeaders.mac]: keys.requestMac(count, method, path, body).toString('hex'),
+        },
+        check(status, headers, answer) {
+          const at = readNumber(headers[sessionHeaders.time])
+          if (at === null) return null
+          return isMac(headers[sessionHeaders.mac], keys.answerMac(count, status, at, answer)) ? at : null
+        },
+      }
     },
-    async checkResponse(peer, request, status, headers, body) {
-      const time = readTime(headers[authHeaders.time])
-      const signature = readHex(headers[authHeaders.signature], 64)
-      const key = keys[peer]
-      if (time === null || signature === null || key === undefined) return null
-      const sender = await recoverSigner(keccak256(responsePreimage(request, status, body, time)), signature)
-      return sender !== null && isAddressEqual(sender, key) ? time : null
+  }
+}
+
+/** What this node remembers of offers and sessions made to it; bounded per peer, so that none can fill the memory or cost another one anything. */
+function createLedger(nodes: number) {
+  const sessions = new Map<
+    string,
+    { from: number; keys: SessionKeys; take(count: number): boolean; until: number }
+  >()
+  const byPeer = Array.from({ length: nodes }, () => ({
+    offers: new Map<string, number>(),
+    open: [] as string[],
+  }))
+  return {
+    takeOffer(from: number, offered: string, until: number, now: number): AuthFailure | null {
+      const { offers } = byPeer[from] ?? { offers: new Map<string, number>() }
+      if (offers.has(offered)) return 'replayed'
+      for (const [old, end] of offers) if (end < now) offers.delete(old)
+      if (offers.size >= MAX_OFFERS) return 'too_many'
+      offers.set(offered, until)
+      return null
+    },
+    open(from: number, keys: SessionKeys, until: number) {
+      sessions.set(keys.id, { from, keys, take: createWindow(), until })
+      const open = byPeer[from]?.open ?? []
+      open.push(keys.id)
+      for (const old of open.splice(0, open.length - MAX_SESSIONS)) sessions.delete(old)
+    },
+    find(id: string, now: number) {
+      const session = sessions.get(id)
+      return session && session.until >= now ? session : null
     },
   }
 }
 
 function readHeaders(headers: HeaderBag) {
-  const values = [authHeaders.node, authHeaders.time, authHeaders.nonce, authHeaders.signature].map(
+  const values = [sessionHeaders.session, sessionHeaders.count, sessionHeaders.mac].map(
     (name) => headers[name],
   )
   if (values.some((value) => value === undefined)) return 'missing_header' as const
-  const [nodeText, timeText, nonceText, signatureText] = values
-  const node = typeof nodeText === 'string' && /^\d{1,2}$/.test(nodeText) ? Number(nodeText) : null
-  const time = readTime(timeText)
-  const nonce = readHex(nonceText, 16)
-  const signature = readHex(signatureText, 64)
-  if (node === null || time === null || nonce === null || signature === null)
-    return 'malformed_header' as const
-  return { node, time, nonce, signature }
+  const [sessionText, countText, macText] = values
+  const session = readHex(sessionText, 32)
+  const count = readNumber(countText)
+  const mac = readHex(macText, 32)
+  if (session === null || count === null || mac === null) return 'malformed_header' as const
+  return { session, count, mac }
 }
 
-function readTime(value: unknown): number | null {
-  return typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : null
-}
-
-/** Lower-case hex of exactly so many bytes, so that one value has one spelling. */
-function readHex(value: unknown, bytes: number): Hex | null {
-  return typeof value === 'string' && value.length === 2 + 2 * bytes && /^0x[0-9a-f]+$/.test(value)
-    ? (value as Hex)
-    : null
+function parseJson(body: string | Uint8Array): unknown {
+  try {
+    return JSON.parse(
+      typeof body === 'string' ? body : new TextDecoder('utf-8', { fatal: true }).decode(body),
+    )
+  } catch {
+    return undefined
+  }
 }

@@ -108,10 +108,10 @@ export async function verifyEvidence(value: unknown, where: string): Promise<Cul
     nodes: signers.map((signer) => ({ url: 'http://unknown', signer })),
   })
   const schema: z.ZodType = wireSchemas(feeds.length, signers.length)[kind]
-  const read = async (at: number) => {
+  const read = (at: number) => {
     const field = `${where} messages[${at}]`
     const message = parseConfig(schema, proof.messages[at], field)
-    const authenticated = await authenticate({ kind, message } as Unverified, { networkId, oracle })
+    const authenticated = authenticate({ kind, message } as Unverified, { networkId, oracle })
     const signer = signers[node]
     if (!authenticated || !signer || !isAddressEqual(signers[authenticated.from] ?? '0x', signer)) {
       throw new UserError(field, `is not signed by node ${node}`)
@@ -123,7 +123,7 @@ export async function verifyEvidence(value: unknown, where: string): Promise<Cul
       signer,
     }
   }
-  const [first, second] = [await read(0), await read(1)]
+  const [first, second] = [read(0), read(1)]
   if (first.seq !== second.seq || first.epoch !== second.epoch || first.epoch !== epoch) {
     throw new UserError(`${where} messages`, 'are of different slots or epochs: a node may sign both')
   }

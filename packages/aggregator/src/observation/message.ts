@@ -4,11 +4,12 @@ import {
   packPrices,
   type Report,
   type ReportPrice,
+  recoverCompact,
   reportPreimage,
   signingPreimage,
   UNUSABLE_CONFIDENCE,
 } from '@clearspan/shared'
-import { concatHex, type Hex, isAddressEqual, keccak256, parseCompactSignature, recoverAddress } from 'viem'
+import { concatHex, type Hex, keccak256 } from 'viem'
 
 /** One node's prices for a slot, in feed order, like a report: held feeds have price 0 and UNUSABLE_CONFIDENCE. */
 export interface Observation extends Report {
@@ -81,29 +82,11 @@ export function preimageOf(report: Report, { networkId, oracle }: Protocol): Hex
   return reportPreimage(report, oracle.feeds, networkId)
 }
 
-/** Index of the node that signed `digest`, or null when it is none of the network's. */
-export async function recoverNode(
-  digest: Hex,
-  signature: Hex,
-  oracle: OracleNetwork,
-): Promise<number | null> {
-  const signer = await recoverSigner(digest, signature)
-  if (signer === null) return null
-  const index = oracle.nodes.findIndex((node) => isAddressEqual(node.signer, signer))
+/** Index of the node that signed `digest` with a compact signature, or null when it is none of the network's. */
+export function recoverNode(digest: Hex, signature: Hex, oracle: OracleNetwork): number | null {
+  const signer = recoverCompact(digest, signature)
+  const index = oracle.nodes.findIndex((node) => node.signer.toLowerCase() === signer)
   return index < 0 ? null : index
-}
-
-/** Address that signed `digest` with a compact signature, or null when nobody did. */
-export async function recoverSigner(digest: Hex, signature: Hex): Promise<Hex | null> {
-  try {
-    const { r, yParityAndS } = parseCompactSignature(signature)
-    const word = BigInt(yParityAndS)
-    const s = `0x${(word & ((1n << 255n) - 1n)).toString(16).padStart(64, '0')}` as const
-    return await recoverAddress({ hash: digest, signature: { r, s, yParity: word >> 255n ? 1 : 0 } })
-  } catch {
-    // Not a point of the curve: nobody signed that.
-    return null
-  }
 }
 
 export function isHeld({ confidence }: ReportPrice): boolean {

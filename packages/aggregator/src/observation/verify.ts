@@ -19,27 +19,27 @@ export type Unverified =
   | { kind: 'signature'; message: SignedReport }
 
 /** Finds who signed a message and everything in it; null when any signature is of none of the network's nodes. */
-export async function authenticate(input: Unverified, protocol: Protocol): Promise<Authenticated | null> {
+export function authenticate(input: Unverified, protocol: Protocol): Authenticated | null {
   const { oracle } = protocol
   switch (input.kind) {
     case 'observation': {
       const digest = keccak256(observationPreimage(input.message, protocol))
-      const from = await recoverNode(digest, input.message.signature, oracle)
+      const from = recoverNode(digest, input.message.signature, oracle)
       return from === null ? null : { ...input, digest, from }
     }
     case 'signature': {
       const digest = keccak256(preimageOf(input.message, protocol))
-      const from = await recoverNode(digest, input.message.signature, oracle)
+      const from = recoverNode(digest, input.message.signature, oracle)
       return from === null ? null : { ...input, digest, from }
     }
     case 'proposal': {
       const digest = keccak256(proposalPreimage(input.message, protocol))
-      const from = await recoverNode(digest, input.message.signature, oracle)
+      const from = recoverNode(digest, input.message.signature, oracle)
       if (from === null) return null
       const observers: number[] = []
       for (const observation of input.message.observations) {
         const signed: Hex = keccak256(observationPreimage(observation, protocol))
-        const observer = await recoverNode(signed, observation.signature, oracle)
+        const observer = recoverNode(signed, observation.signature, oracle)
         if (observer === null) return null
         observers.push(observer)
       }

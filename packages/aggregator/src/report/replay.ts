@@ -131,7 +131,7 @@ function createReplayer(rules: Rules) {
   async function takeProposal({ seq, observations }: Line & { type: 'proposal' }, at: string) {
     const parsed = observations.map((one) => observationSchema.parse(one))
     for (const message of parsed) {
-      const authenticated = await authenticate({ kind: 'observation', message }, protocol)
+      const authenticated = authenticate({ kind: 'observation', message }, protocol)
       if (!authenticated) throw new PermanentError(`${at}: seq ${seq}: an observation is signed by no node`)
       const recorded = own.get(seq)
       if (authenticated.from === index && recorded)
@@ -148,7 +148,7 @@ function createReplayer(rules: Rules) {
     const digest = reportDigest(report, oracle.feeds, networkId)
     const signers = new Set<number>()
     for (const { signer, signature } of signatures) {
-      if ((await recoverNode(digest, signature, oracle)) !== signer) {
+      if (recoverNode(digest, signature, oracle) !== signer) {
         throw new PermanentError(`${at}: seq ${seq}: the signature of node ${signer} is not its own`)
       }
       signers.add(signer)

@@ -1,6 +1,5 @@
-import { secp256k1 } from '@noble/curves/secp256k1'
+import { recoverSigner } from '@clearspan/shared'
 import { bytesToHex, type Hex, keccak256 } from 'viem'
-import { publicKeyToAddress } from 'viem/utils'
 import type { RejectReason } from './types.js'
 
 /** Those who sign Pyth's Merkle roots: Wormhole's guardians, by the network's own number of their set. */
@@ -115,7 +114,8 @@ function verifyVaa(
   // Strictly rising places: nobody counts twice.
   for (let last = -1; signatures.left() > 0; ) {
     const guardian = signatures.uint(1)
-    const signer = recover(signatures.take(64), signatures.uint(1), digest)
+    const [signature, parity] = [signatures.take(64), signatures.uint(1)]
+    const signer = parity === 0 || parity === 1 ? recoverSigner(digest, signature, parity) : null
     if (guardian <= last || signer === null || signer !== set.addresses[guardian]) return 'bad_signature'
     last = guardian
   }
@@ -131,18 +131,6 @@ function verifyVaa(
 /** Signatures that Wormhole's contracts ask of a set of n guardians. */
 function defaultQuorum(guardians: number): number {
   return Math.floor((guardians * 2) / 3) + 1
-}
-
-/** The address that signed, in lower case; null when the bytes are no signature. */
-function recover(signature: Uint8Array, recovery: number, digest: Uint8Array): string | null {
-  if (recovery > 1) return null
-  try {
-    const point = secp256k1.Signature.fromCompact(signature).addRecoveryBit(recovery).recoverPublicKey(digest)
-    return publicKeyToAddress(`0x${point.toHex(false)}`).toLowerCase()
-  } catch {
-    // r or s of zero or beyond the curve's order, or an r that is no point: noble has no other way to say so.
-    return null
-  }
 }
 
 function readMessage(bytes: Uint8Array, slot: bigint): PriceMessage {

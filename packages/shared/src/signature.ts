@@ -1,0 +1,21 @@
+import { secp256k1 } from '@bitauth/libauth'
+import { type Hex, hexToBytes, keccak256 } from 'viem'
+
+/**
+ * Address that signed `digest` (32 bytes) with `rs` (`r | s`, 64 bytes) and the parity of r's point, in lower case; null when nobody
+ * did: a value of zero or beyond the curve's order, or no point of the curve. By libsecp256k1, a tenth of what JavaScript needs.
+ */
+export function recoverSigner(digest: Uint8Array, rs: Uint8Array, yParity: 0 | 1): Hex | null {
+  const key = secp256k1.recoverPublicKeyUncompressed(rs, yParity, digest)
+  if (typeof key === 'string') return null
+  return `0x${keccak256(key.subarray(1)).slice(-40)}`
+}
+
+/** The same for an EIP-2098 compact signature, `r | yParityAndS`. Any text gives an address or null. */
+export function recoverCompact(digest: Hex, signature: Hex): Hex | null {
+  if (!/^0x[0-9a-fA-F]{128}$/.test(signature)) return null
+  const rs = hexToBytes(signature)
+  const yParity = (rs[32] ?? 0) >= 0x80 ? 1 : 0
+  rs[32] = (rs[32] ?? 0) & 0x7f
+  return recoverSigner(hexToBytes(digest), rs, yParity)
+}
