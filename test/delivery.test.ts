@@ -238,4 +238,51 @@ describe.each(deliveries)('with %s verifying', (delivery) => {
     },
     TEST_TIMEOUT_MS,
   )
+
+  test(
+    'value, native drops and composed calls arrive once each, whatever fails and restarts',
+    async () => {
+      await start(delivery)
+      const [composing, reverting] = (await deploy(['Compose', 'Revert'])) as [Address, Address]
+      const [dropped, droppedToo] = ['0xd1', '0xd2'].map((hex) => pad(hex as Hex, { size: 20 })) as [
+        Address,
+        Address,
+      ]
+      const balance = (address: Address) => wallets[0]!.client.getBalance({ address })
+      const nativeDrop = (to: Address, amount: bigint) => option(2, concatHex([word16(amount), pad(to)]))
+      const compose = (gas: bigint, value: bigint) =>
+        option(3, concatHex([numberToHex(0, { size: 2 }), word16(gas), word16(value)]))
+      await relay()
+      const all = [lzReceive(200_000n, 1_000n), compose(60_000n, 7n), nativeDrop(dropped, 5n)]
+      await send([
+        {
+          to: composing,
+          message: toHex('composed'),
+          options: optionsOf(...all, option(4, '0x'), compose(60_000n, 70n), lzReceive(50_000n, 100n)),
+        },
+        {
+          to: reverting,
+          message: toHex('later'),
+          options: optionsOf(lzReceive(200_000n, 10n), nativeDrop(droppedToo, 9n)),
+        },
+      ])
+      await expect.poll(() => read(composing, 'composed'), PATIENCE).toBe(1n)
+      expect(await read(composing, 'last')).toBe(keccak256(toHex('composed')))
+      await expect.poll(() => balance(droppedToo), PATIENCE).toBe(9n)
+      await running[0]!.relayer.stop()
+      await wallets[0]!.send([{ to: reverting, abi: testReceiverAbi, functionName: 'setMode', args: [0] }])
+
+      const restarted = await relay()
+      await expect.poll(() => read(reverting, 'last'), PATIENCE).toBe(keccak256(toHex('later')))
+      await expect.poll(() => restarted.packets().alpha, PATIENCE).toEqual([])
+      expect(await read(composing, 'composed')).toBe(1n)
+      expect(await Promise.all([composing, reverting, dropped, droppedToo].map(balance))).toEqual([
+        1_177n,
+        10n,
+        5n,
+        9n,
+      ])
+    },
+    TEST_TIMEOUT_MS,
+  )
 })

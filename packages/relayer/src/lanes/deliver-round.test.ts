@@ -6,11 +6,15 @@ import {
   type TransactionRequest,
 } from '@clearspan/shared'
 import {
+  type AbiEvent,
   type Address,
   BaseError,
   decodeFunctionData,
+  encodeAbiParameters,
+  encodeEventTopics,
   getAddress,
   type Hex,
+  type Log,
   numberToHex,
   pad,
   RpcRequestError,
@@ -21,8 +25,9 @@ import { privateKeyToAccount } from 'viem/accounts'
 import { expect, it } from 'vitest'
 import type { ChainContext } from '../chains/context.js'
 import { relayerConfigSchema } from '../config.js'
-import { executorAbi, receiveUlnAbi, workerMulticallAbi } from '../layerzero/abi.js'
+import { endpointAbi, executorAbi, receiveUlnAbi, workerMulticallAbi } from '../layerzero/abi.js'
 import type { WorkerCall } from '../layerzero/batch.js'
+import { NO_OPTIONS } from '../layerzero/options.js'
 import { createOutbox } from '../layerzero/outbox.js'
 import { encodePacket, packetGuid, pathOf, payloadHash } from '../layerzero/packet.js'
 import type { SentPacket } from '../layerzero/sent.js'
@@ -46,7 +51,7 @@ function sent(nonce: bigint, sender: number): SentPacket {
   }
   return {
     packet: { ...key, guid: packetGuid(key), message: '0xc0ffee' },
-    options: { gas: 100_000n, value: 0n, other: false },
+    options: { ...NO_OPTIONS, gas: 100_000n },
     verify: true,
     attest: false,
     execute: true,
@@ -90,10 +95,12 @@ interface World {
   refused?: string[]
   /** Their receiver reverts when it is asked whether it takes a path. */
   hostile?: number[]
+  /** What its transactions emit. */
+  logs?: Log[]
 }
 
 /** A destination that lacks every packet, and what its rounds send. */
-function world({ packets, refused = [], hostile = [] }: World) {
+function world({ packets, refused = [], hostile = [], logs = [] }: World) {
   const outbox = createOutbox({ ownPaths: new Set([pathOf(sent(1n, 1).packet)]), maxForeign: 100 })
   for (const packet of packets) outbox.add(packet, 0)
   const batches: string[][] = []
@@ -148,7 +155,7 @@ function world({ packets, refused = [], hostile = [] }: World) {
       for (const packet of done.committed) committed.add(packet)
       for (const packet of done.executed) delivered.add(packet)
       batches.push(done.executed)
-      return { receipt: { logs: [], blockNumber: 1n } }
+      return { receipt: { logs, blockNumber: 1n } }
     },
   }
   const layerzero = {
@@ -221,4 +228,30 @@ it('reports no progress when there is nothing to send', async () => {
   expect(await round()).toBe(true)
   expect(outbox.has(pathOf(sent(1n, 1).packet), 2n)).toBe(true)
   expect(await round()).toBe(false)
+})
+
+it.each([
+  ['of our executor, by the endpoint', ENDPOINT!, EXECUTOR!, 1],
+  ['that a contract forges as ours', address(66), EXECUTOR!, 0],
+  ['of another executor', ENDPOINT!, address(66), 0],
+])('an alert %s', async (_, emitter, executor, failures) => {
+  const { packet } = sent(2n, 1)
+  const { srcEid, sender, nonce, guid, message } = packet
+  const event = endpointAbi.find(
+    (item) => item.type === 'event' && item.name === 'LzReceiveAlert',
+  ) as AbiEvent
+  const receiver = address(Number(packet.receiver))
+  const origin = { srcEid, sender, nonce }
+  const alert = {
+    address: emitter,
+    topics: encodeEventTopics({ abi: [event], args: { receiver, executor } }),
+    data: encodeAbiParameters(
+      event.inputs.filter((input) => !input.indexed),
+      [origin, guid, 1n, 0n, message, '0x', '0x12345678'],
+    ),
+  } as unknown as Log
+  // Nonce 1 is missing, so that the packet is committed and waits.
+  const { round, outbox } = world({ packets: [sent(2n, 1)], logs: [alert] })
+  await round()
+  expect(outbox.pending()).toMatchObject([{ failures }])
 })

@@ -3,7 +3,7 @@ import { isAnswered, type Logger, type SentTransaction } from '@clearspan/shared
 import { BaseError, encodeFunctionData, type Hex, isAddressEqual, parseEventLogs } from 'viem'
 import { attestedOutcomes, type Outcome, outcomeOf } from '../attest/outcome.js'
 import type { ChainContext } from '../chains/context.js'
-import { endpointAbi, receiveUlnAbi, workerMulticallAbi } from '../layerzero/abi.js'
+import { endpointAbi, executorAbi, receiveUlnAbi, workerMulticallAbi } from '../layerzero/abi.js'
 import {
   buildDelivery,
   type Delivery,
@@ -185,7 +185,7 @@ export function createDeliveryRound(
   }
 
   async function read({ receipt, broadcastAt, minedAt }: SentTransaction, steps: readonly Step[]) {
-    const abi = [...endpointAbi, ...receiveUlnAbi, ...attestorAbi]
+    const abi = [...endpointAbi, ...receiveUlnAbi, ...executorAbi, ...attestorAbi]
     const logs = parseEventLogs({ abi, logs: receipt.logs, strict: true })
     const { timestamp } = await client.getBlock({ blockNumber: receipt.blockNumber })
     for (const { address, eventName, args } of logs) {
@@ -200,6 +200,8 @@ export function createDeliveryRound(
         if (outcome === 'execute-failed') outbox.markFailed(args.guid)
         log.warn({ guid: args.guid, outcome }, 'packet not delivered')
       }
+      if (eventName === 'NativeDropApplied' && isAddressEqual(address, executor))
+        outbox.markDropped(args.origin, args.oapp, receipt.blockNumber)
       // Anyone may make the endpoint emit one, and any contract one of its own.
       if (
         eventName === 'LzReceiveAlert' &&

@@ -1,15 +1,17 @@
 import type { Chain, Logger } from '@clearspan/shared'
-import { type Address, type Hex, pad, parseGwei } from 'viem'
+import { type Address, type Hex, isAddressEqual, pad, parseEventLogs, parseGwei } from 'viem'
 import { type Backoff, createBackoff } from '../backoff.js'
 import type { ChainContext } from '../chains/context.js'
-import { endpointAbi, sendUlnAbi } from '../layerzero/abi.js'
+import { endpointAbi, executorAbi, sendUlnAbi } from '../layerzero/abi.js'
 import { admit, type Refusal } from '../layerzero/admission.js'
 import { type DeliveryLimits, EMPTY_DELIVERY_GAS, type Step, wordToAddress } from '../layerzero/batch.js'
+import { type Composes, createComposes } from '../layerzero/composes.js'
 import { createOutbox, type Failure, type Outbox, type Pending } from '../layerzero/outbox.js'
 import { pathOf } from '../layerzero/packet.js'
 import { type SentPacket, sentPackets } from '../layerzero/sent.js'
 import { packetStates } from '../layerzero/state.js'
 import { type LaneContext, type LanePart, openLane } from './context.js'
+import { createComposeRound } from './deliver-compose.js'
 import { createDeliveryRound } from './deliver-round.js'
 
 /** A source is read again for one missing packet after waits of up to so many sweeps. */
@@ -60,6 +62,7 @@ export async function createDeliverLane(
   )
   const paths = [...sources.values()].flatMap((source) => gatewayPaths(context, source.chain, chain))
   const outbox = createOutbox({ ownPaths: new Set(paths), maxForeign: config.maxForeignPackets })
+  const composes = createComposes()
   const limits = {
     gas: BigInt(config.maxDeliveryGas) - EMPTY_DELIVERY_GAS,
     value: parseGwei(String(config.maxDeliveryValueGwei)),
@@ -81,22 +84,27 @@ export async function createDeliverLane(
     onLacking: (steps) => findGaps(missing, steps),
     log,
   })
+  const composeRound = createComposeRound(context, { destination, composes, limits, log })
   const isDue = () => outbox.isDue(clock.now(), isDeep)
   const { lane, ring } = await openLane(context, `deliver-${chain.chainId}`, {
     async deliver(signal) {
       // Without progress the next block is soon enough.
       if ((await round(signal)) && isDue()) ring('deliver')
     },
+    async compose() {
+      if (await composeRound()) ring('compose')
+    },
   })
   const ringIfDue = () => {
     if (isDue()) ring('deliver')
+    if (composes.take(clock.now(), 1, config.maxExecutions).length > 0) ring('compose')
   }
-  const take = createIntake(context, chain, { outbox, ownPaths: new Set(paths), limits, log })
+  const take = createIntake(context, chain, { outbox, composes, ownPaths: new Set(paths), limits, log })
   for (const source of sources.values()) {
     listen(source, take, (from) => outbox.forget(source.chain.eid, from), log)
     source.feed.onHead(ringIfDue)
   }
-  feed.listen({ addresses: [], abi: [], onReorg: (from) => outbox.restore(from), onLogs: () => {} })
+  listenThere(destination, outbox, composes)
   feed.onHead(ringIfDue)
 
   /** Somebody else may have executed a dead letter, or its delegate cleared it. */
@@ -164,16 +172,48 @@ function listen(
   })
 }
 
+/** Learns from the destination's own logs what receivers have queued and what our executor has dropped: a restart must do neither twice. */
+function listenThere({ chain, feed }: ChainContext, outbox: Outbox, composes: Composes): void {
+  const { endpoint, executor } = chain.layerzero
+  const abi = [...endpointAbi, ...executorAbi].filter(
+    (item) => item.type === 'event' && (item.name === 'ComposeSent' || item.name === 'NativeDropApplied'),
+  )
+  feed.listen({
+    addresses: [endpoint, executor],
+    abi,
+    onReorg(from) {
+      outbox.restore(from)
+      composes.forget(from)
+    },
+    onLogs(logs) {
+      const events = parseEventLogs({ abi: [...endpointAbi, ...executorAbi], logs, strict: true })
+      for (const { eventName, args, address, blockNumber } of events) {
+        if (eventName === 'ComposeSent' && isAddressEqual(address, endpoint))
+          composes.queue({ ...args, block: blockNumber })
+        if (eventName === 'NativeDropApplied' && isAddressEqual(address, executor))
+          outbox.markDropped(args.origin, args.oapp, blockNumber)
+      }
+    },
+  })
+}
+
 /** Puts into the outbox what our workers are paid for and can bear; the rest is counted and, once, logged. */
 function createIntake(
   { clock, stages, metrics, config }: LaneContext,
   destination: Chain,
   {
     outbox,
+    composes,
     ownPaths,
     limits,
     log,
-  }: { outbox: Outbox; ownPaths: ReadonlySet<string>; limits: DeliveryLimits; log: Logger },
+  }: {
+    outbox: Outbox
+    composes: Composes
+    ownPaths: ReadonlySet<string>
+    limits: DeliveryLimits
+    log: Logger
+  },
 ) {
   const count = metrics.counter('packets_refused_total', 'Packets left to others, whole or their execution', [
     'chain',
@@ -201,6 +241,7 @@ function createIntake(
       const carriesForeign = config.maxForeignPackets > 0
       const { refusal, ...work } = admit(sent, { isOwn, carriesForeign, limits })
       if (refusal !== undefined) report(sent, refusal, isOwn)
+      if (work.execute) composes.expect(sent)
       if (!work.verify && !work.attest && !work.execute) continue
       if (!outbox.add({ ...sent, ...work }, now)) report(sent, 'too-many', isOwn)
       else stages.note(guid, {}, { srcEid, dstEid, nonce: String(nonce), observedAt: now })

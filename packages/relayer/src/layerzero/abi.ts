@@ -7,6 +7,10 @@ export const endpointAbi = parseAbi([
   'event PacketVerified(Origin origin, address receiver, bytes32 payloadHash)',
   'event PacketDelivered(Origin origin, address receiver)',
   'event LzReceiveAlert(address indexed receiver, address indexed executor, Origin origin, bytes32 guid, uint256 gas, uint256 value, bytes message, bytes extraData, bytes reason)',
+  'event ComposeSent(address from, address to, bytes32 guid, uint16 index, bytes message)',
+  'event LzComposeAlert(address indexed from, address indexed to, address indexed executor, bytes32 guid, uint16 index, uint256 gas, uint256 value, bytes message, bytes extraData, bytes reason)',
+  'function composeQueue(address from, address to, bytes32 guid, uint16 index) view returns (bytes32)',
+  'function lzCompose(address from, address to, bytes32 guid, uint16 index, bytes message, bytes extraData) payable',
   'function lzReceive(Origin origin, address receiver, bytes32 guid, bytes message, bytes extraData) payable',
   'function outboundNonce(address sender, uint32 dstEid, bytes32 receiver) view returns (uint64)',
   'function inboundNonce(address receiver, uint32 srcEid, bytes32 sender) view returns (uint64)',
@@ -44,7 +48,11 @@ export const dvnAbi = parseAbi([
 export const executorAbi = parseAbi([
   'struct Origin { uint32 srcEid; bytes32 sender; uint64 nonce; }',
   'struct ExecutionParams { address receiver; Origin origin; bytes32 guid; bytes message; bytes extraData; uint256 gasLimit; }',
+  'struct NativeDropParams { address receiver; uint256 amount; }',
+  'event NativeDropApplied(Origin origin, uint32 dstEid, address oapp, NativeDropParams[] params, bool[] success)',
   'function execute302(ExecutionParams params) payable',
+  'function nativeDropAndExecute302(NativeDropParams[] drops, uint256 dropGasLimit, ExecutionParams params) payable',
+  'function compose302(address from, address to, bytes32 guid, uint16 index, bytes message, bytes extraData, uint256 gasLimit) payable',
 ])
 
 export const workerMulticallAbi = parseAbi([

@@ -1,4 +1,5 @@
-import { type DeliveryLimits, stepGas } from './batch.js'
+import { composeGas, type DeliveryLimits, stepGas } from './batch.js'
+import { executionValue } from './options.js'
 import type { SentPacket } from './sent.js'
 
 /** Why a packet is left to others, as a whole or its execution alone. */
@@ -9,7 +10,7 @@ export type Refusal =
   | 'foreign'
   /** As many packets of others wait as may. */
   | 'too-many'
-  /** It asks for native drops, compose calls or a read. */
+  /** It asks for a read, or something unknown. */
   | 'unsupported-options'
   /** Its options pay for no lzReceive. */
   | 'no-gas'
@@ -44,6 +45,9 @@ export function admit(
 function executionRefusal({ packet, options }: SentPacket, limits: DeliveryLimits): Refusal | undefined {
   if (options.other) return 'unsupported-options'
   if (options.gas === 0n) return 'no-gas'
-  if (options.value > limits.value) return 'value-above-limit'
-  return stepGas({ packet, options }, 0) > limits.gas ? 'gas-above-limit' : undefined
+  const composed = options.composes.reduce((sum, { value }) => sum + value, 0n)
+  if (executionValue(options, false) + composed > limits.value) return 'value-above-limit'
+  const dearest = options.composes.reduce((most, { gas }) => (gas > most ? gas : most), 0n)
+  const step = stepGas({ packet, options }, 0)
+  return step > limits.gas || composeGas(dearest, packet) > limits.gas ? 'gas-above-limit' : undefined
 }

@@ -8,8 +8,9 @@ import {
   verifyCall,
 } from '../attest/attestation.js'
 import { dvnAbi, executorAbi, receiveUlnAbi } from './abi.js'
+import { executionValue } from './options.js'
 import type { Pending } from './outbox.js'
-import { pathOf } from './packet.js'
+import { type Packet, pathOf } from './packet.js'
 
 /** Gas for one verification inside DVN.execute, with room for a larger quorum, and for the call around them. */
 const VERIFY_GAS = 110_000n
@@ -18,6 +19,9 @@ const COMMIT_GAS = 180_000n
 /** What Executor.execute302 needs besides lzReceive's own gas: a failed one emits the whole message. */
 const EXECUTOR_GAS = 80_000n
 const EXECUTOR_GAS_PER_BYTE = 40n
+/** What the receiver of a native drop may use, and what the drop costs besides: a new account, its part of the event. */
+const DROP_GAS = 20_000n
+const DROP_OVERHEAD_GAS = 45_000n
 const TRANSACTION_GAS = 80_000n
 const GAS_PER_CALLDATA_BYTE = 40n
 
@@ -158,7 +162,12 @@ export function buildDelivery(
       })
     const index = commit ? add(receiveUln, data(), COMMIT_GAS) : -1
     if (execute && !isExecutedByAttestor(step))
-      add(executor, executeCall(entry, boost), executeGas(entry, boost), entry.options.value)
+      add(
+        executor,
+        executeCall(entry, boost),
+        executeGas(entry, boost),
+        executionValue(entry.options, entry.dropped),
+      )
     return index
   })
   const bytes = calls.reduce((sum, { data }) => sum + BigInt(size(data) + 192), 0n)
@@ -172,9 +181,10 @@ export function buildDelivery(
   }
 }
 
-/** The Attestor brings no value: what its sender paid for goes by the Executor. */
+/** The Attestor brings no value: what a sender paid to have brought goes by the Executor. */
 function isExecutedByAttestor({ attest, execute, entry }: Step): boolean {
-  return attest && execute && entry.options.value === 0n
+  const { value, drops } = entry.options
+  return attest && execute && value === 0n && drops.length === 0
 }
 
 function deliverCall(steps: readonly Step[], { attestation, signatures, tree, indexOf }: Attested): Hex {
@@ -225,7 +235,8 @@ const MAX_BOOST = 2
 /** Gas that a packet takes in a batch, at most. */
 export function stepGas(entry: Executable, boost: number): bigint {
   // One that brings value may go by the Attestor for its commit and by the Executor: its message travels twice.
-  const messages = entry.options.value > 0n ? 2n : 1n
+  const { value, drops } = entry.options
+  const messages = value > 0n || drops.length > 0 ? 2n : 1n
   const bytes = CALLDATA_BYTES + messages * BigInt(size(entry.packet.message))
   return ((VERIFY_GAS + COMMIT_GAS + executeGas(entry, boost)) * 64n) / 63n + bytes * GAS_PER_CALLDATA_BYTE
 }
@@ -248,7 +259,7 @@ export function fitting(steps: readonly Step[], packets: number, limits: Deliver
     .filter(({ entry, boost, execute }) => {
       const path = pathOf(entry.packet)
       const needed = stepGas(entry, boost)
-      const laidOut = execute ? entry.options.value : 0n
+      const laidOut = execute ? executionValue(entry.options, entry.dropped) : 0n
       if (full.has(path) || gas + needed > limits.gas || value + laidOut > limits.value) {
         full.add(path)
         return false
@@ -270,25 +281,33 @@ export function receiveGas({ options }: Executable, boost: number): bigint {
 
 function executeGas(entry: Executable, boost: number): bigint {
   const bytes = BigInt(size(entry.packet.message))
-  return (receiveGas(entry, boost) * 64n) / 63n + EXECUTOR_GAS + bytes * EXECUTOR_GAS_PER_BYTE
+  const drops = BigInt(entry.options.drops.length) * (DROP_GAS + DROP_OVERHEAD_GAS)
+  return (receiveGas(entry, boost) * 64n) / 63n + EXECUTOR_GAS + drops + bytes * EXECUTOR_GAS_PER_BYTE
+}
+
+/** Gas that a compose call takes in a batch, at most. */
+export function composeGas(gas: bigint, { message }: Pick<Packet, 'message'>): bigint {
+  return (gas * 64n) / 63n + EXECUTOR_GAS + BigInt(size(message)) * EXECUTOR_GAS_PER_BYTE
 }
 
 function executeCall(entry: Pending, boost: number): Hex {
-  const { packet } = entry
+  const { packet, options, dropped } = entry
   const { srcEid, sender, nonce, guid, message } = packet
+  const params = {
+    receiver: wordToAddress(packet.receiver),
+    origin: { srcEid, sender, nonce },
+    guid,
+    message,
+    extraData: '0x' as const,
+    gasLimit: receiveGas(entry, boost),
+  }
+  if (options.drops.length === 0 || dropped)
+    return encodeFunctionData({ abi: executorAbi, functionName: 'execute302', args: [params] })
+  const drops = options.drops.map(({ amount, receiver }) => ({ receiver: wordToAddress(receiver), amount }))
   return encodeFunctionData({
     abi: executorAbi,
-    functionName: 'execute302',
-    args: [
-      {
-        receiver: wordToAddress(packet.receiver),
-        origin: { srcEid, sender, nonce },
-        guid,
-        message,
-        extraData: '0x',
-        gasLimit: receiveGas(entry, boost),
-      },
-    ],
+    functionName: 'nativeDropAndExecute302',
+    args: [drops, DROP_GAS, params],
   })
 }
 

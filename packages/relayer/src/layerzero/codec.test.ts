@@ -5,7 +5,7 @@ import { PermanentError } from '@clearspan/shared'
 import fc from 'fast-check'
 import { concatHex, type Hex, numberToHex, pad, toHex } from 'viem'
 import { describe, expect, it } from 'vitest'
-import { decodeOptions } from './options.js'
+import { decodeOptions, type ExecutorOptions } from './options.js'
 import { decodePacket, encodePacket, packetGuid, packetHeader, payloadHash } from './packet.js'
 
 const root = fileURLToPath(new URL('../../../../', import.meta.url))
@@ -87,48 +87,82 @@ describe('packets', () => {
   })
 })
 
-const lzReceive = fc
-  .record({
-    gas: fc.bigInt({ min: 0n, max: 2n ** 100n }),
-    value: fc.option(fc.bigInt({ min: 0n, max: 2n ** 100n })),
-  })
-  .map(({ gas, value }) => {
-    const sizes = value === null ? [gas] : [gas, value]
-    const body = concatHex(['0x01', ...sizes.map((number) => numberToHex(number, { size: 16 }))])
-    return { gas, value: value ?? 0n, other: false, bytes: option(1, body) }
-  })
-const ordered = fc.constant({ gas: 0n, value: 0n, other: false, bytes: option(1, '0x04') })
+const amount = fc.bigInt({ min: 0n, max: 2n ** 100n })
+const word16 = (value: bigint) => numberToHex(value, { size: 16 })
+const optionalWord = (value: bigint | null) => (value === null ? '0x' : word16(value))
+type Asked = Partial<ExecutorOptions> & { bytes: Hex }
+const lzReceive = fc.record({ gas: amount, value: fc.option(amount) }).map(
+  ({ gas, value }): Asked => ({
+    gas,
+    value: value ?? 0n,
+    bytes: option(1, concatHex(['0x01', word16(gas), optionalWord(value)])),
+  }),
+)
+const ordered = fc.constant<Asked>({ ordered: true, bytes: option(1, '0x04') })
 const compose = fc
-  .uint8Array({ minLength: 18, maxLength: 34 })
-  .map((body) => ({ gas: 0n, value: 0n, other: true, bytes: option(1, concatHex(['0x03', toHex(body)])) }))
+  .record({ index: fc.integer({ min: 0, max: 2 }), gas: amount, value: fc.option(amount) })
+  .map(
+    ({ index, gas, value }): Asked => ({
+      composes: [{ index, gas, value: value ?? 0n }],
+      bytes: option(
+        1,
+        concatHex(['0x03', numberToHex(index, { size: 2 }), word16(gas), optionalWord(value)]),
+      ),
+    }),
+  )
+const nativeDrop = fc.record({ amount, receiver: word }).map(
+  (drop): Asked => ({
+    drops: [drop],
+    bytes: option(1, concatHex(['0x02', word16(drop.amount), drop.receiver])),
+  }),
+)
+const unknown = fc
+  .uint8Array({ minLength: 1, maxLength: 20 })
+  .map((body): Asked => ({ other: true, bytes: option(1, concatHex(['0x05', toHex(body)])) }))
 const dvnOption = fc
   .uint8Array({ minLength: 1, maxLength: 20 })
-  .map((body) => ({ gas: 0n, value: 0n, other: false, bytes: option(2, toHex(body)) }))
+  .map((body): Asked => ({ bytes: option(2, toHex(body)) }))
 
 function option(worker: number, body: Hex): Hex {
   return concatHex([numberToHex(worker, { size: 1 }), numberToHex((body.length - 2) / 2, { size: 2 }), body])
 }
 
 describe('options', () => {
-  it('sums lzReceive options, skips other workers, marks what is not ours', () => {
+  it('sums gas and value by lzReceive and by compose index, keeps every drop, skips other workers, marks what is not ours', () => {
+    const any = fc.oneof(lzReceive, ordered, compose, nativeDrop, unknown, dvnOption)
     fc.assert(
-      fc.property(fc.array(fc.oneof(lzReceive, ordered, compose, dvnOption), { maxLength: 6 }), (list) => {
-        const sum = (key: 'gas' | 'value') => list.reduce((total, item) => total + item[key], 0n)
+      fc.property(fc.array(any, { maxLength: 8 }), (list) => {
+        const sum = (key: 'gas' | 'value') => list.reduce((total, item) => total + (item[key] ?? 0n), 0n)
+        const composes = new Map<number, { index: number; gas: bigint; value: bigint }>()
+        for (const { index, gas, value } of list.flatMap((item) => item.composes ?? [])) {
+          const known = composes.get(index) ?? { index, gas: 0n, value: 0n }
+          composes.set(index, { index, gas: known.gas + gas, value: known.value + value })
+        }
         expect(decodeOptions(concatHex(['0x0003', ...list.map(({ bytes }) => bytes)]))).toEqual({
           gas: sum('gas'),
           value: sum('value'),
-          other: list.some(({ other }) => other),
+          drops: list.flatMap((item) => item.drops ?? []),
+          composes: [...composes.values()],
+          ordered: list.some((item) => item.ordered),
+          other: list.some((item) => item.other),
         })
       }),
     )
   })
 
-  it.each(['0x', '0x0001', '0x000301', '0x00030100110100', '0x0003010000', '0x00030100020100'] as const)(
-    'refuses %s',
-    (options) => {
-      expect(() => decodeOptions(options)).toThrow(PermanentError)
-    },
-  )
+  it.each([
+    '0x',
+    '0x0001',
+    '0x000301',
+    '0x00030100110100',
+    '0x0003010000',
+    '0x00030100020100',
+    '0x00030100020200',
+    '0x0003010003030000',
+    '0x000301000204ff',
+  ] as const)('refuses %s', (options) => {
+    expect(() => decodeOptions(options)).toThrow(PermanentError)
+  })
 
   it('never loops or throws anything else, whatever the bytes', () => {
     fc.assert(

@@ -5,13 +5,46 @@ const TYPE_3 = 3
 const EXECUTOR_WORKER = 1
 const HEAD_BYTES = 4
 
+/** Native tokens for somebody on the destination, before the packet is executed. Wei; `receiver` is a 32-byte word. */
+export interface NativeDrop {
+  amount: bigint
+  receiver: Hex
+}
+
+/** Gas and wei for the call that the receiver queues under this index. */
+export interface ComposeOption {
+  index: number
+  gas: bigint
+  value: bigint
+}
+
 /** What a packet asks of the executor. Gas in units of gas, value in wei. */
 export interface ExecutorOptions {
   /** Sum over all lzReceive options: enforced and extra ones add up. */
   gas: bigint
   value: bigint
-  /** Asks for native drops or compose calls, which are left to another executor. */
+  drops: NativeDrop[]
+  /** One for each index, summed likewise. */
+  composes: ComposeOption[]
+  /** Wants its path executed in order of nonce; whether that is kept is for the receiver to check. */
+  ordered: boolean
+  /** Asks for what our executor doesn't do: a read, or something unknown. */
   other: boolean
+}
+
+/** A packet that asks for nothing. */
+export const NO_OPTIONS: ExecutorOptions = {
+  gas: 0n,
+  value: 0n,
+  drops: [],
+  composes: [],
+  ordered: false,
+  other: false,
+}
+
+/** Wei that executing a packet lays out, its compose calls aside. */
+export function executionValue({ value, drops }: ExecutorOptions, hasDropped: boolean): bigint {
+  return hasDropped ? value : drops.reduce((sum, { amount }) => sum + amount, value)
 }
 
 /**
@@ -22,28 +55,51 @@ export function decodeOptions(options: Hex): ExecutorOptions {
   const length = size(options)
   if (length < 2 || hexToNumber(sliceHex(options, 0, 2)) !== TYPE_3)
     throw new PermanentError('options are not of type 3')
-  const result: ExecutorOptions = { gas: 0n, value: 0n, other: false }
+  const result: ExecutorOptions = { ...NO_OPTIONS, drops: [], composes: [] }
   for (let at = 2; at < length; ) {
     if (at + HEAD_BYTES > length) throw new PermanentError('options end inside the head of one')
     const worker = hexToNumber(sliceHex(options, at, at + 1))
     const end = at + 3 + hexToNumber(sliceHex(options, at + 1, at + 3))
     if (end < at + HEAD_BYTES || end > length) throw new PermanentError('an option has a wrong size')
-    if (worker === EXECUTOR_WORKER) addOption(result, options, at + 3, end)
+    if (worker === EXECUTOR_WORKER) {
+      const body = end === at + HEAD_BYTES ? '0x' : sliceHex(options, at + HEAD_BYTES, end)
+      addOption(result, hexToNumber(sliceHex(options, at + 3, at + HEAD_BYTES)), body)
+    }
     at = end
   }
   return result
 }
 
-function addOption(result: ExecutorOptions, options: Hex, at: number, end: number): void {
-  const type = hexToNumber(sliceHex(options, at, at + 1))
-  const body = at + 1
-  if (type === 1) {
-    if (end - body !== 16 && end - body !== 32)
-      throw new PermanentError('an lzReceive option has a wrong size')
-    result.gas += BigInt(sliceHex(options, body, body + 16))
-    if (end - body === 32) result.value += BigInt(sliceHex(options, body + 16, end))
+/** Sizes of an option's body, by its type: with and without a value where there is one. */
+const BODY_BYTES: Record<number, { name: string; sizes: readonly number[] }> = {
+  1: { name: 'lzReceive', sizes: [16, 32] },
+  2: { name: 'native drop', sizes: [48] },
+  3: { name: 'compose', sizes: [18, 34] },
+  4: { name: 'ordered', sizes: [0] },
+}
+
+function addOption(result: ExecutorOptions, type: number, body: Hex): void {
+  const known = BODY_BYTES[type]
+  if (known === undefined) {
+    result.other = true
     return
   }
-  // 4 asks for ordered execution, which nonce order gives anyway; 2 is a native drop, 3 a compose call, 5 a read.
-  if (type !== 4) result.other = true
+  if (!known.sizes.includes(size(body)))
+    throw new PermanentError(`an option of type ${known.name} has a wrong size`)
+  const word = (at: number) => (size(body) > at ? BigInt(sliceHex(body, at, at + 16)) : 0n)
+  if (type === 1) {
+    result.gas += word(0)
+    result.value += word(16)
+  } else if (type === 2) {
+    result.drops.push({ amount: word(0), receiver: sliceHex(body, 16, 48) })
+  } else if (type === 3) {
+    const index = hexToNumber(sliceHex(body, 0, 2))
+    const found = result.composes.find((one) => one.index === index)
+    const sum = found ?? { index, gas: 0n, value: 0n }
+    if (found === undefined) result.composes.push(sum)
+    sum.gas += word(2)
+    sum.value += word(18)
+  } else {
+    result.ordered = true
+  }
 }

@@ -13,6 +13,7 @@ import {
   signVerification,
   stepGas,
 } from './batch.js'
+import { NO_OPTIONS } from './options.js'
 import { createOutbox } from './outbox.js'
 import { type Packet, packetGuid, pathOf } from './packet.js'
 import type { SentPacket } from './sent.js'
@@ -28,7 +29,7 @@ function sent(nonce: bigint, block: bigint, sender = 1): SentPacket {
   }
   return {
     packet: { ...key, guid: packetGuid(key), message: '0xc0ffee' },
-    options: { gas: 200_000n, value: 0n, other: false },
+    options: { ...NO_OPTIONS, gas: 200_000n },
     verify: true,
     attest: false,
     execute: true,
@@ -185,7 +186,7 @@ describe('admission', () => {
     ['more value than we lay out', options({ value: 11n }), true, false, 'value-above-limit'],
     ['value within the limit', options({ value: 10n }), true, true, undefined],
     ['no gas', options({ gas: 0n }), true, false, 'no-gas'],
-    ['a native drop', options({ other: true }), true, false, 'unsupported-options'],
+    ['a read', options({ other: true }), true, false, 'unsupported-options'],
     ['only our executor paid', { verify: false }, false, true, undefined],
     ['only our verifier paid', { ...options({ gas: 0n }), execute: false }, true, false, undefined],
   ] as const)('%s', (_, change, verify, execute, refusal) => {
@@ -209,7 +210,7 @@ describe('a transaction', () => {
   it('leaves out what does not fit and what is above it on its path, and goes on with other paths', () => {
     const dear = (nonce: bigint, sender: number) => ({
       ...sent(nonce, 1n, sender),
-      options: { gas: 5_000_000n, value: 3n, other: false },
+      options: { ...NO_OPTIONS, gas: 5_000_000n, value: 3n },
     })
     const steps = pendingOf([dear(1n, 1), dear(1n, 2), sent(2n, 1n, 2), sent(1n, 1n, 3)]).map((entry) =>
       step(entry),

@@ -1,5 +1,5 @@
-import type { Hex } from 'viem'
-import { packetHeader, pathOf, payloadHash } from './packet.js'
+import { type Address, type Hex, pad } from 'viem'
+import { type Packet, packetHeader, pathOf, payloadHash } from './packet.js'
 import type { SentPacket } from './sent.js'
 
 /** A packet on its way to one destination. */
@@ -12,6 +12,8 @@ export interface Pending extends SentPacket {
   observedAt: number
   /** Our DVN's verification is on the destination chain. */
   verified: boolean
+  /** Its native drops have been made: they stay even when its execution fails. */
+  dropped: boolean
   attempts: number
   /** Why it was put off last. */
   waitsFor: string | undefined
@@ -40,6 +42,9 @@ const DELIVERED_KEPT = 2_000
 /** Dead letters that are shown and may be replayed; an older one comes back when its logs are read again. */
 const DEAD_KEPT = 1_000
 
+/** Packets whose native drops are remembered as made. */
+const DROPS_KEPT = 10_000
+
 const FRESH = { attempts: 0, waitsFor: undefined, failures: 0, failure: undefined, notBefore: 0 }
 
 export interface OutboxOptions {
@@ -57,6 +62,7 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
   const delivered = new Map<Hex, { entry: Pending; block: bigint }>()
   const dead = new Map<Hex, Pending>()
   const highest = new Map<string, { nonce: bigint; block: bigint }>()
+  const drops = new Map<string, bigint>()
   const served = createTurns()
   let foreign = 0
 
@@ -99,6 +105,7 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
         own,
         observedAt: now,
         verified: false,
+        dropped: drops.has(originOf(packet)),
         ...FRESH,
       })
       return true
@@ -114,10 +121,12 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     },
     /** The destination's blocks from `block` on have changed: what they delivered may be undone. */
     restore(block: bigint): void {
+      for (const [key, at] of drops) if (at >= block) drops.delete(key)
+      for (const entry of pending.values()) entry.dropped = drops.has(originOf(entry.packet))
       for (const [guid, { entry, block: at }] of delivered) {
         if (at < block) continue
         delivered.delete(guid)
-        put({ ...entry, ...FRESH, verified: false })
+        put({ ...entry, ...FRESH, verified: false, dropped: drops.has(originOf(entry.packet)) })
       }
     },
     /** Nothing is left to do for it. */
@@ -163,6 +172,13 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     },
     dead: (): Pending[] => [...dead.values()],
     pending: (): Pending[] => [...pending.values()],
+    /** The destination's executor has made a packet's native drops, in this block. */
+    markDropped(origin: Origin, receiver: Address, block: bigint): void {
+      const key = originOf({ ...origin, receiver: pad(receiver) })
+      drops.set(key, block)
+      for (const oldest of drops.keys()) if (drops.size > DROPS_KEPT) drops.delete(oldest)
+      for (const entry of pending.values()) if (originOf(entry.packet) === key) entry.dropped = true
+    },
     markVerified(header: Hex, hash: Hex): void {
       for (const entry of pending.values())
         if (entry.header === header && entry.payloadHash === hash) entry.verified = true
@@ -194,6 +210,13 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     highest: (path: string) => highest.get(path),
     size: () => pending.size,
   }
+}
+
+type Origin = Pick<Packet, 'srcEid' | 'sender' | 'nonce'>
+
+/** A packet as the executor's events name it. */
+function originOf({ srcEid, sender, nonce, receiver }: Origin & { receiver: Hex }): string {
+  return `${srcEid}:${sender}:${nonce}:${receiver}`.toLowerCase()
 }
 
 export type Outbox = ReturnType<typeof createOutbox>
