@@ -45,7 +45,7 @@ let eth = ETH_AT_FIRST
 beforeAll(async () => {
   dir = await temporaryDirectory()
   oracle = await startTestOracle()
-  on = await startTestNetwork({ directory: dir.path, chains: ['alpha'], nodeUrl: oracle.url })
+  on = await startTestNetwork({ directory: dir.path, chains: ['alpha'], nodeUrls: oracle.url })
   backend = await createQueueBackend({ dataDir: join(dir.path, 'queue'), logger })
   // Only a keeper that has looked may let a price pass.
   relayer = createTestRelayer(on, backend, { keeperPatienceMs: TEST_TIMEOUT_MS })

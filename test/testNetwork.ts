@@ -53,14 +53,17 @@ export interface TestNetwork {
   stop(): Promise<void>
 }
 
-/** @param nodeUrl Where every oracle node of the network is reached. The first chain is the hub. */
+/** @param nodeUrls Where the oracle nodes of the network are reached, or all of them. The first chain is the hub. */
 export async function startTestNetwork(options: {
   directory: string
   chains: readonly string[]
-  nodeUrl?: string
   /** Who verifies messages; LayerZero's stock DVN without it. */
   delivery?: Delivery
+  nodeUrls?: string | readonly string[]
+  /** Network seconds a real one. */
+  speed?: number
 }): Promise<TestNetwork> {
+  const { nodeUrls = 'http://127.0.0.1:1', speed = SPEED } = options
   const roles = localRoles()
   const run = await openRunDirectory({ path: join(options.directory, 'run'), logger, clock: systemClock })
   const shutdown = createShutdown({ logger })
@@ -93,20 +96,20 @@ export async function startTestNetwork(options: {
       workerAdmins: [roles.relayer.bulk.account.address],
     })
     const markets = planMarkets(['BTC', 'ETH'], FEEDS)
-    const timing = planTiming({ windowMs: 3_600_000, speed: SPEED })
-    const url = options.nodeUrl ?? 'http://127.0.0.1:1'
+    const timing = planTiming({ windowMs: 3_600_000, speed })
+    const urlOf = (at: number) => (typeof nodeUrls === 'string' ? nodeUrls : (nodeUrls[at] ?? ''))
     const oracle = {
       epoch: 1,
       slotMs: timing.slotSeconds * 1000,
       feeds: markets.feeds,
-      nodes: roles.observers.map(({ account }) => ({ url, signer: account.address })),
+      nodes: roles.observers.map(({ account }, at) => ({ url: urlOf(at), signer: account.address })),
     }
     const deployment = { layerzero, roles, markets, timing, networkId: zeroHash, oracle, chains: placed }
     const deployed = await deployClearspan(deployment)
     const clock = {
       startMs: Math.max(...chains.map((chain) => chain.lastTimestamp())) * 1000,
       realStartMs: systemClock.now(),
-      speed: SPEED,
+      speed,
     }
     const networkClock = acceleratedClock(clock)
     const network = { networkId: zeroHash, clock, oracle, ...deployed }

@@ -93,16 +93,21 @@ export function createRelayer(options: RelayerOptions): Relayer {
   const parts: LanePart[] = []
   const delivering = new Map<string, DeliverLane>()
   const onReport: (() => void)[] = []
+  const onHandover: (() => void)[] = []
   const prices = createPriceSubscription({
     network,
     networkClock,
     clock,
     idleMs: config.streamIdleMs,
+    handoverMs: config.sweepMs,
     random,
     logger,
     metrics,
     onReport: () => {
       for (const ring of onReport) ring()
+    },
+    onHandover: () => {
+      for (const ring of onHandover) ring()
     },
   })
   const context: LaneContext = {
@@ -138,6 +143,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
         createPriceLane(context, on, on === hub && roles.has('keeper') ? turn : undefined),
       )
       onReport.push(price.ring)
+      onHandover.push(price.sweep)
       if (on === hub) ringHubPrice = price.ring
       const deliver = await open(createDeliverLane(context, on))
       delivering.set(on.chain.name, deliver)

@@ -20,6 +20,11 @@ export const servedReportSchema = z.object({
     .regex(/^0x(?:[0-9a-f]{2})+$/i),
 })
 
+/** Signer epoch of a served report. */
+export function reportEpoch({ encoded }: z.infer<typeof servedReportSchema>): number {
+  return size(encoded as Hex) < 4 ? 0 : Number(sliceHex(encoded as Hex, 0, 4))
+}
+
 /** A report that a quorum of the network's nodes has signed. */
 export interface SignedReport {
   epoch: number

@@ -45,19 +45,29 @@ interface Call {
 
 interface World {
   accounts: Hex[]
+  /** The hub takes no report of this epoch any more. */
+  revoked?: boolean
   /** Below maintenance margin, and yet the auction opens none. */
   refused?: Hex[]
   /** Make the whole transaction revert. */
   reverting?: Hex[]
 }
 
+const report = { epoch: 1, seq: 1n, observedAt: 1_000, encoded: '0x01' }
+
 /** Rings the keeper once over a hub where every account is due, the last most; resolves with the accounts that it sends. */
-function liquidated({ accounts, refused = [], reverting = [] }: World): Promise<readonly Hex[]> {
+function liquidated({
+  accounts,
+  revoked = false,
+  refused = [],
+  reverting = [],
+}: World): Promise<readonly Hex[]> {
   const answer = ({ functionName, args }: Call) => {
     if (functionName === 'accountsHealth')
       return (args as unknown as [Hex[]])[0].map((account) => ({ mm: -BigInt(account), fresh: true }))
     if (functionName !== 'updateAndStart') return undefined
-    const [, list] = args
+    const [bundled, list] = args
+    if (revoked && bundled !== '0x') return undefined
     if (list.some((account) => reverting.includes(account))) return undefined
     return BigInt(list.filter((account) => !refused.includes(account)).length)
   }
@@ -83,7 +93,7 @@ function liquidated({ accounts, refused = [], reverting = [] }: World): Promise<
       config: relayerConfigSchema.parse({}),
       hub,
       backend,
-      prices: { newest: () => undefined },
+      prices: { newest: () => (revoked ? { report, arrivedAt: 0 } : undefined) },
       stages: createStages(),
       networkClock: systemClock,
       clock: systemClock,
@@ -117,4 +127,8 @@ it('leaves out an account that would take the whole transaction down', async () 
   const sent = await liquidated({ accounts: all, reverting: [all[19] as Hex] })
   expect(sent.length).toBeGreaterThan(0)
   expect(sent).not.toContain(all[19])
+})
+
+it('starts liquidations on the stored prices when the hub refuses the newest report', async () => {
+  expect(await liquidated({ accounts: [accountOf(1)], revoked: true })).toEqual([accountOf(1)])
 })

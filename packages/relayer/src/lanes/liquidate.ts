@@ -30,14 +30,14 @@ export async function createLiquidateLane(
   async function start(): Promise<void> {
     const newest = prices.newest()
     const seq = newest?.report.seq ?? -1n
-    const list = await due(newest?.report).catch((error: unknown) => {
+    const { report, ...list } = await dueNow(newest?.report).catch((error: unknown) => {
       hubPrice.turn.decide(seq, false)
       throw error
     })
-    hubPrice.turn.decide(seq, list.first !== undefined)
+    hubPrice.turn.decide(seq, list.first !== undefined && report !== undefined)
     if (list.first === undefined) return
     hubPrice.turn.setAway(true)
-    const sent = await send(newest?.report.encoded ?? '0x', list.first)
+    const sent = await send(report?.encoded ?? '0x', list.first)
       .catch((error: unknown) => {
         // The price doesn't wait for another try.
         hubPrice.turn.decide(seq, false)
@@ -50,6 +50,13 @@ export async function createLiquidateLane(
     stages.sample({ label: 'liquidate', chainId: chain.chainId, ...times })
     // Those that can't start stay due: without progress the next report is soon enough.
     if (sent.opened > 0 && list.count > sent.opened) ring('start')
+  }
+
+  /** With the newest report; where the hub refuses that, of a revoked epoch for one, on the prices that it has: nothing that is due waits for another. */
+  async function dueNow(report?: SignedReport) {
+    const list = await due(report)
+    if (report === undefined || list.count === 0 || list.first !== undefined) return { report, ...list }
+    return { report: undefined, ...(await due()) }
   }
 
   /** How many accounts fall below with the report, and the first group of them that can start. */

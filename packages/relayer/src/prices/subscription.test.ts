@@ -119,6 +119,7 @@ afterEach(() => {
 async function startNode(onConnect: (stream: ServerResponse, connection: number) => void): Promise<string> {
   let connections = 0
   const server = createServer((request, response) => {
+    if (request.url === '/handover/2') return void response.writeHead(404).end()
     expect(request.url).toBe('/reports/stream')
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     response.flushHeaders()
@@ -145,6 +146,9 @@ function subscribe(
     logger: createLogger({ name: 'test', level: 'silent' }),
     metrics,
     onReport,
+    // Real time even where a test makes long sleeps short.
+    handoverMs: 9_000,
+    onHandover: () => {},
   })
   const abort = new AbortController()
   const running = subscription.run(abort.signal)

@@ -6,10 +6,13 @@ import {
   PermanentError,
   type Random,
   readEventStream,
+  reportEpoch,
   type SignedReport,
   servedReportSchema,
   verifyReport,
 } from '@clearspan/shared'
+import { createOracleEpochs, type OracleEpochs } from './epochs.js'
+import { watchHandovers } from './handovers.js'
 
 const FIRST_RETRY_MS = 250
 const MAX_RETRY_MS = 5_000
@@ -25,17 +28,22 @@ export interface PriceSubscriptionOptions {
   clock: Clock
   /** A stream without a byte for so long, real ms, is opened anew: the other end may be gone without a word. */
   idleMs: number
+  /** Nodes are asked so often whether they have handed over to a next epoch, real ms. */
+  handoverMs: number
   random: Random
   logger: Logger
   metrics: Metrics
   /** Called for every report newer than all before, with the real ms at which it had arrived. */
   onReport: (report: SignedReport, arrivedAt: number) => void
+  /** Called when the network hands over to a next epoch: chains must learn of it. */
+  onHandover: () => void
 }
 
 /** Newest report of the network, from the streams of all its nodes. */
 export interface PriceSubscription {
   newest(): { report: SignedReport; arrivedAt: number } | undefined
-  /** Keeps a connection to every node until the signal aborts. */
+  epochs: OracleEpochs
+  /** Keeps a connection to every node of every epoch that has reports to serve, until the signal aborts. */
   run(signal: AbortSignal): Promise<void>
 }
 
@@ -48,9 +56,12 @@ export function createPriceSubscription(options: PriceSubscriptionOptions): Pric
   const penalised = metrics.counter('report_node_penalties_total', 'Times a node was left alone for a lie', [
     'node',
   ])
+  const epochs = createOracleEpochs(network)
+  /** Numbers of the nodes in logs and metrics, the manifest's first; one that stays keeps its own. */
+  const numbers = new Map<string, number>()
   let newest: { report: SignedReport; arrivedAt: number } | undefined
 
-  async function receive(node: number, data: string): Promise<'new' | 'known' | 'invalid'> {
+  async function receive(node: number, data: string): Promise<'new' | 'known' | 'unknown-epoch' | 'invalid'> {
     const arrivedAt = clock.now()
     const count = <O extends string>(outcome: O): O => {
       events.inc({ node, outcome })
@@ -60,7 +71,13 @@ export function createPriceSubscription(options: PriceSubscriptionOptions): Pric
       const served = servedReportSchema.parse(JSON.parse(data))
       // Every node serves every report: all but the first are no news, and not worth checking.
       if (newest !== undefined && BigInt(served.seq) <= newest.report.seq) return count('known')
-      const report = await verifyReport(served, network, networkClock.now())
+      const epoch = epochs.get(reportEpoch(served))
+      // Whoever has not heard of a handover yet can't tell a lie from the truth.
+      if (epoch === undefined) return count('unknown-epoch')
+      const { networkId } = network
+      const report = await verifyReport(served, { oracle: epoch.oracle, networkId }, networkClock.now())
+      if (report.seq < epoch.firstSeq || report.seq > epoch.lastSeq)
+        throw new PermanentError(`report ${report.seq} is outside epoch ${report.epoch}`)
       if (newest !== undefined && report.seq <= newest.report.seq) return count('known')
       newest = { report, arrivedAt }
       onReport(report, arrivedAt)
@@ -94,7 +111,7 @@ export function createPriceSubscription(options: PriceSubscriptionOptions): Pric
 
   async function follow(node: number, url: string, signal: AbortSignal): Promise<void> {
     let [failures, lies] = [0, 0]
-    while (!signal.aborted) {
+    while (!signal.aborted && epochs.urls(currentSeq()).includes(url)) {
       const { anything, truth, lie } = await followOnce(node, url, signal)
       if (truth) lies = 0
       failures = anything ? 0 : failures + 1
@@ -108,10 +125,29 @@ export function createPriceSubscription(options: PriceSubscriptionOptions): Pric
     }
   }
 
+  const currentSeq = () => BigInt(Math.floor(networkClock.now() / network.oracle.slotMs))
+
   return {
     newest: () => newest,
+    epochs,
     async run(signal) {
-      await Promise.all(network.oracle.nodes.map(({ url }, node) => follow(node, url, signal)))
+      const following = new Map<string, Promise<void>>()
+      function followAll(): void {
+        for (const url of epochs.urls(currentSeq())) {
+          const node = numbers.get(url) ?? numbers.size
+          numbers.set(url, node)
+          if (!following.has(url)) following.set(url, follow(node, url, signal))
+        }
+      }
+      followAll()
+      const onHandover = () => {
+        // What an old quorum signed of slots that it has given away is no report.
+        if (newest && newest.report.seq > (epochs.get(newest.report.epoch)?.lastSeq ?? 0n)) newest = undefined
+        followAll()
+        options.onHandover()
+      }
+      await watchHandovers({ epochs, clock, pollMs: options.handoverMs, logger, onHandover }, signal)
+      await Promise.all(following.values())
     },
   }
 }

@@ -1,0 +1,80 @@
+import {
+  type Clock,
+  type Logger,
+  RetryableError,
+  type SignedHandover,
+  signedHandoverSchema,
+} from '@clearspan/shared'
+import type { OracleEpochs } from './epochs.js'
+
+const TIMEOUT_MS = 5_000
+/** 48 feeds, 31 nodes and their signatures are some 20 kB. */
+const MAX_BYTES = 256 * 1024
+
+export interface HandoverWatchOptions {
+  epochs: OracleEpochs
+  clock: Clock
+  /** Real ms between questions. */
+  pollMs: number
+  logger: Logger
+  /** Called for every new handover. */
+  onHandover(handover: SignedHandover): void
+}
+
+/** Asks the newest epoch's nodes whether they have handed over, until the signal aborts: any one of them suffices, for a quorum's signatures are checked. */
+export async function watchHandovers(options: HandoverWatchOptions, signal: AbortSignal): Promise<void> {
+  const { epochs, clock, pollMs, logger, onHandover } = options
+
+  async function ask(base: string, epoch: number): Promise<boolean> {
+    try {
+      const handover = await fetchHandover(`${base.replace(/\/$/, '')}/handover/${epoch}`, clock, signal)
+      if (handover === undefined || !(await epochs.add(handover))) return false
+      logger.info({ epoch, firstSeq: handover.firstSeq }, 'the oracle network hands over to its next epoch')
+      onHandover(handover)
+      return true
+    } catch (err) {
+      if (!signal.aborted) logger.debug({ err, url: base, epoch }, 'no handover')
+      return false
+    }
+  }
+
+  while (!signal.aborted) {
+    const { nodes, epoch } = epochs.newest().oracle
+    const found = await Promise.all(
+      [...new Set(nodes.map(({ url }) => url))].map((url) => ask(url, epoch + 1)),
+    )
+    // A relayer that was away may have several to catch up with.
+    if (!found.includes(true)) await clock.sleep(pollMs, signal).catch(() => {})
+  }
+}
+
+/** Undefined when the node has none. @throws RetryableError, or what parsing throws. */
+async function fetchHandover(
+  url: string,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<SignedHandover | undefined> {
+  const over = new AbortController()
+  const end = () => over.abort()
+  signal.addEventListener('abort', end, { once: true })
+  const timer = new AbortController()
+  void clock.sleep(TIMEOUT_MS, timer.signal).then(end, () => {})
+  try {
+    const response = await fetch(url, { signal: over.signal, redirect: 'error' })
+    if (response.status === 404) return undefined
+    if (!response.ok || response.body === null) throw new RetryableError(`${url} answered ${response.status}`)
+    const chunks: Uint8Array[] = []
+    let bytes = 0
+    for await (const chunk of response.body) {
+      bytes += chunk.length
+      if (bytes > MAX_BYTES) throw new RetryableError(`${url} answered too much`)
+      chunks.push(chunk)
+    }
+    return signedHandoverSchema.parse(JSON.parse(Buffer.concat(chunks).toString('utf8')))
+  } finally {
+    timer.abort()
+    signal.removeEventListener('abort', end)
+    // A body that is left unread would keep its connection.
+    end()
+  }
+}
