@@ -6,6 +6,7 @@ import {
   createQueueBackend,
   type QueueBackend,
   systemClock,
+  UserError,
 } from '@clearspan/shared'
 import {
   type Address,
@@ -22,7 +23,12 @@ import {
 } from 'viem'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createWallet, type Wallet } from '../packages/devnet/src/scenario/wallet.js'
-import type { Relayer, RelayerConfigInput } from '../packages/relayer/src/index.js'
+import {
+  prepareRecovery,
+  type Relayer,
+  type RelayerConfigInput,
+  type recoveryActions,
+} from '../packages/relayer/src/index.js'
 import { temporaryDirectory } from './clearspan.js'
 import {
   createTestRelayer,
@@ -127,10 +133,10 @@ interface Sending {
   options?: Hex
 }
 
-/** Sends packets from the second chain to the first, in one block where it takes them. */
-async function send(packets: readonly Sending[]): Promise<void> {
+/** Sends packets from the second chain to the first, in one block where it takes them. Answers the transactions. */
+async function send(packets: readonly Sending[]): Promise<Hex[]> {
   const { endpoint } = on.network.chains[1]!.layerzero
-  await wallets[1]!.send(
+  const sent = await wallets[1]!.send(
     packets.map(({ to, message, options = ENOUGH }) => ({
       to: endpoint,
       abi: endpointAbi,
@@ -149,6 +155,7 @@ async function send(packets: readonly Sending[]): Promise<void> {
       value: parseEther('0.1'),
     })),
   )
+  return sent.map(({ receipt }) => receipt.transactionHash)
 }
 
 function read(receiver: Address, functionName: 'last' | 'reentered' | 'received' | 'composed') {
@@ -286,3 +293,49 @@ describe.each(deliveries)('with %s verifying', (delivery) => {
     TEST_TIMEOUT_MS,
   )
 })
+
+test(
+  'what a delegate may do about a packet is prepared, never sent, and refused where the endpoint would refuse it',
+  async () => {
+    await start('attestor')
+    const [receiver] = (await deploy(['Revert'])) as [Address]
+    const transactions = [
+      await send([{ to: receiver, message: toHex('1') }]),
+      await send([{ to: receiver, message: toHex('2') }]),
+    ]
+    const prepare = (action: (typeof recoveryActions)[number], nonce: number) =>
+      prepareRecovery({
+        network: on.network,
+        action,
+        source: 'beta',
+        transaction: transactions[nonce - 1]![0]!,
+        guid: undefined,
+      })
+    /** Whether the endpoint takes it from the receiver. */
+    const stands = async (action: (typeof recoveryActions)[number], nonce: number) => {
+      const { to, data, from } = await prepare(action, nonce)
+      await wallets[0]!.client.call({ account: from[0]!, to, data })
+      await expect(wallets[0]!.client.call({ account: wallets[0]!.address, to, data })).rejects.toThrow()
+    }
+    await stands('skip', 1)
+    await stands('nilify', 1)
+    await expect(prepare('skip', 2)).rejects.toThrow(/first nonce that is not verified, 1/)
+    await expect(prepare('clear', 1)).rejects.toThrow(/verified and committed first/)
+    const missing = { transaction: pad('0x1'), guid: undefined, network: on.network, source: 'beta' }
+    await expect(prepareRecovery({ ...missing, action: 'skip' })).rejects.toThrow(UserError)
+
+    const relayer = await relay()
+    const dead = () => relayer.packets().alpha!.filter(({ state }) => state === 'dead')
+    await expect.poll(() => dead().length, PATIENCE).toBe(2)
+    await stands('clear', 1)
+    await stands('clear', 2)
+    await stands('nilify', 2)
+    await expect(prepare('skip', 1)).rejects.toThrow(UserError)
+
+    await wallets[0]!.send([{ to: receiver, abi: testReceiverAbi, functionName: 'setMode', args: [0] }])
+    for (const { guid } of dead()) expect(relayer.replay(guid)).toBe(true)
+    await expect.poll(() => relayer.packets().alpha, PATIENCE).toEqual([])
+    await expect(prepare('clear', 2)).rejects.toThrow(/already/)
+  },
+  TEST_TIMEOUT_MS,
+)

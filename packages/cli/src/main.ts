@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module'
 import { PermanentError, UserError } from '@clearspan/shared'
 import { Command, CommanderError } from 'commander'
+import { addLayerZero } from './commands/layerzero.js'
 import { addOracle } from './commands/oracle.js'
 import { addRun } from './commands/run.js'
 import { addStart } from './commands/start.js'
@@ -20,6 +21,7 @@ const program = new Command('clearspan')
 addStart(program, process.env)
 addRun(program, process.env)
 addOracle(program)
+addLayerZero(program)
 
 try {
   await program.parseAsync()

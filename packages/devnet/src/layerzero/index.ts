@@ -4,3 +4,4 @@ export {
   type LayerZeroDeployment,
   type LayerZeroOptions,
 } from './deployLayerZero.js'
+export { publishedAddresses, publishedChains } from './published.js'
