@@ -47,7 +47,9 @@ export async function createPriceLane(
   let failing = false
 
   async function deliver(): Promise<void> {
-    if (inFlight.size >= MAX_IN_FLIGHT) await Promise.race(inFlight.values())
+    // What is on its way may be all that the triggers ask for.
+    if (triggers !== undefined) await Promise.all(inFlight.values())
+    else if (inFlight.size >= MAX_IN_FLIGHT) await Promise.race(inFlight.values())
     const newest = prices.newest()
     if (newest === undefined || inFlight.has(newest.report.seq)) return
     const { report, arrivedAt } = newest
