@@ -1,4 +1,4 @@
-import { testReceiverAbi, testReceiverBytecode } from '@clearspan/contracts'
+import { attestorAbi, testReceiverAbi, testReceiverBytecode } from '@clearspan/contracts'
 import { createBatch, deliveries } from '@clearspan/devnet'
 import {
   createChainClient,
@@ -54,13 +54,13 @@ const logger = createLogger({ name: 'test', level: 'silent' })
 
 let dir: Awaited<ReturnType<typeof temporaryDirectory>>
 let on: TestNetwork
-let operators: Operators | undefined
+let operators: Operators
 let wallets: Wallet[]
 const running: { relayer: Relayer; backend: QueueBackend }[] = []
 
 async function start(delivery: (typeof deliveries)[number]): Promise<void> {
   on = await startTestNetwork({ directory: dir.path, chains: ['alpha', 'beta'], delivery })
-  operators = delivery === 'stock' ? undefined : await startOperators(on)
+  operators = await startOperators(on)
   wallets = on.chains.map(({ chainId, rpcUrl }) =>
     createWallet({
       client: createChainClient({ chainId, rpcUrls: [rpcUrl], blockMs: on.blockMs }),
@@ -90,7 +90,8 @@ async function relay(config: Partial<RelayerConfigInput> = {}): Promise<Relayer>
   const backend = await createQueueBackend({ logger })
   const relayer = createTestRelayer(on, backend, {
     roles: ['relayer'],
-    operators: operators?.known ?? [],
+    operators: operators.known,
+    dvnOperators: operators.dvn,
     maxExecutions: 3,
     ...config,
   })
@@ -336,6 +337,32 @@ test(
     for (const { guid } of dead()) expect(relayer.replay(guid)).toBe(true)
     await expect.poll(() => relayer.packets().alpha, PATIENCE).toEqual([])
     await expect(prepare('clear', 2)).rejects.toThrow(/already/)
+  },
+  TEST_TIMEOUT_MS,
+)
+
+test(
+  'operators are replaced while packets are in flight',
+  async () => {
+    await start('attestor')
+    const [receiver] = (await deploy(['Write'])) as [Address]
+    await send([{ to: receiver, message: toHex('1') }])
+    await relay()
+    await expect.poll(() => read(receiver, 'last'), PATIENCE).toBe(keccak256(toHex('1')))
+    const attestor = on.network.chains[0]!.layerzero.attestor!
+    await send([{ to: receiver, message: toHex('2') }])
+    await on.producer.halt()
+    const batch = await createBatch(on.chains[0]!, on.roles.deployer.account)
+    const [first, second] = operators.known.map((one) => one.address)
+    const [alone] = operators.dvn.map((one) => one.address)
+    const set = [first!, second!, alone!].sort((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1))
+    batch.call(attestor, { abi: attestorAbi, functionName: 'setOperators', args: [set, 2n] })
+    await batch.send()
+    on.producer.resume()
+    await send([{ to: receiver, message: toHex('3') }])
+    await expect.poll(() => read(receiver, 'last'), PATIENCE).toBe(keccak256(toHex('3')))
+    const contract = { address: attestor, abi: attestorAbi } as const
+    expect(await wallets[0]!.client.readContract({ ...contract, functionName: 'operatorSet' })).toBe(2)
   },
   TEST_TIMEOUT_MS,
 )

@@ -132,6 +132,8 @@ export async function startTestNetwork(options: {
 export interface Operators {
   /** As the relayer is told of them. */
   known: { url: string; address: Address }[]
+  /** Signers of the stock DVN that run here too. */
+  dvn: { url: string; address: Address }[]
   stop(): Promise<void>
 }
 
@@ -155,15 +157,17 @@ export async function startOperators({ network, roles }: TestNetwork): Promise<O
     return { url, address: account.address }
   }
   const known = await Promise.all([first!, second!].map(start))
+  const dvn = await Promise.all(roles.relayer.dvnSigners.map(({ account }) => start(account)))
   return {
     known: [...known, { url: 'http://127.0.0.1:1', address: third!.address }],
+    dvn,
     async stop() {
       await shutdown.run()
     },
   }
 }
 
-/** A relayer in this process, on a queue that the caller opened and closes. */
+/** A relayer in this process, on a queue that the caller opened and closes. It signs for the stock DVN unless others do. */
 export function createTestRelayer(
   { network, networkClock, roles }: TestNetwork,
   backend: QueueBackend,
@@ -185,7 +189,7 @@ export function createTestRelayer(
       bulk: bulk.account,
       urgent: urgent.account,
       peer: peer.account,
-      dvnSigners: dvnSigners.map((signer) => signer.account),
+      dvnSigners: config.dvnOperators ? [] : dvnSigners.map((signer) => signer.account),
     },
     clock: systemClock,
     networkClock,

@@ -7,12 +7,13 @@ import { admit, type Refusal } from '../layerzero/admission.js'
 import { type DeliveryLimits, EMPTY_DELIVERY_GAS, type Step, wordToAddress } from '../layerzero/batch.js'
 import { type Composes, createComposes } from '../layerzero/composes.js'
 import { createOutbox, type Failure, type Outbox, type Pending } from '../layerzero/outbox.js'
-import { pathOf } from '../layerzero/packet.js'
+import { endsOf, pathOf } from '../layerzero/packet.js'
 import { type SentPacket, sentPackets } from '../layerzero/sent.js'
 import { packetStates } from '../layerzero/state.js'
 import { type LaneContext, type LanePart, openLane } from './context.js'
 import { createComposeRound } from './deliver-compose.js'
 import { createDeliveryRound } from './deliver-round.js'
+import { checkVerifiers } from './deliver-verifiers.js'
 
 /** A source is read again for one missing packet after waits of up to so many sweeps. */
 const LONGEST_WAIT_SWEEPS = 64
@@ -61,6 +62,7 @@ export async function createDeliverLane(
     chains.filter(({ chain: { eid } }) => eid !== chain.eid).map((source) => [source.chain.eid, source]),
   )
   const paths = [...sources.values()].flatMap((source) => gatewayPaths(context, source.chain, chain))
+  await checkVerifiers(context.network, destination, paths)
   const outbox = createOutbox({ ownPaths: new Set(paths), maxForeign: config.maxForeignPackets })
   const composes = createComposes()
   const limits = {
@@ -68,6 +70,10 @@ export async function createDeliverLane(
     value: parseGwei(String(config.maxDeliveryValueGwei)),
   }
   const log = logger.child({ lane: `deliver-${chain.chainId}` })
+  const undelivered = context.metrics.gauge('packets_undelivered', 'Packets that wait, and dead letters', [
+    'chain',
+    'state',
+  ])
   const isDeep = ({ packet, blockNumber }: Pending) => {
     const source = sources.get(packet.srcEid)
     const head = source?.feed.head()
@@ -130,6 +136,11 @@ export async function createDeliverLane(
     /** A node may have kept logs back: the source's own count of a path's packets shows it. */
     async sweep() {
       ringIfDue()
+      for (const [state, count] of [
+        ['waiting', outbox.size()],
+        ['dead', outbox.dead().length],
+      ] as const)
+        undelivered.set({ chain: chain.name, state }, count)
       const found = await Promise.allSettled([
         settleDead(),
         ...paths.map((path) => findMissing(missing, path)),
@@ -277,15 +288,15 @@ async function findMissing(
   { context, sources, outbox, backoff, log }: MissingPackets,
   path: string,
 ): Promise<void> {
-  const [srcEid, sender, dstEid, receiver] = path.split(':') as [string, Hex, string, Hex]
-  const source = sources.get(Number(srcEid))
+  const { srcEid, sender, dstEid, receiver } = endsOf(path)
+  const source = sources.get(srcEid)
   const head = source?.feed.head()
   if (source === undefined || head === undefined) return
   const nonce = await source.client.readContract({
     address: source.chain.layerzero.endpoint,
     abi: endpointAbi,
     functionName: 'outboundNonce',
-    args: [wordToAddress(sender), Number(dstEid), receiver],
+    args: [wordToAddress(sender), dstEid, receiver],
     blockNumber: head.number,
   })
   const highest = outbox.highest(path)

@@ -1,7 +1,10 @@
+import { attestorAbi } from '@clearspan/contracts'
+import { StandardMerkleTree } from '@openzeppelin/merkle-tree'
 import fc from 'fast-check'
-import { concatHex, type Hex, numberToHex, pad, zeroHash } from 'viem'
+import { concatHex, decodeFunctionData, type Hex, keccak256, numberToHex, pad, zeroHash } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { describe, expect, it } from 'vitest'
+import { claimTree } from '../attest/attestation.js'
 import { admit } from './admission.js'
 import {
   boostOf,
@@ -387,5 +390,62 @@ describe('delivery', () => {
     expect((gas * 63n) / 64n).toBeGreaterThan(inner)
     for (const call of calls.filter(({ target }) => target === executor))
       expect((call.gasLimit * 63n) / 64n).toBeGreaterThan(200_000n)
+  })
+
+  it('the Attestor proves any part of what was signed, in its order, beside what it does not execute', () => {
+    const outbox = open()
+    add(
+      outbox,
+      [1n, 2n, 3n, 4n, 5n].map((nonce) => ({ ...sent(nonce, 1n), attest: true })),
+    )
+    const attestor = pad('0x4', { size: 20 })
+    const signed = due(outbox).map(
+      (entry): Step => ({ ...ours, entry, verify: false, attest: true, commit: false }),
+    )
+    const tree = claimTree(signed.map(({ entry }) => ({ ...entry, confirmations: 1n })))
+    const attested = {
+      attestation: {
+        root: tree.root as Hex,
+        receiveLibrary: addresses.receiveUln,
+        expiry: 9n,
+        operatorSet: 1,
+      },
+      signatures: `0x${'11'.repeat(130)}` as const,
+      tree,
+      indexOf: new Map(signed.map(({ entry }, index) => [entry.packet.guid, index])),
+    }
+    const subsets = fc.uniqueArray(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 5 })
+    fc.assert(
+      fc.property(subsets, (chosen) => {
+        const steps = chosen.sort().map((index) => {
+          const step = signed[index]!
+          const hasValue = index === 2
+          const options = { ...step.entry.options, value: hasValue ? 1n : 0n }
+          return { ...step, entry: { ...step.entry, options } }
+        })
+        const delivery = buildDelivery(steps, new Map(), attested, { ...addresses, attestor })
+        const [deliver, ...others] = delivery.calls
+        expect(deliver!.target).toBe(attestor)
+        expect(others.map(({ target }) => target)).toEqual(chosen.includes(2) ? [addresses.executor] : [])
+        const { args } = decodeFunctionData({ abi: attestorAbi, data: deliver!.data })
+        const [, , packets, proof, proofFlags] = args as readonly [
+          unknown,
+          unknown,
+          readonly { header: Hex; gas: bigint }[],
+          readonly Hex[],
+          readonly boolean[],
+        ]
+        expect(packets.map(({ header }) => header)).toEqual(steps.map(({ entry }) => entry.header))
+        expect(packets.map(({ gas }) => gas)).toEqual(chosen.map((index) => (index === 2 ? 0n : 200_000n)))
+        const leaves = steps.map(({ entry }): [Hex, Hex, string] => [
+          keccak256(entry.header),
+          entry.payloadHash,
+          '1',
+        ])
+        const multiproof = { leaves, proof: [...proof], proofFlags: [...proofFlags] }
+        const types = ['bytes32', 'bytes32', 'uint64']
+        expect(StandardMerkleTree.verifyMultiProof(tree.root, types, multiproof)).toBe(true)
+      }),
+    )
   })
 })

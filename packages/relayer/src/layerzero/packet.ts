@@ -85,3 +85,9 @@ export function decodePacket(encoded: Hex): Packet {
 export function pathOf({ srcEid, sender, dstEid, receiver }: Packet): string {
   return `${srcEid}:${sender}:${dstEid}:${receiver}`
 }
+
+/** The ends of a path, by its `pathOf`. */
+export function endsOf(path: string): Pick<Packet, 'srcEid' | 'sender' | 'dstEid' | 'receiver'> {
+  const [srcEid, sender, dstEid, receiver] = path.split(':') as [string, Hex, string, Hex]
+  return { srcEid: Number(srcEid), sender, dstEid: Number(dstEid), receiver }
+}
