@@ -26,6 +26,8 @@ import { createLotsLane } from './lanes/lots.js'
 import { createMatureLane } from './lanes/mature.js'
 import { createPriceLane } from './lanes/price.js'
 import { createReleaseLane } from './lanes/release.js'
+import { createRevocationLane } from './lanes/revocation.js'
+import { openedEpoch } from './prices/opened.js'
 import { createPriceSubscription } from './prices/subscription.js'
 import { createReportTurn } from './prices/turn.js'
 import {
@@ -100,6 +102,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     clock,
     idleMs: config.streamIdleMs,
     handoverMs: config.sweepMs,
+    opened: () => openedEpoch(hub),
     random,
     logger,
     metrics,
@@ -151,6 +154,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
       await open(createReleaseLane(context, on))
     }
     await open(createMatureLane(context))
+    await open(createRevocationLane(context))
   }
 
   async function openKeeper(): Promise<void> {

@@ -8,6 +8,7 @@ import {
   handoverDigest,
   handoverOf,
   type OracleNetwork,
+  oracleConfigHash,
   PermanentError,
   reportDigest,
   type SignedHandover,
@@ -106,6 +107,22 @@ it('follows what the newest quorum signs, link by link, and nothing else', async
   expect(urlsOf(9_000n)).toEqual([4, 5, 2, 3])
 })
 
+it('takes what the hub has opened, if the description is the one that the hub knows', () => {
+  const epochs = createOracleEpochs({ oracle: oracleOf(1, [0, 1, 2, 3]), networkId })
+  const fourth = oracleOf(4, [4, 5, 2, 3], [], more)
+  const described = { oracle: fourth, firstSeq: 1, lastSeq: 2, useAges: [] }
+  const opened = { epoch: 4, configHash: oracleConfigHash(fourth), firstSeq: 50n, lastSeq: 90n }
+  const moved = { ...fourth, nodes: fourth.nodes.map((node) => ({ ...node, url: 'http://liar' })) }
+  expect(() => epochs.adopt({ ...described, oracle: moved }, opened)).toThrow(PermanentError)
+  expect(() => epochs.adopt(described, { ...opened, epoch: 5 })).toThrow(PermanentError)
+  expect(epochs.adopt(described, opened)).toBe(true)
+  expect(epochs.adopt(described, opened)).toBe(false)
+  // Its slots are the chain's, and there is nothing to deliver.
+  expect(epochs.get(4)).toMatchObject({ firstSeq: 50n, lastSeq: 90n })
+  expect(epochs.get(1)).toMatchObject({ lastSeq: 49n })
+  expect(epochs.handovers()).toEqual([])
+})
+
 const servers: Server[] = []
 afterEach(() => {
   for (const server of servers.splice(0)) {
@@ -154,6 +171,7 @@ it('listens to the nodes of the next epoch as soon as any node shows a handover,
     logger: createLogger({ name: 'test', level: 'silent' }),
     metrics,
     onReport: ({ epoch, seq }) => void seen.push({ epoch, seq }),
+    opened: async () => ({ epoch: 1, configHash: pad('0x'), firstSeq: 0n, lastSeq: 0n }),
     onHandover: () => void handovers.push(subscription.epochs.newest().oracle.epoch),
   })
   const abort = new AbortController()

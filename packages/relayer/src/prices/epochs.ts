@@ -1,4 +1,13 @@
-import { type Network, type OracleNetwork, type SignedHandover, verifyHandover } from '@clearspan/shared'
+import {
+  type Network,
+  type OracleNetwork,
+  oracleConfigHash,
+  PermanentError,
+  type SignedHandover,
+  type Succession,
+  verifyHandover,
+} from '@clearspan/shared'
+import type { Hex } from 'viem'
 
 /** Slots after an epoch's last in which its nodes are still listened to. */
 const LATE_SLOTS = 16n
@@ -11,6 +20,14 @@ export interface KnownEpoch {
   lastSeq: bigint
 }
 
+/** What a chain says of its newest epoch. */
+export interface OpenedEpoch {
+  epoch: number
+  configHash: Hex
+  firstSeq: bigint
+  lastSeq: bigint
+}
+
 /** The manifest's epoch, and those that its quorum, and theirs in turn, have handed over to. */
 export interface OracleEpochs {
   get(epoch: number): KnownEpoch | undefined
@@ -19,6 +36,11 @@ export interface OracleEpochs {
   handovers(): readonly SignedHandover[]
   /** Takes a handover that the newest epoch's quorum has signed. False for one that is known. @throws PermanentError for any other. */
   add(handover: SignedHandover): Promise<boolean>
+  /**
+   * Takes the description of an epoch that the hub has opened, by whomever it was signed or by nobody: the hub's configuration hash covers it.
+   * False for one that is known. @throws PermanentError for any other.
+   */
+  adopt(described: Succession, opened: OpenedEpoch): boolean
   /** URLs of all nodes that may still have, or will have, reports to serve. */
   urls(seq: bigint): string[]
 }
@@ -30,6 +52,11 @@ export function createOracleEpochs({
   const epochs: [KnownEpoch, ...KnownEpoch[]] = [{ oracle, firstSeq: 0n, lastSeq: 2n ** 64n - 1n }]
   const handovers: SignedHandover[] = []
   const newest = () => epochs.at(-1) ?? epochs[0]
+  function push(next: KnownEpoch): void {
+    for (const known of epochs) if (known.lastSeq >= next.firstSeq) known.lastSeq = next.firstSeq - 1n
+    epochs.push(next)
+  }
+
   return {
     get: (epoch) => epochs.find((known) => known.oracle.epoch === epoch),
     newest,
@@ -40,10 +67,16 @@ export function createOracleEpochs({
       await verifyHandover(handover, outgoing.oracle, networkId)
       // Another may have come while the signatures were checked.
       if (newest() !== outgoing) return false
-      const firstSeq = BigInt(handover.firstSeq)
-      for (const known of epochs) if (known.lastSeq >= firstSeq) known.lastSeq = firstSeq - 1n
-      epochs.push({ oracle: handover.oracle, firstSeq, lastSeq: BigInt(handover.lastSeq) })
+      const { firstSeq, lastSeq } = handover
+      push({ oracle: handover.oracle, firstSeq: BigInt(firstSeq), lastSeq: BigInt(lastSeq) })
       handovers.push(handover)
+      return true
+    },
+    adopt({ oracle: described }, { epoch, configHash, firstSeq, lastSeq }) {
+      if (epoch <= newest().oracle.epoch) return false
+      if (described.epoch !== epoch || oracleConfigHash(described) !== configHash)
+        throw new PermanentError(`not what the hub has opened as epoch ${epoch}`)
+      push({ oracle: described, firstSeq, lastSeq })
       return true
     },
     urls(seq) {

@@ -5,7 +5,7 @@ import {
   type SignedHandover,
   signedHandoverSchema,
 } from '@clearspan/shared'
-import type { OracleEpochs } from './epochs.js'
+import type { OpenedEpoch, OracleEpochs } from './epochs.js'
 
 const TIMEOUT_MS = 5_000
 /** 48 feeds, 31 nodes and their signatures are some 20 kB. */
@@ -17,19 +17,26 @@ export interface HandoverWatchOptions {
   /** Real ms between questions. */
   pollMs: number
   logger: Logger
+  /** The newest epoch on the hub: governance may have opened it, or more than one may have followed the manifest's. */
+  opened(): Promise<OpenedEpoch>
   /** Called for every new handover. */
   onHandover(handover: SignedHandover): void
 }
 
-/** Asks the newest epoch's nodes whether they have handed over, until the signal aborts: any one of them suffices, for a quorum's signatures are checked. */
+/**
+ * Asks the newest epoch's nodes for the next one, until the signal aborts: any one of them suffices, for either a quorum's signatures are checked,
+ * or what the hub has opened.
+ */
 export async function watchHandovers(options: HandoverWatchOptions, signal: AbortSignal): Promise<void> {
   const { epochs, clock, pollMs, logger, onHandover } = options
 
-  async function ask(base: string, epoch: number): Promise<boolean> {
+  /** Whether this node has shown an epoch that was not known. */
+  async function ask(base: string, epoch: number, opened?: OpenedEpoch): Promise<boolean> {
     try {
       const handover = await fetchHandover(`${base.replace(/\/$/, '')}/handover/${epoch}`, clock, signal)
-      if (handover === undefined || !(await epochs.add(handover))) return false
-      logger.info({ epoch, firstSeq: handover.firstSeq }, 'the oracle network hands over to its next epoch')
+      if (handover === undefined) return false
+      if (!(opened ? epochs.adopt(handover, opened) : await epochs.add(handover))) return false
+      logger.info({ epoch, firstSeq: handover.firstSeq }, 'the oracle network has a next epoch')
       onHandover(handover)
       return true
     } catch (err) {
@@ -38,13 +45,21 @@ export async function watchHandovers(options: HandoverWatchOptions, signal: Abor
     }
   }
 
+  async function askAll(epoch: number, opened?: OpenedEpoch): Promise<boolean> {
+    const urls = new Set(epochs.newest().oracle.nodes.map(({ url }) => url))
+    const found = await Promise.all([...urls].map((url) => ask(url, epoch, opened)))
+    return found.includes(true)
+  }
+
   while (!signal.aborted) {
-    const { nodes, epoch } = epochs.newest().oracle
-    const found = await Promise.all(
-      [...new Set(nodes.map(({ url }) => url))].map((url) => ask(url, epoch + 1)),
-    )
+    const { epoch } = epochs.newest().oracle
+    let isNew = await askAll(epoch + 1)
+    if (!isNew) {
+      const opened = await options.opened().catch(() => undefined)
+      if (opened && opened.epoch > epoch) isNew = await askAll(opened.epoch, opened)
+    }
     // A relayer that was away may have several to catch up with.
-    if (!found.includes(true)) await clock.sleep(pollMs, signal).catch(() => {})
+    if (!isNew) await clock.sleep(pollMs, signal).catch(() => {})
   }
 }
 

@@ -148,6 +148,7 @@ function subscribe(
     onReport,
     // Real time even where a test makes long sleeps short.
     handoverMs: 9_000,
+    opened: async () => ({ epoch: 1, configHash: pad('0x'), firstSeq: 0n, lastSeq: 0n }),
     onHandover: () => {},
   })
   const abort = new AbortController()

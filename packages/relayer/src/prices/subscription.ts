@@ -11,7 +11,7 @@ import {
   servedReportSchema,
   verifyReport,
 } from '@clearspan/shared'
-import { createOracleEpochs, type OracleEpochs } from './epochs.js'
+import { createOracleEpochs, type OpenedEpoch, type OracleEpochs } from './epochs.js'
 import { watchHandovers } from './handovers.js'
 
 const FIRST_RETRY_MS = 250
@@ -30,6 +30,8 @@ export interface PriceSubscriptionOptions {
   idleMs: number
   /** Nodes are asked so often whether they have handed over to a next epoch, real ms. */
   handoverMs: number
+  /** The newest epoch on the hub. */
+  opened: () => Promise<OpenedEpoch>
   random: Random
   logger: Logger
   metrics: Metrics
@@ -146,7 +148,8 @@ export function createPriceSubscription(options: PriceSubscriptionOptions): Pric
         followAll()
         options.onHandover()
       }
-      await watchHandovers({ epochs, clock, pollMs: options.handoverMs, logger, onHandover }, signal)
+      const { handoverMs: pollMs, opened } = options
+      await watchHandovers({ epochs, clock, pollMs, logger, opened, onHandover }, signal)
       await Promise.all(following.values())
     },
   }
