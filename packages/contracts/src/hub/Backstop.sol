@@ -11,7 +11,6 @@ import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {Accounts} from "../libraries/Accounts.sol";
 import {AuctionMath} from "./AuctionMath.sol";
-import {Bundle} from "./Bundle.sol";
 
 /// @notice The fund's own book (DESIGN §4): it takes what nobody bid for once an auction's window has passed, within a cap per
 /// instrument and token (as much as may mature of it at once: what a broken one is let cost). Its account is exempt from initial margin and from liquidation; its deficit is the fund's, its spare cash too.
@@ -80,7 +79,7 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         uint256 startedAt = auction.auction(target).startedAt;
         if (startedAt == 0) revert NoAuction(target);
         if (block.timestamp < startedAt + window) revert WindowOpen(target, startedAt + window);
-        Bundle.Valuation memory v = Bundle.value(clearinghouse, marginEngine, target);
+        IMarginEngine.Valuation memory v = marginEngine.valuation(target);
         if (v.account.mm >= 0) revert NotLiquidatable(target);
 
         uint256 capped = _cappedFraction(target);
@@ -198,7 +197,7 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     function sweep() external nonReentrant returns (uint256 amount) {
         IMarginEngine.Health memory health = _freshHealth(account);
         if (health.im <= 0) return 0;
-        amount = uint256(health.im).min(Bundle.freeCash(clearinghouse, account));
+        amount = uint256(health.im).min(clearinghouse.freeCash(account));
         if (amount == 0) return 0;
         clearinghouse.moveCash(account, fundAccount, amount);
     }
@@ -218,6 +217,6 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     }
 
     function _fundCash() private view returns (uint256) {
-        return Bundle.freeCash(clearinghouse, fundAccount);
+        return clearinghouse.freeCash(fundAccount);
     }
 }

@@ -79,6 +79,7 @@ contract Books is Backing {
         if (shortfall > before) v.shortSince = uint64(block.timestamp);
         v.shortfall = shortfall;
         v.flawed = shortfall != 0 || v.written != 0;
+        if (v.flawed) _mark(_unequalAssets, assetId);
     }
 
     /* REGRESSIONS */
@@ -113,6 +114,7 @@ contract Books is Backing {
             r.claim -= uint128(burnt);
             _vaulted[assetId].claims -= uint120(burnt);
             unpaid = lack - fromClaim;
+            _mark(_unequalAssets, assetId);
         }
         _shift(assetId, a, -int256(uint256(lack)), 0, -int256(fromCash));
         _shareLoss();

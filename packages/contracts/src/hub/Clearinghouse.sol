@@ -70,36 +70,69 @@ contract Clearinghouse is Collateral, Positions {
     /* ACCOUNTS */
 
     /// @inheritdoc IClearinghouse
-    function portfolio(bytes32 account) external view returns (Portfolio memory p) {
+    function rows(bytes32 account)
+        external
+        view
+        returns (
+            int256 cash_,
+            uint256 regressedCash,
+            uint256 assets,
+            uint256 instruments,
+            uint256[] memory words
+        )
+    {
         AccountState storage state = _accounts[account];
-        p.cash = state.cash;
-        p.assetIds = state.assets.toArray();
-        p.claims = new uint256[](p.assetIds.length);
-        p.impaired = new uint256[](p.assetIds.length + 1);
+        cash_ = state.cash;
         bool regressed = state.regressedRows != 0;
-        for (uint256 n; n < p.assetIds.length; ++n) {
-            Row storage r = _rows[account][p.assetIds[n]];
-            uint128 claim = r.claim;
-            if (claim == 0) continue;
-            IRiskConfig.Asset memory a = _asset(p.assetIds[n]);
-            (uint256 total, uint256 held, uint256 healthy) = _shares(p.assetIds[n]);
-            uint256 whole = claim;
-            uint256 offered = regressed || healthy < held ? _offeredClaim(p.assetIds[n], r) : whole;
-            if (held < total) (whole, offered) = (whole.mulDiv(held, total), offered.mulDiv(held, total));
-            p.claims[n] = _toWad(uint128(whole), a);
-            p.impaired[n] = _toWad(uint128(whole - offered), a);
+        if (regressed) regressedCash = state.regressedCash;
+        (assets, instruments) = (state.assets, state.instruments);
+        words = new uint256[](assets.length() + 2 * instruments.length());
+        uint256 n;
+        mapping(uint256 => Row) storage accountRows = _rows[account];
+        for (uint256 list = assets; list != 0; list >>= 12) {
+            uint256 id = list & IdList.MAX_ID;
+            words[n++] = _claimWord(id, accountRows[id], regressed);
         }
-        if (regressed) p.impaired[p.assetIds.length] = state.regressedCash;
+        mapping(uint256 => Position) storage positions = _positions[account];
+        for (uint256 list = instruments; list != 0; list >>= 12) {
+            uint256 id = list & IdList.MAX_ID;
+            Position storage p = positions[id];
+            uint256 word;
+            assembly ("memory-safe") {
+                word := sload(p.slot)
+            }
+            int256 index = p.index;
+            if (_isMarked(_chargedInstruments, id)) {
+                index -= _sideIndex(_markets[id], int256(int128(uint128(word))), 0);
+            }
+            words[n++] = word;
+            words[n++] = uint256(index);
+        }
+    }
 
-        p.instrumentIds = state.instruments.toArray();
-        p.sizes = new int256[](p.instrumentIds.length);
-        p.quotes = new int256[](p.instrumentIds.length);
-        for (uint256 n; n < p.instrumentIds.length; ++n) {
-            uint256 id = p.instrumentIds[n];
-            Position storage position_ = _positions[account][id];
-            int256 costIndex = IInstrument(_instrument(id).module).costIndex(id);
-            p.sizes[n] = position_.size;
-            p.quotes[n] = _accruedQuote(position_, _markets[id], costIndex);
+    /// @dev `offered u128 | claim u128`.
+    function _claimWord(uint256 assetId, Row storage r, bool regressed) internal view returns (uint256) {
+        uint256 whole = r.claim;
+        uint256 offered = whole;
+        if (whole != 0 && (regressed || _isMarked(_unequalAssets, assetId))) {
+            offered = _offeredClaim(assetId, r);
+            (uint256 total, uint256 held,) = _shares(assetId);
+            if (held < total) (whole, offered) = (whole.mulDiv(held, total), offered.mulDiv(held, total));
+        }
+        return whole | (offered << 128);
+    }
+
+    /// @notice As the margin engine reads `rows`.
+    /// @inheritdoc IClearinghouse
+    function portfolio(bytes32) external view returns (Portfolio memory) {
+        address target = address(marginEngine);
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, 0, calldatasize())
+            let ok := staticcall(gas(), target, free, calldatasize(), 0, 0)
+            returndatacopy(free, 0, returndatasize())
+            if iszero(ok) { revert(free, returndatasize()) }
+            return(free, returndatasize())
         }
     }
 

@@ -10,7 +10,6 @@ import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {Accounts} from "../libraries/Accounts.sol";
 import {AuctionMath} from "./AuctionMath.sol";
-import {Bundle} from "./Bundle.sol";
 
 /// @notice Share auction of accounts whose maintenance margin is broken (DESIGN §4): bidders take a fraction of every claim,
 /// position and of the cash at a falling share of equity, never past the buffer. An insolvent account comes with a payment
@@ -142,7 +141,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         for (uint256 i; i < accounts.length; ++i) {
             bytes32 account = accounts[i];
             if (_isExempt(account)) continue;
-            Bundle.Valuation memory v = _value(account);
+            IMarginEngine.Valuation memory v = _value(account);
             if (_isOpen(account)) {
                 _sync(account, v);
             } else if (v.account.mm < 0) {
@@ -154,7 +153,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
 
     /// @inheritdoc ILiquidationAuction
     function end(bytes32 account) external nonReentrant {
-        Bundle.Valuation memory v = _openValue(account);
+        IMarginEngine.Valuation memory v = _openValue(account);
         if (v.account.mm < 0) revert NotCured(account);
         _sync(account, v);
     }
@@ -175,7 +174,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
     {
         if (bidder == account || _isExempt(bidder)) revert InvalidBidder(bidder);
         if (!clearinghouse.isController(bidder, msg.sender)) revert NotController(bidder, msg.sender);
-        Bundle.Valuation memory v = _openValue(account);
+        IMarginEngine.Valuation memory v = _openValue(account);
         uint256 bufferBps = _bufferBps();
         {
             if (v.account.mm >= 0) revert NotLiquidatable(account);
@@ -200,7 +199,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         if (v.account.fresh) _requireFresh(bidder, after_);
         if (after_.im < 0) revert BidderUnsafe(bidder, after_.im);
 
-        Bundle.Valuation memory left = _value(account);
+        IMarginEngine.Valuation memory left = _value(account);
         emit Bid(
             account,
             bidder,
@@ -223,7 +222,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         returns (uint256 share, uint256 fromFund, uint256 maxFraction)
     {
         if (!_isOpen(account)) return (0, 0, 0);
-        Bundle.Valuation memory v = _value(account);
+        IMarginEngine.Valuation memory v = _value(account);
         if (v.account.mm >= 0) return (0, 0, 0);
         if (v.offered.equity <= 0 && (v.impaired || !v.account.fresh)) return (0, 0, 0);
         Offer memory offer = _offer(account, v, _bufferBps());
@@ -256,15 +255,15 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         return riskConfig.global().bufferBps;
     }
 
-    function _value(bytes32 account) private view returns (Bundle.Valuation memory) {
-        return Bundle.value(clearinghouse, marginEngine, account);
+    function _value(bytes32 account) private view returns (IMarginEngine.Valuation memory) {
+        return marginEngine.valuation(account);
     }
 
     function _isOpen(bytes32 account) private view returns (bool) {
         return _states[account].fall.startedAt != 0;
     }
 
-    function _openValue(bytes32 account) private view returns (Bundle.Valuation memory) {
+    function _openValue(bytes32 account) private view returns (IMarginEngine.Valuation memory) {
         if (!_isOpen(account)) revert NoAuction(account);
         return _value(account);
     }
@@ -273,7 +272,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         if (!health.fresh) revert PricesNotFresh(bidder);
     }
 
-    function _open(bytes32 account, Bundle.Valuation memory v) private {
+    function _open(bytes32 account, IMarginEngine.Valuation memory v) private {
         State memory state = _states[account];
         _run(state.fall);
         bool insolvent = v.offered.equity <= 0;
@@ -283,7 +282,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
     }
 
     /// Ends the auction of a healthy or empty account (both have mm >= 0), else keeps its mark of insolvency true.
-    function _sync(bytes32 account, Bundle.Valuation memory v) private {
+    function _sync(bytes32 account, IMarginEngine.Valuation memory v) private {
         State memory state = _states[account];
         bool insolvent = v.account.mm < 0 && v.offered.equity <= 0;
         bool turned = insolvent != (state.rise.startedAt != 0);
@@ -314,7 +313,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         run.startedAt = 0;
     }
 
-    function _offer(bytes32 account, Bundle.Valuation memory v, uint256 bufferBps)
+    function _offer(bytes32 account, IMarginEngine.Valuation memory v, uint256 bufferBps)
         private
         view
         returns (Offer memory offer)
@@ -342,7 +341,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
                 riseSeconds
             );
             offer.maxFraction =
-                AuctionMath.fundedFraction(offer.fromFund, Bundle.freeCash(clearinghouse, fundAccount));
+                AuctionMath.fundedFraction(offer.fromFund, clearinghouse.freeCash(fundAccount));
         }
     }
 

@@ -9,6 +9,8 @@ import {IdList} from "../libraries/IdList.sol";
 /// @notice Parameters of assets, feeds and instruments, set by the owner within hard bounds.
 /// Identity never changes: an id keeps its token, decimals, feed and module for ever.
 contract RiskConfig is IRiskConfig, Ownable {
+    using IdList for uint256;
+
     uint256 internal constant BPS = 10_000;
 
     /// @notice A regression may not be booked sooner (seconds): longer than the clearinghouse's skew bound.
@@ -53,9 +55,18 @@ contract RiskConfig is IRiskConfig, Ownable {
     }
 
     mapping(uint256 assetId => StoredAsset) internal _assets;
-    mapping(uint256 feed => Underlying) internal _underlyings;
     mapping(uint256 instrumentId => StoredInstrument) internal _instruments;
     Global internal _global;
+
+    /// @dev What margin needs of assets and instruments once more, and all of the underlyings, many in a slot: a portfolio's parameters are
+    /// a handful of reads. Four assets a slot, `decimals u8 | creditMm u16 | creditIm u16 | feed u16` of 64 bits each, by assetId − 1.
+    uint256[1024] internal _assetWords;
+    /// @dev Four a slot, `tailDamping u16 | tailShock u16 | shockMm u16 | shockIm u16`, by feed.
+    uint256[16_384] internal _underlyingWords;
+    /// @dev Ten a slot, `place in _modules u8 | feed u16` of 24 bits each, by instrumentId − 1.
+    uint256[410] internal _instrumentWords;
+    /// @dev Distinct modules in the order in which they were first listed.
+    address[256] internal _modules;
 
     /// @dev `field` names the first parameter that is out of bounds.
     error OutOfBounds(string field);
@@ -76,7 +87,7 @@ contract RiskConfig is IRiskConfig, Ownable {
         _bound(a.creditIm <= a.creditMm && a.creditMm <= BPS, "credit");
         _bound(a.matureCap <= MAX_MATURE_TOKENS * 10 ** a.decimals, "matureCap");
         _bound(a.matureRate <= a.matureCap, "matureRate");
-        _bound(a.settlement ? a.feed == settlementFeed : _underlyings[a.feed].shockMm != 0, "feed");
+        _bound(a.settlement ? a.feed == settlementFeed : _shocks(a.feed) != 0, "feed");
         if (_isNew(assetId, assetCount)) {
             _bound(a.token != address(0), "token");
             _bound(a.epoch != 0, "epoch");
@@ -102,6 +113,10 @@ contract RiskConfig is IRiskConfig, Ownable {
             uint104(a.matureRate),
             a.epoch
         );
+        uint256 word =
+            a.feed | (uint256(a.creditIm) << 16) | (uint256(a.creditMm) << 32) | (uint256(a.decimals) << 48);
+        uint256 place = assetId - 1;
+        _assetWords[place / 4] = _put(_assetWords[place / 4], word, 64, place % 4);
         ++version;
         emit AssetSet(assetId, a);
     }
@@ -115,7 +130,9 @@ contract RiskConfig is IRiskConfig, Ownable {
             StoredInstrument storage i = _instruments[id];
             _bound(i.feed != feed || i.priceBand < u.shockMm, "priceBand");
         }
-        _underlyings[feed] = u;
+        uint256 word = u.shockIm | (uint256(u.shockMm) << 16) | (uint256(u.tailShock) << 32)
+            | (uint256(u.tailDamping) << 48);
+        _underlyingWords[feed / 4] = _put(_underlyingWords[feed / 4], word, 64, feed % 4);
         ++version;
         emit UnderlyingSet(feed, u);
     }
@@ -123,7 +140,7 @@ contract RiskConfig is IRiskConfig, Ownable {
     /// @notice Lists an instrument (`instrumentId` = instrumentCount + 1) or changes one's caps and band. Its feed must have shocks, MM's above the band.
     function setInstrument(uint256 instrumentId, Instrument calldata i) external onlyOwner {
         _bound(i.priceBand > 0 && i.priceBand <= MAX_PRICE_BAND, "priceBand");
-        uint256 shock = _underlyings[i.feed].shockMm;
+        uint256 shock = uint16(_shocks(i.feed) >> 16);
         _bound(shock != 0, "feed");
         // What a trade at the band's edge gives away, maintenance margin must still cover.
         _bound(i.priceBand < shock, "priceBand");
@@ -138,6 +155,9 @@ contract RiskConfig is IRiskConfig, Ownable {
         }
         _instruments[instrumentId] =
             StoredInstrument(i.module, i.feed, i.priceBand, i.maxOpenInterest, i.backstopCap);
+        uint256 place = instrumentId - 1;
+        _instrumentWords[place / 10] =
+            _put(_instrumentWords[place / 10], i.feed | (_moduleAt(i.module) << 16), 24, place % 10);
         ++version;
         emit InstrumentSet(instrumentId, i);
     }
@@ -174,7 +194,8 @@ contract RiskConfig is IRiskConfig, Ownable {
 
     /// @inheritdoc IRiskConfig
     function underlying(uint256 feed) external view returns (Underlying memory) {
-        return _underlyings[feed];
+        uint256 word = feed > type(uint16).max ? 0 : _shocks(feed);
+        return Underlying(uint16(word), uint16(word >> 16), uint16(word >> 32), uint16(word >> 48));
     }
 
     /// @inheritdoc IRiskConfig
@@ -188,7 +209,54 @@ contract RiskConfig is IRiskConfig, Ownable {
         return _global;
     }
 
+    /// @inheritdoc IRiskConfig
+    function marginParameters(uint256 assets, uint256 instruments)
+        external
+        view
+        returns (uint256[] memory words)
+    {
+        uint256 assetsLength = assets.length();
+        words = new uint256[](1 + assetsLength + instruments.length());
+        assembly ("memory-safe") {
+            mstore(add(words, 32), sload(_global.slot))
+        }
+        uint256 n;
+        (uint256 assetsListed, uint256 instrumentsListed) = (assetCount, instrumentCount);
+        for (; assets != 0; assets >>= 12) {
+            uint256 id = assets & IdList.MAX_ID;
+            if (id > assetsListed || id == 0) revert UnknownId(id);
+            uint256 word = (_assetWords[(id - 1) / 4] >> (64 * ((id - 1) % 4))) & type(uint64).max;
+            words[++n] = word | (_shocks(uint16(word)) << 64);
+        }
+        for (; instruments != 0; instruments >>= 12) {
+            uint256 id = instruments & IdList.MAX_ID;
+            if (id > instrumentsListed || id == 0) revert UnknownId(id);
+            uint256 word = _instrumentWords[(id - 1) / 10] >> (24 * ((id - 1) % 10));
+            words[++n] = uint16(word) | (uint256(uint160(_modules[uint8(word >> 16)])) << 96)
+                | (_shocks(uint16(word)) << 16);
+        }
+    }
+
     /* INTERNAL */
+
+    /// @dev Of a feed below 2^16; 0: it has none.
+    function _shocks(uint256 feed) internal view returns (uint256) {
+        return (_underlyingWords[feed / 4] >> (64 * (feed % 4))) & type(uint64).max;
+    }
+
+    /// @dev `word` with its field `place` of `bits` replaced.
+    function _put(uint256 word, uint256 field, uint256 bits, uint256 place) internal pure returns (uint256) {
+        uint256 mask = ((1 << bits) - 1) << (bits * place);
+        return (word & ~mask) | (field << (bits * place));
+    }
+
+    function _moduleAt(address module) internal returns (uint256 place) {
+        for (; _modules[place] != module; ++place) {
+            if (_modules[place] != address(0)) continue;
+            _modules[place] = module;
+            break;
+        }
+    }
 
     function _isNew(uint256 id, uint256 count) internal pure returns (bool) {
         // Accounts keep ids in packed lists.

@@ -82,7 +82,26 @@ interface IClearinghouse is ILedger {
     /* VIEWS */
 
     function portfolio(bytes32 account) external view returns (Portfolio memory);
+    /// @notice The same as it is stored, for the margin engine: no price and no parameter is needed.
+    /// @return cash_ WAD.
+    /// @return regressedCash Part of it that is under regression, WAD.
+    /// @return assets IdList.
+    /// @return instruments IdList.
+    /// @return words Of each asset `offered u128 | claim u128`, token decimals: what of the claim isn't under regression, and the whole; then of
+    /// each instrument `quote i128 | size i128`, and the cost index at which the quote stands once losses charged to its side are counted (all WAD).
+    function rows(bytes32 account)
+        external
+        view
+        returns (
+            int256 cash_,
+            uint256 regressedCash,
+            uint256 assets,
+            uint256 instruments,
+            uint256[] memory words
+        );
     function cash(bytes32 account) external view returns (int256);
+    /// @notice Cash that isn't under regression, WAD.
+    function freeCash(bytes32 account) external view returns (uint256);
     function row(bytes32 account, uint256 assetId) external view returns (Row memory);
     function position(bytes32 account, uint256 instrumentId) external view returns (Position memory);
     /// @notice Assets whose rows the account has opened (never settlement tokens, which become cash).

@@ -21,6 +21,23 @@ interface IMarginEngine {
         bool fresh;
     }
 
+    /// @notice An account, and what liquidation offers of it. Claims and cash under regression stay behind (Clearinghouse.transferFraction leaves
+    /// them), so nobody pays for them; margin still counts them until they are booked.
+    struct Valuation {
+        /// The account as a whole: decides whether it is liquidatable.
+        Health account;
+        /// What can be taken: decides the price.
+        Health offered;
+        /// WAD, that can be taken.
+        int256 cash;
+        /// Something of it is under regression.
+        bool impaired;
+        /// Nothing but cash can be taken.
+        bool empty;
+    }
+
+    /// @notice Of a portfolio as Clearinghouse.portfolio gives them, its quotes with all costs up to now.
+    /// Reverts for an id that isn't listed, more ids than an account may have, a claim that has no room in 120 bits, lists that differ in length.
     function health(IClearinghouse.Portfolio calldata portfolio) external view returns (Health memory);
 
     /// @notice Health of an account of the clearinghouse.
@@ -28,4 +45,9 @@ interface IMarginEngine {
 
     /// @notice Several at once, for keepers.
     function accountsHealth(bytes32[] calldata accounts) external view returns (Health[] memory);
+
+    function valuation(bytes32 account) external view returns (Valuation memory);
+
+    /// @notice What Clearinghouse.portfolio answers.
+    function portfolio(bytes32 account) external view returns (IClearinghouse.Portfolio memory);
 }

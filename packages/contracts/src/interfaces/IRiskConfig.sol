@@ -71,6 +71,14 @@ interface IRiskConfig {
     function underlying(uint256 feed) external view returns (Underlying memory);
     function instrument(uint256 instrumentId) external view returns (Instrument memory);
     function instrumentCount() external view returns (uint256);
+    /// @notice What margin needs of the assets and instruments in two IdLists, in one call. Reverts with the first id that isn't listed.
+    /// @return words First `... | profitCapIm u128 | rhoMm u16 | rhoIm u16`; then of each asset
+    /// `shocks u64 | 0 u8 | decimals u8 | creditMm u16 | creditIm u16 | feed u16`; then of each instrument `module u160 | 0 u16 | shocks u64 | feed u16`.
+    /// Shocks are those of the row's feed, `tailDamping u16 | tailShock u16 | shockMm u16 | shockIm u16`, 0 for a feed without any.
+    function marginParameters(uint256 assets, uint256 instruments)
+        external
+        view
+        returns (uint256[] memory words);
     function global() external view returns (Global memory);
     /// @notice Oracle feed of the settlement token, the depeg guard of all cash.
     function settlementFeed() external view returns (uint256);

@@ -8,6 +8,7 @@ library IdList {
     uint256 internal constant MAX_ID = 0xfff;
 
     error ListFull();
+    error InvalidId(uint256 id);
 
     function length(uint256 list) internal pure returns (uint256 n) {
         for (; list != 0; list >>= 12) {
@@ -45,6 +46,15 @@ library IdList {
         ids = new uint256[](length(list));
         for (uint256 i; i < ids.length; ++i) {
             ids[i] = (list >> (12 * i)) & MAX_ID;
+        }
+    }
+
+    /// @notice The list of these ids in their order.
+    function from(uint256[] calldata ids) internal pure returns (uint256 list) {
+        if (ids.length > CAPACITY) revert ListFull();
+        for (uint256 i; i < ids.length; ++i) {
+            if (ids[i] == 0 || ids[i] > MAX_ID) revert InvalidId(ids[i]);
+            list |= ids[i] << (12 * i);
         }
     }
 }

@@ -28,4 +28,9 @@ library WadMath {
     function mulTrunc(int256 a, int256 b) internal pure returns (int256) {
         return a * b / WAD;
     }
+
+    /// @notice A position's quote with the costs of moving from one cost index to another (all WAD), rounded against its holder.
+    function accrued(int256 size, int256 quote, int256 from, int256 to) internal pure returns (int256) {
+        return size == 0 ? quote : quote - mulCeil(size, to - from);
+    }
 }

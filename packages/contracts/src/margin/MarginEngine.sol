@@ -7,7 +7,9 @@ import {IInstrument} from "../interfaces/IInstrument.sol";
 import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
+import {IdList} from "../libraries/IdList.sol";
 import {WadMath} from "../libraries/WadMath.sol";
+import {Holdings} from "./Holdings.sol";
 import {Scenarios} from "./Scenarios.sol";
 
 /// @title MarginEngine
@@ -16,9 +18,11 @@ import {Scenarios} from "./Scenarios.sol";
 ///
 /// IM takes the lower V and the higher L of both ends of the price interval (widened to a parked value); MM the higher V and the lower L
 /// of the stored interval, with its own, milder credit, shocks and ρ. Hence mm >= im.
+/// @dev One call each for the account's rows, their parameters and the prices, and one a module.
 contract MarginEngine is IMarginEngine {
     using FixedPointMathLib for uint256;
     using FixedPointMathLib for int256;
+    using IdList for uint256;
     using WadMath for int256;
 
     uint256 internal constant WAD = 1e18;
@@ -29,25 +33,34 @@ contract MarginEngine is IMarginEngine {
     IClearinghouse public immutable clearinghouse;
     IPriceOracle public immutable oracle;
     IRiskConfig public immutable riskConfig;
+    uint256 internal immutable _settlementFeed;
 
-    /// @dev One underlying of the portfolio. Claims are WAD token units, full and scaled by credit.
+    /// @dev What is valued: an account's rows, or a portfolio that somebody made up. WAD.
+    struct Book {
+        int256 cash;
+        uint256 impairedCash;
+        /// IdLists.
+        uint256 assets;
+        uint256 instruments;
+        /// In the order of `assets`; the part of each that IM leaves out.
+        uint256[] claims;
+        uint256[] impaired;
+        /// In the order of `instruments`.
+        IInstrument.Holding[] holdings;
+        /// Of RiskConfig.marginParameters for both lists.
+        uint256[] parameters;
+    }
+
+    /// @dev One underlying of the book. Claims are WAD token units, full and scaled by credit.
     struct Exposure {
         uint256 feed;
+        /// Packed.
+        uint256 shocks;
         uint256 claims;
         uint256 claimsIm;
         uint256 claimsMm;
         /// Σ size of its positions, WAD.
         int256 size;
-        uint256[] spots;
-        /// PnL of all its positions at each of the spots, WAD.
-        int256[] pnl;
-    }
-
-    /// @dev The portfolio by underlying, and where each position belongs.
-    struct Book {
-        Exposure[] exposures;
-        uint256[] underlyingOf;
-        address[] modules;
     }
 
     /// @dev Running Σ L and Σ L² (WAD, WAD²).
@@ -56,43 +69,163 @@ contract MarginEngine is IMarginEngine {
         uint256 squares;
     }
 
+    /// @dev A portfolio's lists differ in length.
+    error MalformedPortfolio();
+    /// @dev A claim, or the part of it that is impaired, has no room in 120 bits, or the part is larger than the whole.
+    error InvalidClaim(uint256 assetId);
+
     constructor(IClearinghouse clearinghouse_, IPriceOracle oracle_, IRiskConfig riskConfig_) {
         clearinghouse = clearinghouse_;
         oracle = oracle_;
         riskConfig = riskConfig_;
+        _settlementFeed = riskConfig_.settlementFeed();
     }
 
     /// @inheritdoc IMarginEngine
     function accountHealth(bytes32 account) external view returns (Health memory) {
-        return _health(clearinghouse.portfolio(account));
+        return _health(_read(account));
     }
 
     /// @inheritdoc IMarginEngine
     function accountsHealth(bytes32[] calldata accounts) external view returns (Health[] memory healths) {
         healths = new Health[](accounts.length);
         for (uint256 n; n < accounts.length; ++n) {
-            healths[n] = _health(clearinghouse.portfolio(accounts[n]));
+            healths[n] = _health(_read(accounts[n]));
         }
     }
 
     /// @inheritdoc IMarginEngine
-    function health(IClearinghouse.Portfolio calldata portfolio) external view returns (Health memory) {
-        return _health(portfolio);
+    function health(IClearinghouse.Portfolio calldata p) external view returns (Health memory) {
+        return _health(_bookOf(p));
     }
 
-    function _health(IClearinghouse.Portfolio memory p) internal view returns (Health memory h) {
-        int256 safeCash = p.cash - int256(p.impaired[p.assetIds.length]);
-        (h.equity, h.im, h.mm, h.fresh) = (p.cash, safeCash, p.cash, true);
-        Book memory book = _book(p);
-        uint256 count = book.exposures.length;
+    /// @inheritdoc IMarginEngine
+    function valuation(bytes32 account) external view returns (Valuation memory v) {
+        Book memory book = _read(account);
+        v.account = _health(book);
+        v.empty = true;
+        for (uint256 n; n < book.holdings.length; ++n) {
+            if (book.holdings[n].size != 0) v.empty = false;
+        }
+        if (book.impairedCash != 0) {
+            v.impaired = true;
+            if (book.cash > 0) book.cash = FixedPointMathLib.max(book.cash - int256(book.impairedCash), 0);
+            book.impairedCash = 0;
+        }
+        for (uint256 n; n < book.claims.length; ++n) {
+            if (book.impaired[n] != 0) {
+                v.impaired = true;
+                book.claims[n] -= book.impaired[n];
+                book.impaired[n] = 0;
+            }
+            if (book.claims[n] != 0) v.empty = false;
+        }
+        v.offered = v.impaired ? _health(book) : v.account;
+        v.cash = book.cash;
+    }
+
+    /// @inheritdoc IMarginEngine
+    function portfolio(bytes32 account) external view returns (IClearinghouse.Portfolio memory p) {
+        Book memory book = _read(account);
+        p.cash = book.cash;
+        p.assetIds = book.assets.toArray();
+        p.claims = book.claims;
+        uint256 count = p.assetIds.length;
+        p.impaired = new uint256[](count + 1);
+        for (uint256 n; n < count; ++n) {
+            p.impaired[n] = book.impaired[n];
+        }
+        p.impaired[count] = book.impairedCash;
+        p.instrumentIds = book.instruments.toArray();
+        count = p.instrumentIds.length;
+        p.sizes = new int256[](count);
+        p.quotes = new int256[](count);
+        for (uint256 n; n < count; ++n) {
+            IInstrument.Holding memory h = book.holdings[n];
+            p.sizes[n] = h.size;
+            p.quotes[n] = WadMath.accrued(h.size, h.quote, h.index, _costIndex(book, n));
+        }
+    }
+
+    /* BOOK */
+
+    function _read(bytes32 account) internal view returns (Book memory book) {
+        uint256[] memory words;
+        (book.cash, book.impairedCash, book.assets, book.instruments, words) = clearinghouse.rows(account);
+        if (words.length == 0) return book;
+        uint256[] memory parameters = riskConfig.marginParameters(book.assets, book.instruments);
+        book.parameters = parameters;
+        uint256 positions = (words.length + 1 - parameters.length);
+        uint256 count = words.length - 2 * positions;
+        book.claims = new uint256[](count);
+        book.impaired = new uint256[](count);
+        for (uint256 n; n < count; ++n) {
+            uint256 word = words[n];
+            if (word == 0) continue;
+            unchecked {
+                // Exact: a token has at most 18 decimals.
+                uint256 unit = 10 ** (18 - uint8(parameters[n + 1] >> 48));
+                uint256 claim = uint128(word);
+                book.claims[n] = claim * unit;
+                book.impaired[n] = (claim - (word >> 128)) * unit;
+            }
+        }
+        book.holdings = new IInstrument.Holding[](positions);
+        uint256 list = book.instruments;
+        for (uint256 n; n < positions; ++n) {
+            IInstrument.Holding memory h = book.holdings[n];
+            uint256 word = words[count + 2 * n];
+            h.instrumentId = list & IdList.MAX_ID;
+            h.size = int128(uint128(word));
+            h.quote = int256(word) >> 128;
+            h.index = int256(words[count + 2 * n + 1]);
+            list >>= 12;
+        }
+    }
+
+    /// @dev Its quotes have all costs up to now.
+    function _bookOf(IClearinghouse.Portfolio calldata p) internal view returns (Book memory book) {
+        uint256 count = p.assetIds.length;
+        if (p.claims.length != count || p.impaired.length != count + 1) revert MalformedPortfolio();
+        uint256 positions = p.instrumentIds.length;
+        if (p.sizes.length != positions || p.quotes.length != positions) revert MalformedPortfolio();
+        (book.cash, book.impairedCash) = (p.cash, p.impaired[count]);
+        (book.assets, book.instruments) = (IdList.from(p.assetIds), IdList.from(p.instrumentIds));
+        book.parameters = riskConfig.marginParameters(book.assets, book.instruments);
+        book.claims = p.claims;
+        book.impaired = new uint256[](count);
+        for (uint256 n; n < count; ++n) {
+            uint256 part = p.impaired[n];
+            if (book.claims[n] >> 120 != 0 || part > book.claims[n]) revert InvalidClaim(p.assetIds[n]);
+            book.impaired[n] = part;
+        }
+        book.holdings = new IInstrument.Holding[](positions);
+        for (uint256 n; n < positions; ++n) {
+            book.holdings[n] = IInstrument.Holding(p.instrumentIds[n], p.sizes[n], p.quotes[n], 0, 0);
+            book.holdings[n].index = _costIndex(book, n);
+        }
+    }
+
+    function _costIndex(Book memory book, uint256 n) internal view returns (int256) {
+        address module = address(uint160(book.parameters[book.claims.length + 1 + n] >> 96));
+        return IInstrument(module).costIndex(book.holdings[n].instrumentId);
+    }
+
+    /* HEALTH */
+
+    function _health(Book memory book) internal view returns (Health memory h) {
+        int256 safeCash = book.cash - int256(book.impairedCash);
+        (h.equity, h.im, h.mm, h.fresh) = (book.cash, safeCash, book.cash, true);
+        (Exposure[] memory exposures, address[] memory modules) = _exposures(book);
+        uint256 count = exposures.length;
         // Cash alone needs no price.
         if (count == 0) return h;
 
         uint256[] memory feeds = new uint256[](count + 1);
         for (uint256 n; n < count; ++n) {
-            feeds[n] = book.exposures[n].feed;
+            feeds[n] = exposures[n].feed;
         }
-        feeds[count] = riskConfig.settlementFeed();
+        feeds[count] = _settlementFeed;
         IPriceOracle.Price[] memory prices = oracle.prices(feeds);
 
         if (safeCash > 0) {
@@ -100,66 +233,87 @@ contract MarginEngine is IMarginEngine {
             h.fresh = par.fresh;
             h.im = par.fresh ? safeCash.mulFloor(int256(Scenarios.low(par).min(WAD))) : int256(0);
         }
-        _addExposures(h, p, book, prices);
+        _addExposures(h, book, exposures, modules, prices);
     }
 
     /// @dev Adds every underlying to cash, then takes the joint losses, and profit beyond its cap from IM.
     function _addExposures(
         Health memory h,
-        IClearinghouse.Portfolio memory p,
         Book memory book,
+        Exposure[] memory exposures,
+        address[] memory modules,
         IPriceOracle.Price[] memory prices
     ) internal view {
-        uint256[] memory damping = _price(p, book, prices);
+        uint256 spotsAt;
+        uint256 pnlAt;
+        {
+            uint256[] memory spots = Holdings.array(exposures.length * Scenarios.COUNT);
+            spotsAt = Holdings.first(spots);
+            for (uint256 n; n < exposures.length; ++n) {
+                Scenarios.fill(spotsAt + n * Scenarios.BYTES, prices[n], exposures[n].shocks);
+            }
+            pnlAt = Holdings.first(Holdings.pnl(book.holdings, modules, Scenarios.COUNT, spots));
+        }
         Losses memory im;
         Losses memory mm;
-        for (uint256 n; n < book.exposures.length; ++n) {
-            Exposure memory e = book.exposures[n];
+        for (uint256 n; n < exposures.length; ++n) {
+            Exposure memory e = exposures[n];
+            uint256 mid = prices[n].price;
             if (!prices[n].fresh) (h.fresh, e.claimsIm) = (false, 0);
-            h.pnl += e.pnl[Scenarios.MID];
-            h.equity += e.pnl[Scenarios.MID] + int256(e.claims.mulWad(prices[n].price));
-            h.notional += e.size.abs().mulWad(prices[n].price);
-            h.im += _adverse(e, damping[n], im) - ROUNDING;
-            h.mm += _favourable(e, damping[n], mm);
+            int256 pnl;
+            assembly ("memory-safe") {
+                pnl := mload(pnlAt)
+            }
+            h.pnl += pnl;
+            h.equity += pnl + int256(e.claims.mulWad(mid));
+            h.notional += e.size.abs().mulWad(mid);
+            h.im += _adverse(e, spotsAt, pnlAt, im) - ROUNDING;
+            h.mm += _favourable(e, spotsAt, pnlAt, mm);
+            spotsAt += Scenarios.BYTES;
+            pnlAt += Scenarios.BYTES;
         }
-        IRiskConfig.Global memory g = riskConfig.global();
-        h.im -= int256(_aggregate(im, g.rhoIm)) + 1;
-        h.mm -= int256(_aggregate(mm, g.rhoMm));
-        int256 cap = int256(uint256(g.profitCapIm));
+        uint256 global = book.parameters[0];
+        h.im -= int256(_aggregate(im, uint16(global))) + 1;
+        h.mm -= int256(_aggregate(mm, uint16(global >> 16)));
+        int256 cap = int256(uint256(uint128(global >> 32)));
         if (h.pnl > cap) h.im -= h.pnl - cap;
     }
 
-    /* PORTFOLIO */
-
-    /// @dev One exposure per feed that the portfolio has a claim or a position in.
-    function _book(IClearinghouse.Portfolio memory p) internal view returns (Book memory book) {
-        Exposure[] memory list = new Exposure[](p.assetIds.length + p.instrumentIds.length);
+    /// @dev One per feed that the book has a claim or a position in; and the module of each holding, which learns its underlying's place.
+    function _exposures(Book memory book)
+        internal
+        pure
+        returns (Exposure[] memory list, address[] memory modules)
+    {
+        uint256 claims = book.claims.length;
+        modules = new address[](book.holdings.length);
+        list = new Exposure[](claims + modules.length);
         uint256 count;
         uint256 k;
-        for (uint256 n; n < p.assetIds.length; ++n) {
-            if (p.claims[n] == 0) continue;
-            IRiskConfig.Asset memory a = riskConfig.asset(p.assetIds[n]);
-            (k, count) = _find(list, count, a.feed);
-            list[k].claims += p.claims[n];
-            list[k].claimsIm += (p.claims[n] - p.impaired[n]) * a.creditIm / BPS;
-            list[k].claimsMm += p.claims[n] * a.creditMm / BPS;
+        for (uint256 n; n < claims; ++n) {
+            uint256 claim = book.claims[n];
+            if (claim == 0) continue;
+            uint256 word = book.parameters[n + 1];
+            (k, count) = _find(list, count, uint16(word), word >> 64);
+            Exposure memory e = list[k];
+            e.claims += claim;
+            e.claimsIm += (claim - book.impaired[n]) * uint16(word >> 16) / BPS;
+            e.claimsMm += claim * uint16(word >> 32) / BPS;
         }
-        book.underlyingOf = new uint256[](p.instrumentIds.length);
-        book.modules = new address[](p.instrumentIds.length);
-        for (uint256 n; n < p.instrumentIds.length; ++n) {
-            IRiskConfig.Instrument memory i = riskConfig.instrument(p.instrumentIds[n]);
-            (k, count) = _find(list, count, i.feed);
-            list[k].size += p.sizes[n];
-            book.underlyingOf[n] = k;
-            book.modules[n] = i.module;
+        for (uint256 n; n < modules.length; ++n) {
+            uint256 word = book.parameters[claims + n + 1];
+            (k, count) = _find(list, count, uint16(word), uint64(word >> 16));
+            modules[n] = address(uint160(word >> 96));
+            IInstrument.Holding memory h = book.holdings[n];
+            h.underlying = k;
+            list[k].size += h.size;
         }
         assembly ("memory-safe") {
             mstore(list, count)
         }
-        book.exposures = list;
     }
 
-    function _find(Exposure[] memory list, uint256 count, uint256 feed)
+    function _find(Exposure[] memory list, uint256 count, uint256 feed, uint256 shocks)
         internal
         pure
         returns (uint256 index, uint256 newCount)
@@ -167,66 +321,38 @@ contract MarginEngine is IMarginEngine {
         for (; index < count; ++index) {
             if (list[index].feed == feed) return (index, count);
         }
-        list[count].feed = feed;
+        (list[count].feed, list[count].shocks) = (feed, shocks);
         return (count, count + 1);
-    }
-
-    /// @dev Fills spots and PnL of every exposure; returns their tail dampings (bps).
-    function _price(IClearinghouse.Portfolio memory p, Book memory book, IPriceOracle.Price[] memory prices)
-        internal
-        view
-        returns (uint256[] memory damping)
-    {
-        damping = new uint256[](book.exposures.length);
-        for (uint256 n; n < damping.length; ++n) {
-            Exposure memory e = book.exposures[n];
-            IRiskConfig.Underlying memory u = riskConfig.underlying(e.feed);
-            damping[n] = u.tailDamping;
-            e.spots = Scenarios.spots(prices[n], u);
-        }
-        for (uint256 n; n < p.instrumentIds.length; ++n) {
-            Exposure memory e = book.exposures[book.underlyingOf[n]];
-            int256[] memory values =
-                IInstrument(book.modules[n]).pnl(p.instrumentIds[n], p.sizes[n], p.quotes[n], e.spots);
-            e.pnl = e.pnl.length == 0 ? values : _sum(e.pnl, values);
-        }
-        for (uint256 n; n < damping.length; ++n) {
-            Exposure memory e = book.exposures[n];
-            if (e.pnl.length == 0) e.pnl = new int256[](Scenarios.COUNT);
-        }
-    }
-
-    function _sum(int256[] memory a, int256[] memory b) internal pure returns (int256[] memory) {
-        for (uint256 k; k < Scenarios.COUNT; ++k) {
-            a[k] += b[k];
-        }
-        return a;
     }
 
     /* LOSSES */
 
     /// @dev Lower value of both ends; adds the higher loss to `losses`.
-    function _adverse(Exposure memory e, uint256 damping, Losses memory losses)
+    function _adverse(Exposure memory e, uint256 spotsAt, uint256 pnlAt, Losses memory losses)
         internal
         pure
         returns (int256)
     {
-        (int256 value, uint256 loss) = Scenarios.lossOf(e.spots, e.pnl, e.claimsIm, Scenarios.IM_LOW, damping);
+        uint256 damping = e.shocks >> 48;
+        (int256 value, uint256 loss) =
+            Scenarios.lossOf(spotsAt + Scenarios.IM_LOW, pnlAt + Scenarios.IM_LOW, e.claimsIm, damping);
         (int256 valueHigh, uint256 lossHigh) =
-            Scenarios.lossOf(e.spots, e.pnl, e.claimsIm, Scenarios.IM_HIGH, damping);
+            Scenarios.lossOf(spotsAt + Scenarios.IM_HIGH, pnlAt + Scenarios.IM_HIGH, e.claimsIm, damping);
         _add(losses, loss.max(lossHigh));
         return FixedPointMathLib.min(value, valueHigh);
     }
 
     /// @dev Higher value of both ends; adds the lower loss to `losses`.
-    function _favourable(Exposure memory e, uint256 damping, Losses memory losses)
+    function _favourable(Exposure memory e, uint256 spotsAt, uint256 pnlAt, Losses memory losses)
         internal
         pure
         returns (int256)
     {
-        (int256 value, uint256 loss) = Scenarios.lossOf(e.spots, e.pnl, e.claimsMm, Scenarios.MM_LOW, damping);
+        uint256 damping = e.shocks >> 48;
+        (int256 value, uint256 loss) =
+            Scenarios.lossOf(spotsAt + Scenarios.MM_LOW, pnlAt + Scenarios.MM_LOW, e.claimsMm, damping);
         (int256 valueHigh, uint256 lossHigh) =
-            Scenarios.lossOf(e.spots, e.pnl, e.claimsMm, Scenarios.MM_HIGH, damping);
+            Scenarios.lossOf(spotsAt + Scenarios.MM_HIGH, pnlAt + Scenarios.MM_HIGH, e.claimsMm, damping);
         _add(losses, loss.min(lossHigh));
         return FixedPointMathLib.max(value, valueHigh);
     }

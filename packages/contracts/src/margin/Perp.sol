@@ -52,6 +52,7 @@ contract Perp is IInstrument {
 
     error OnlyClearinghouse();
     error TooLarge();
+    error UnknownUnderlying(uint256 underlying);
 
     constructor(address clearinghouse_, IPriceOracle oracle_, IRiskConfig riskConfig_) {
         clearinghouse = clearinghouse_;
@@ -59,25 +60,56 @@ contract Perp is IInstrument {
         riskConfig = riskConfig_;
     }
 
-    /// @notice Rounded down.
+    /// @notice size × spot + quote, rounded down.
     /// @inheritdoc IInstrument
-    function pnl(uint256, int256 size, int256 quote, uint256[] calldata spots)
+    function pnl(Holding[] calldata holdings, uint256 count, uint256[] calldata spots)
         external
-        pure
+        view
         returns (int256[] memory values)
     {
-        uint256 count = spots.length;
-        values = new int256[](count);
-        // One check for all, instead of one a product: within 128 bits neither product nor sum can wrap.
-        uint256 bits = size.abs() | quote.abs();
-        unchecked {
-            for (uint256 n; n < count; ++n) {
-                uint256 spot = spots[n];
-                bits |= spot;
-                values[n] = (size * int256(spot)).divFloor() + quote;
+        // One check for all, instead of one a product: within 127 bits neither product nor sum can wrap.
+        uint256 bits;
+        assembly ("memory-safe") {
+            // With the head of its ABI encoding before it: it is returned as it lies.
+            let head := mload(0x40)
+            mstore(head, 32)
+            values := add(head, 32)
+            let bytesOf := shl(5, spots.length)
+            mstore(values, spots.length)
+            let first := add(values, 32)
+            calldatacopy(first, calldatasize(), bytesOf)
+            mstore(0x40, add(first, bytesOf))
+            for { let at := 0 } lt(at, bytesOf) { at := add(at, 32) } {
+                bits := or(bits, calldataload(add(spots.offset, at)))
+            }
+        }
+        for (uint256 n; n < holdings.length; ++n) {
+            Holding calldata h = holdings[n];
+            int256 size = h.size;
+            int256 quote = WadMath.accrued(size, h.quote, h.index, costIndex(h.instrumentId));
+            bits |= size.abs() | quote.abs();
+            uint256 from = h.underlying * count;
+            if (from + count > spots.length) revert UnknownUnderlying(h.underlying);
+            assembly ("memory-safe") {
+                let at := shl(5, from)
+                let end := add(at, shl(5, count))
+                let to := sub(add(values, 32), spots.offset)
+                at := add(spots.offset, at)
+                end := add(spots.offset, end)
+                // Every product has the sign of the size: what makes truncation a floor is the same for all.
+                let lower := mul(slt(size, 0), 999999999999999999)
+                for {} lt(at, end) { at := add(at, 32) } {
+                    let value :=
+                        add(sdiv(sub(mul(size, calldataload(at)), lower), 1000000000000000000), quote)
+                    let place := add(to, at)
+                    mstore(place, add(mload(place), value))
+                }
             }
         }
         if (bits >> 127 != 0) revert TooLarge();
+        assembly ("memory-safe") {
+            return(sub(values, 32), add(64, shl(5, mload(values))))
+        }
     }
 
     /// @inheritdoc IInstrument

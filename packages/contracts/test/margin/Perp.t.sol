@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {IInstrument} from "../../src/interfaces/IInstrument.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {Perp} from "../../src/margin/Perp.sol";
 import {HubFixture} from "../hub/HubFixture.sol";
@@ -16,10 +17,46 @@ contract PerpTest is HubFixture {
         uint256[] memory spots = new uint256[](2);
         spots[0] = 2000e18;
         spots[1] = 1;
-        int256[] memory values = perp.pnl(ETH_PERP, 2e18, -100e18, spots);
+        int256[] memory values = perp.pnl(_holding(2e18, -100e18, 0), 2, spots);
         assertEq(values[0], 3900e18);
-        values = perp.pnl(ETH_PERP, -1, 0, spots);
+        values = perp.pnl(_holding(-1, 0, 0), 2, spots);
         assertEq(values[1], -1, "a loss of a fraction of a wei is a wei");
+    }
+
+    function _holding(int256 size, int256 quote, uint256 underlying)
+        internal
+        pure
+        returns (IInstrument.Holding[] memory holdings)
+    {
+        holdings = new IInstrument.Holding[](1);
+        holdings[0] = IInstrument.Holding(ETH_PERP, size, quote, 0, underlying);
+    }
+
+    function test_holdingsOfSeveralUnderlyingsMeetInOneCall() public view {
+        uint256[] memory spots = new uint256[](4);
+        (spots[0], spots[1], spots[2], spots[3]) = (2000e18, 1000e18, 40_000e18, 50_000e18);
+        IInstrument.Holding[] memory holdings = new IInstrument.Holding[](3);
+        holdings[0] = IInstrument.Holding(BTC_PERP, -1e18, 40_000e18, 0, 1);
+        holdings[1] = IInstrument.Holding(ETH_PERP, 2e18, 0, 0, 0);
+        // Costs since its index: 5 a unit.
+        holdings[2] = IInstrument.Holding(ETH_PERP, 1e18, 0, -5e18, 0);
+        int256[] memory values = perp.pnl(holdings, 2, spots);
+        assertEq(values.length, 4);
+        assertEq(values[0], 4000e18 + 1995e18);
+        assertEq(values[1], 2000e18 + 995e18);
+        assertEq(values[2], 0);
+        assertEq(values[3], -10_000e18);
+    }
+
+    function test_refusesWhatItCannotPrice() public {
+        uint256[] memory spots = new uint256[](2);
+        vm.expectRevert(abi.encodeWithSelector(Perp.UnknownUnderlying.selector, 1));
+        perp.pnl(_holding(1e18, 0, 1), 2, spots);
+        vm.expectRevert(Perp.TooLarge.selector);
+        perp.pnl(_holding(1 << 127, 0, 0), 2, spots);
+        spots[1] = 1 << 127;
+        vm.expectRevert(Perp.TooLarge.selector);
+        perp.pnl(_holding(0, 0, 0), 2, spots);
     }
 
     function test_onlyClearinghouse() public {

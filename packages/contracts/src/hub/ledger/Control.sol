@@ -27,6 +27,11 @@ abstract contract Control is LedgerBase, IClearinghouse {
     }
 
     /// @inheritdoc IClearinghouse
+    function freeCash(bytes32 account) external view returns (uint256) {
+        return _freeCash(account);
+    }
+
+    /// @inheritdoc IClearinghouse
     function transferCash(bytes32 from, bytes32 to, uint256 amount) external onlyOwnerOf(from) {
         _moveCash(from, to, amount);
         if (_owes(from)) _requireMargin(from, true);

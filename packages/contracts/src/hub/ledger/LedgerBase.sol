@@ -107,6 +107,9 @@ abstract contract LedgerBase is ILedger, Ownable {
         _released;
 
     mapping(uint256 assetId => Vaulted) internal _vaulted;
+    /// @dev Bit assetId % 256 of word assetId ÷ 256: something has been missing at its vault. Without it a share is a token, and the one word
+    /// tells so of all assets of an account.
+    mapping(uint256 word => uint256) internal _unequalAssets;
     mapping(uint256 assetId => Bucket.State) internal _buckets;
     /// @notice Rows of a chain under regression: nothing of it matures while there is one.
     mapping(uint32 eid => uint256) public suspicions;
@@ -215,6 +218,14 @@ abstract contract LedgerBase is ILedger, Ownable {
 
     function _global() internal view returns (IRiskConfig.Global memory) {
         return riskConfig.global();
+    }
+
+    function _isMarked(mapping(uint256 => uint256) storage bitmap, uint256 id) internal view returns (bool) {
+        return (bitmap[id >> 8] >> (id & 0xff)) & 1 != 0;
+    }
+
+    function _mark(mapping(uint256 => uint256) storage bitmap, uint256 id) internal {
+        bitmap[id >> 8] |= 1 << (id & 0xff);
     }
 
     function _positive(int256 x) internal pure returns (uint256) {

@@ -36,6 +36,8 @@ abstract contract Positions is LedgerBase, IClearinghouse {
 
     mapping(bytes32 account => mapping(uint256 instrumentId => Position)) internal _positions;
     mapping(uint256 instrumentId => Market) internal _markets;
+    /// @dev Bit instrumentId % 256 of word instrumentId ÷ 256: a loss has been charged to a side of it.
+    mapping(uint256 word => uint256) internal _chargedInstruments;
     mapping(address venue => bool) public isVenue;
     /// @notice What a venue may still trade for an account (WAD quote); the maximum is not used up.
     mapping(bytes32 account => mapping(address venue => uint256)) public venueAllowance;
@@ -156,11 +158,12 @@ abstract contract Positions is LedgerBase, IClearinghouse {
     /// @inheritdoc IClearinghouse
     function settlePnl(bytes32 account, uint256 instrumentId) external returns (int256 amount) {
         IRiskConfig.Instrument memory i = _instrument(instrumentId);
-        _change(account, instrumentId, _accrue(i, instrumentId), 0, 0, type(uint256).max);
+        int256 costIndex = _accrue(i, instrumentId);
+        _change(account, instrumentId, costIndex, 0, 0, type(uint256).max);
         Position storage p = _positions[account][instrumentId];
         (uint256 mid, bool fresh) = _price(i.feed);
         if (p.size != 0 && !fresh) revert PriceNotFresh();
-        int256 pnl = _pnl(instrumentId, p, i.module, mid);
+        int256 pnl = _pnl(instrumentId, p, i.module, mid, costIndex);
         return _settle(account, instrumentId, pnl);
     }
 
@@ -197,10 +200,11 @@ abstract contract Positions is LedgerBase, IClearinghouse {
         uint256 total;
         for (uint256 n; n < ids.length; ++n) {
             IRiskConfig.Instrument memory i = _instrument(ids[n]);
-            _change(account, ids[n], _accrue(i, ids[n]), 0, 0, type(uint256).max);
+            int256 costIndex = _accrue(i, ids[n]);
+            _change(account, ids[n], costIndex, 0, 0, type(uint256).max);
             Position storage p = _positions[account][ids[n]];
             (uint256 mid,) = _price(i.feed);
-            int256 pnl = _pnl(ids[n], p, i.module, mid);
+            int256 pnl = _pnl(ids[n], p, i.module, mid, costIndex);
             if (pnl < 0) losses[n] = uint256(-pnl);
             total += losses[n];
         }
@@ -224,6 +228,7 @@ abstract contract Positions is LedgerBase, IClearinghouse {
         if (base == 0) return 0;
         uint256 step = amount.divWad(base);
         charged = step.mulWad(base);
+        _mark(_chargedInstruments, instrumentId);
         if (longsPay) m.longLoss += step.toUint128();
         if (shortsPay) m.shortLoss += step.toUint128();
         p.quote = (p.quote + charged.toInt256()).toInt128();
@@ -295,8 +300,7 @@ abstract contract Positions is LedgerBase, IClearinghouse {
         returns (int256)
     {
         int256 size = p.size;
-        if (size == 0) return p.quote;
-        return p.quote - size.mulCeil(_sideIndex(m, size, costIndex) - p.index);
+        return WadMath.accrued(size, p.quote, p.index, _sideIndex(m, size, costIndex));
     }
 
     /// @dev Cumulative cost per unit of signed size: a loss index is a cost on either side.
@@ -319,14 +323,17 @@ abstract contract Positions is LedgerBase, IClearinghouse {
         }
     }
 
-    function _pnl(uint256 instrumentId, Position storage p, address module, uint256 spot)
+    /// @dev The position's quote stands at `costIndex`.
+    function _pnl(uint256 instrumentId, Position storage p, address module, uint256 spot, int256 costIndex)
         internal
         view
         returns (int256)
     {
         uint256[] memory spots = new uint256[](1);
         spots[0] = spot;
-        return IInstrument(module).pnl(instrumentId, p.size, p.quote, spots)[0];
+        IInstrument.Holding[] memory holdings = new IInstrument.Holding[](1);
+        holdings[0] = IInstrument.Holding(instrumentId, p.size, p.quote, costIndex, 0);
+        return IInstrument(module).pnl(holdings, 1, spots)[0];
     }
 
     function _price(uint256 feed) internal view returns (uint256 mid, bool fresh) {

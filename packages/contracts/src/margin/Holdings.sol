@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {IInstrument} from "../interfaces/IInstrument.sol";
+
+/// @notice Has modules price an account's holdings: one call each, whatever they are on.
+/// @dev Written in assembly because the scenarios of a few underlyings are a hundred words, which the compiler's encoder would copy one by one.
+library Holdings {
+    /// @dev What it returned isn't one value a scenario.
+    error MalformedAnswer(address module);
+    error NotAModule(address module);
+
+    /// @notice PnL of all holdings at each of the spots.
+    /// @param modules Of each holding; used up.
+    /// @param count Scenarios of an underlying.
+    function pnl(
+        IInstrument.Holding[] memory holdings,
+        address[] memory modules,
+        uint256 count,
+        uint256[] memory spots
+    ) internal view returns (int256[] memory total) {
+        for (uint256 n; n < modules.length; ++n) {
+            address module = modules[n];
+            if (module == address(0)) continue;
+            int256[] memory values = _ask(module, _encode(holdings, modules, n, count, spots), spots.length);
+            if (total.length == 0) total = values;
+            else _add(total, values);
+        }
+        if (total.length == 0) total = new int256[](spots.length);
+    }
+
+    /// @notice An array whose words are still to be written.
+    function array(uint256 length) internal pure returns (uint256[] memory list) {
+        assembly ("memory-safe") {
+            list := mload(0x40)
+            mstore(list, length)
+            mstore(0x40, add(list, add(32, shl(5, length))))
+        }
+    }
+
+    function first(uint256[] memory list) internal pure returns (uint256 at) {
+        assembly ("memory-safe") {
+            at := add(list, 32)
+        }
+    }
+
+    function first(int256[] memory list) internal pure returns (uint256 at) {
+        assembly ("memory-safe") {
+            at := add(list, 32)
+        }
+    }
+
+    /// @dev Calldata of IInstrument.pnl for all holdings of the module of the n-th, which are struck off `modules`.
+    function _encode(
+        IInstrument.Holding[] memory holdings,
+        address[] memory modules,
+        uint256 n,
+        uint256 count,
+        uint256[] memory spots
+    ) private pure returns (bytes memory data) {
+        bytes4 selector = IInstrument.pnl.selector;
+        assembly ("memory-safe") {
+            data := mload(0x40)
+            let head := add(data, 0x24)
+            mstore(add(data, 0x20), selector)
+            mstore(head, 0x60)
+            mstore(add(head, 0x20), count)
+            let length := mload(modules)
+            let module := mload(add(modules, add(0x20, shl(5, n))))
+            let to := add(head, 0x80)
+            for { let i := n } lt(i, length) { i := add(i, 1) } {
+                let place := add(0x20, shl(5, i))
+                if eq(mload(add(modules, place)), module) {
+                    mcopy(to, mload(add(holdings, place)), 0xa0)
+                    to := add(to, 0xa0)
+                    mstore(add(modules, place), 0)
+                }
+            }
+            mstore(add(head, 0x60), div(sub(to, add(head, 0x80)), 0xa0))
+            mstore(add(head, 0x40), sub(to, head))
+            let size := add(0x20, shl(5, mload(spots)))
+            mcopy(to, spots, size)
+            to := add(to, size)
+            mstore(data, sub(to, add(data, 0x20)))
+            mstore(0x40, and(add(to, 0x1f), not(0x1f)))
+        }
+    }
+
+    function _ask(address module, bytes memory data, uint256 length)
+        private
+        view
+        returns (int256[] memory values)
+    {
+        bool ok;
+        bool whole;
+        assembly ("memory-safe") {
+            ok := staticcall(gas(), module, add(data, 0x20), mload(data), 0, 0)
+            let size := returndatasize()
+            let free := mload(0x40)
+            if iszero(ok) {
+                returndatacopy(free, 0, size)
+                revert(free, size)
+            }
+            if eq(size, add(0x40, shl(5, length))) {
+                returndatacopy(free, 0, size)
+                mstore(0x40, add(free, size))
+                values := add(free, 0x20)
+                whole := and(eq(mload(free), 0x20), eq(mload(values), length))
+            }
+        }
+        if (!whole) {
+            if (module.code.length == 0) revert NotAModule(module);
+            revert MalformedAnswer(module);
+        }
+    }
+
+    function _add(int256[] memory total, int256[] memory values) private pure {
+        for (uint256 k; k < total.length; ++k) {
+            total[k] += values[k];
+        }
+    }
+}
