@@ -46,6 +46,7 @@ export interface FakeChain {
   confirmations?: bigint
   operatorSet?: number
   isOperator?: (who: Address) => boolean
+  threshold?: number
 }
 
 /** A chain whose contracts answer what an operator asks. */
@@ -54,6 +55,7 @@ export function fakeChain(fake: FakeChain): OperatorChain {
     getUlnConfig: () => ({ confirmations: fake.confirmations ?? 1n, requiredDVNs: [], optionalDVNs: [] }),
     operatorSet: () => fake.operatorSet ?? 1,
     isOperator: ([who]) => fake.isOperator?.(who as Address) ?? true,
+    threshold: () => fake.threshold ?? 2,
     vid: () => 7,
   }
   const client = {

@@ -17,6 +17,8 @@ const request: AttestRequest = {
     confirmations: 1n,
   })),
 }
+/** Of secp256k1. */
+const CURVE_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
 /** What is signed of a set of packets. */
 const digestOf = (places: readonly number[]) =>
   keccak256(numberToHex(Number(places.join('') || 9), { size: 4 }))
@@ -72,6 +74,35 @@ describe('collecting', () => {
     const { places, failures } = await collected([operator(0), operator(1, [], 0), down(2)], 2)
     expect(places).toBeUndefined()
     expect(failures.sort()).toEqual(addresses(1, 2))
+  })
+
+  it.each([
+    [
+      'the other half of the curve',
+      (r: string, s: bigint, v: number) => [r, CURVE_ORDER - s, 55 - v] as const,
+    ],
+    ['a parity for a recovery id', (r: string, s: bigint, v: number) => [r, s, v - 27] as const],
+  ])('takes no signature that contracts refuse: %s', async (_, twist) => {
+    const twisted: AskedOperator = {
+      ...operator(0),
+      async ask(asked) {
+        const signature = await keys[0]!.sign({ hash: digestOf(placesOf(asked)) })
+        const [r, s, v] = twist(
+          signature.slice(2, 66),
+          BigInt(`0x${signature.slice(66, 130)}`),
+          Number(`0x${signature.slice(130)}`),
+        )
+        return {
+          signatures: [
+            `0x${r}${numberToHex(s, { size: 32 }).slice(2)}${numberToHex(v, { size: 1 }).slice(2)}`,
+          ],
+        }
+      },
+    }
+    expect(await collected([twisted, operator(1), operator(2)], 3)).toMatchObject({
+      places: undefined,
+      failures: addresses(0),
+    })
   })
 
   it('leaves out what too few sign, and asks for the rest', async () => {

@@ -1,5 +1,5 @@
 import type { Clock } from '@clearspan/shared'
-import { type Address, type Hex, isAddressEqual, recoverAddress } from 'viem'
+import { type Address, type Hex, isAddressEqual, recoverAddress, sliceHex } from 'viem'
 import type { AttestAnswer, AttestRequest } from './wire.js'
 
 /** An operator, wherever it runs. */
@@ -99,9 +99,18 @@ async function ask(
 }
 
 async function areOf(signer: Address, digests: readonly Hex[], signatures: readonly Hex[]): Promise<boolean> {
-  if (digests.length !== signatures.length) return false
+  if (digests.length !== signatures.length || !signatures.every(isCanonical)) return false
   const signers = await Promise.all(
     digests.map((hash, i) => recoverAddress({ hash, signature: signatures[i] ?? '0x' })),
   )
   return signers.every((found) => isAddressEqual(found, signer))
+}
+
+/** Half of secp256k1's order: above it lies the other signature of the same words. */
+const MAX_S = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0n
+
+/** Whether contracts take it (OpenZeppelin's ECDSA): one that recovers here and reverts there would stop everybody's packets. */
+function isCanonical(signature: Hex): boolean {
+  const recoveryId = Number(sliceHex(signature, 64, 65))
+  return BigInt(sliceHex(signature, 32, 64)) <= MAX_S && (recoveryId === 27 || recoveryId === 28)
 }

@@ -1,8 +1,9 @@
 import { attestorAbi } from '@clearspan/contracts'
 import { type Clock, type Logger, type Network, PermanentError } from '@clearspan/shared'
-import { type Address, type Hex, hashMessage } from 'viem'
+import { type Abi, type Address, type Hex, hashMessage } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
+import { dvnAbi } from '../layerzero/abi.js'
 import type { Attested, Step } from '../layerzero/batch.js'
 import { encodePacket } from '../layerzero/packet.js'
 import {
@@ -52,17 +53,30 @@ export function createPoster(options: PosterOptions) {
     })),
   })
 
+  /** Those that the contract counts: the signature of one that it has replaced would make it refuse all. */
+  async function membersOf(
+    asked: readonly AskedOperator[],
+    call: { address: Address; abi: Abi; functionName: string },
+  ): Promise<AskedOperator[]> {
+    const counts = await readAll(
+      client,
+      asked.map(({ address }) => ({ ...call, args: [address] })),
+    )
+    return asked.filter((_, i) => counts[i])
+  }
+
   return {
     /** The steps that a threshold of operators attests, or undefined for none. @throws PermanentError outside a local network when one operator's word is enough. */
     async attest(wanted: readonly Step[]): Promise<Attested | undefined> {
       const steps = wanted.slice(0, MAX_PACKETS)
       if (attestor === undefined || steps.length === 0) return undefined
       const contract = { address: attestor, abi: attestorAbi } as const
-      const [[operatorSet, threshold], { timestamp }] = await Promise.all([
+      const [[operatorSet, threshold], present, { timestamp }] = await Promise.all([
         readAll(client, [
           { ...contract, functionName: 'operatorSet' },
           { ...contract, functionName: 'threshold' },
         ]),
+        membersOf(operators, { ...contract, functionName: 'isOperator' }),
         client.getBlock(),
       ])
       if (network.clock === null && threshold < 2)
@@ -80,7 +94,7 @@ export function createPoster(options: PosterOptions) {
       const treeOf = (places: readonly number[]) =>
         claimTree(places.flatMap((place) => claimOf(steps[place])))
       const collected = await collect({
-        operators,
+        operators: present,
         threshold,
         request: asking(steps, expiry, operatorSet),
         digests: (places) => [attestationDigest(domain, attestationOf(treeOf(places)))],
@@ -108,8 +122,9 @@ export function createPoster(options: PosterOptions) {
       const asked = steps.slice(0, MAX_PACKETS)
       const found = new Map<Hex, Map<Address, Hex>>()
       if (needed === 0 || asked.length === 0) return found
+      const contract = { address: chain.layerzero.dvn, abi: dvnAbi } as const
       const collected = await collect({
-        operators: dvnOperators,
+        operators: await membersOf(dvnOperators, { ...contract, functionName: 'isSigner' }),
         threshold: needed,
         request: asking(asked, expiry, 0),
         digests: (places) =>

@@ -1,4 +1,5 @@
 import { createLogger, createMetrics, PermanentError, systemClock } from '@clearspan/shared'
+import Fastify from 'fastify'
 import { keccak256, pad, toHex, zeroHash } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -148,5 +149,39 @@ describe("an operator's interface", () => {
     await expect(ask()).rejects.toThrow(/503/)
     free()
     expect(await Promise.all(waiting)).toHaveLength(16)
+  })
+})
+
+describe('whoever asks', () => {
+  const answering = (body: string, status = 200) =>
+    createRemoteOperator(
+      { url, address: operatorKey.address },
+      {
+        kind: 'attestor',
+        networkId,
+        account: asker,
+        clock: systemClock,
+        fetch: async () => new Response(body, { status }),
+      },
+    ).ask(request, new AbortController().signal)
+
+  it.each([
+    ['nonsense', '<html>'],
+    ['another shape', '{"signatures":"all"}'],
+    ['a signature of the wrong length', '{"signatures":["0x00"]}'],
+    ['both answers', JSON.stringify({ ...refused, signatures: [`0x${'11'.repeat(65)}`] })],
+    ['a reason that it does not know', '{"refused":[{"index":0,"reason":"because"}]}'],
+    ['more than any honest answer', JSON.stringify({ signatures: [`0x${'11'.repeat(65)}`] }).padEnd(70_000)],
+  ])('believes no operator that answers %s', async (_, body) => {
+    await expect(answering(body)).rejects.toThrow()
+  })
+
+  it('follows no redirect', async () => {
+    await server.close()
+    const elsewhere = Fastify({ forceCloseConnections: true })
+    elsewhere.post('/attest/root', (_, reply) => reply.redirect('http://127.0.0.1:1/', 307))
+    url = await elsewhere.listen({ host: '127.0.0.1', port: 0 })
+    await expect(ask()).rejects.toThrow()
+    await elsewhere.close()
   })
 })

@@ -43,6 +43,7 @@ export const dvnAbi = parseAbi([
   'function execute(ExecuteParam[] params)',
   'function vid() view returns (uint32)',
   'function quorum() view returns (uint64)',
+  'function isSigner(address signer) view returns (bool)',
 ])
 
 export const executorAbi = parseAbi([
