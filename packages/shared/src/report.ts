@@ -38,15 +38,6 @@ export const signingDomainTypes = {
   ],
 } as const
 
-const reportTypes = {
-  Report: [
-    { name: 'epoch', type: 'uint32' },
-    { name: 'seq', type: 'uint64' },
-    { name: 'feeds', type: 'bytes32' },
-    { name: 'slots', type: 'bytes32[]' },
-  ],
-} as const
-
 /** EIP-712 domain of everything that oracle nodes sign; the type names keep one kind of message from passing for another. */
 export function signingDomain(networkId: Hex) {
   return { name: 'Clearspan', version: '1', salt: networkId } as const
@@ -85,20 +76,16 @@ export function feedsHash(feeds: readonly Feed[]): Hex {
 
 /** Packs prices three to a word: `int64 price | uint16 confidence` at bits 176, 96 and 16; the low 16 bits are zero. Missing places of the last word are zero. */
 export function packPrices(prices: readonly ReportPrice[]): Hex[] {
-  const words: Hex[] = []
-  for (let i = 0; i < prices.length; i += 3) {
-    const lanes = [0, 1, 2].map((j) => prices[i + j] ?? { price: 0n, confidence: 0 })
-    words.push(
-      concatHex([
-        ...lanes.flatMap((lane) => [
-          numberToHex(lane.price, { size: 8, signed: true }),
-          numberToHex(lane.confidence, { size: 2 }),
-        ]),
-        '0x0000',
-      ]),
-    )
-  }
-  return words
+  return Array.from({ length: Math.ceil(prices.length / 3) }, (_, word) => {
+    const lanes = [0, 1, 2].map((lane) => hexOfPrice(prices[3 * word + lane]))
+    return `0x${lanes.join('')}0000` as const
+  })
+}
+
+function hexOfPrice({ price, confidence }: ReportPrice = { price: 0n, confidence: 0 }): string {
+  if (BigInt.asIntN(64, price) !== price || !(confidence >= 0 && confidence <= UNUSABLE_CONFIDENCE))
+    throw new RangeError(`${price} ± ${confidence} is no 64-bit price with a 16-bit confidence`)
+  return BigInt.asUintN(64, price).toString(16).padStart(16, '0') + confidence.toString(16).padStart(4, '0')
 }
 
 /** Inverse of packPrices for `count` feeds. */
@@ -122,13 +109,35 @@ export function reportDigest(report: Report, feeds: readonly Feed[], networkId: 
 
 /** What `reportDigest` is the hash of: for signers that hash by themselves. */
 export function reportPreimage(report: Report, feeds: readonly Feed[], networkId: Hex): Hex {
-  return signingPreimage(networkId, reportTypes, 'Report', {
-    epoch: report.epoch,
-    seq: report.seq,
-    feeds: feedsHash(feeds),
-    slots: packPrices(report.prices),
-  })
+  return pricesPreimage('Report', report, feeds, networkId)
 }
+
+/**
+ * EIP-712 preimage of prices as a finished `Report` or as one node's `Observation`: a struct `(uint32 epoch, uint64 seq, bytes32
+ * feeds, bytes32[] slots)`. Encoded here because a node hashes dozens a slot, and the general way costs several times as much.
+ */
+export function pricesPreimage(
+  kind: keyof typeof priceTypeHashes,
+  { epoch, seq, prices }: Report,
+  feeds: readonly Feed[],
+  networkId: Hex,
+): Hex {
+  const [feedList, slots] = [feedsHash(feeds), keccak256(concatHex(packPrices(prices)))]
+  const struct = [
+    priceTypeHashes[kind],
+    numberToHex(epoch, { size: 32 }),
+    numberToHex(seq, { size: 32 }),
+    feedList,
+    slots,
+  ]
+  return concatHex(['0x1901', reportDomainSeparator(networkId), keccak256(concatHex(struct))])
+}
+
+const PRICE_FIELDS = '(uint32 epoch,uint64 seq,bytes32 feeds,bytes32[] slots)'
+const priceTypeHashes = {
+  Report: keccak256(stringToHex(`Report${PRICE_FIELDS}`)),
+  Observation: keccak256(stringToHex(`Observation${PRICE_FIELDS}`)),
+} as const
 
 /** EIP-712 preimage of a message in this network's domain: `0x1901 | domain separator | hash of the struct`. */
 export function signingPreimage(

@@ -10,7 +10,7 @@ import {
 } from 'viem'
 import { privateKeyToAddress, sign } from 'viem/accounts'
 import { describe, expect, it } from 'vitest'
-import { recoverCompact, recoverSigner } from './signature.js'
+import { recoverCompact, recoverSigner, signCompact } from './signature.js'
 
 const word = fc.uint8Array({ minLength: 32, maxLength: 32 })
 const ORDER = 'fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141'
@@ -22,10 +22,15 @@ describe('the signer of a digest', () => {
         const privateKey = keccak256(seed)
         const signature = await sign({ hash: toHex(digest), privateKey })
         const compact = serializeCompactSignature(signatureToCompactSignature(signature))
+        expect(signCompact(digest, hexToBytes(privateKey))).toBe(compact)
         expect(recoverCompact(toHex(digest), compact)).toBe(privateKeyToAddress(privateKey).toLowerCase())
       }),
       { numRuns: 30 },
     )
+  })
+
+  it.each([`0x${'0'.repeat(64)}`, `0x${ORDER}`] as const)('is nobody with %s for a key', (key) => {
+    expect(() => signCompact(new Uint8Array(32), hexToBytes(key))).toThrow(RangeError)
   })
 
   it('is what another implementation finds, for any bytes', async () => {

@@ -1,5 +1,14 @@
 import { secp256k1 } from '@bitauth/libauth'
-import { type Hex, hexToBytes, keccak256 } from 'viem'
+import { bytesToHex, type Hex, hexToBytes, keccak256 } from 'viem'
+
+/** Signs `digest` (32 bytes) in EIP-2098 compact form, `r | yParityAndS`: s low, nonce by RFC 6979. Throws RangeError for what is no private key. */
+export function signCompact(digest: Uint8Array, privateKey: Uint8Array): Hex {
+  const signed = secp256k1.signMessageHashRecoverableCompact(privateKey, digest)
+  if (typeof signed === 'string') throw new RangeError('the private key is no key of the curve')
+  const { signature, recoveryId } = signed
+  if (recoveryId % 2 === 1) signature[32] = (signature[32] ?? 0) | 0x80
+  return bytesToHex(signature)
+}
 
 /**
  * Address that signed `digest` (32 bytes) with `rs` (`r | s`, 64 bytes) and the parity of r's point, in lower case; null when nobody

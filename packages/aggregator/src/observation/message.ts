@@ -1,7 +1,6 @@
 import {
-  feedsHash,
   type OracleNetwork,
-  packPrices,
+  pricesPreimage,
   type Report,
   type ReportPrice,
   recoverCompact,
@@ -37,15 +36,6 @@ export interface Protocol {
   oracle: OracleNetwork
 }
 
-const observationTypes = {
-  Observation: [
-    { name: 'epoch', type: 'uint32' },
-    { name: 'seq', type: 'uint64' },
-    { name: 'feeds', type: 'bytes32' },
-    { name: 'slots', type: 'bytes32[]' },
-  ],
-} as const
-
 const proposalTypes = {
   Proposal: [
     { name: 'epoch', type: 'uint32' },
@@ -56,20 +46,23 @@ const proposalTypes = {
 
 /** What an observing node signs; the digest is its hash. */
 export function observationPreimage(observation: Report, { networkId, oracle }: Protocol): Hex {
-  return signingPreimage(networkId, observationTypes, 'Observation', {
-    epoch: observation.epoch,
-    seq: observation.seq,
-    feeds: feedsHash(oracle.feeds),
-    slots: packPrices(observation.prices),
-  })
+  return pricesPreimage('Observation', observation, oracle.feeds, networkId)
 }
+
+/** Digest of an observation, which belongs to one network. Kept with it, for a proposal is checked by it as a whole and one by one. */
+export function observationDigest(observation: Observation, protocol: Protocol): Hex {
+  const known = digests.get(observation)
+  if (known) return known
+  const digest = keccak256(observationPreimage(observation, protocol))
+  digests.set(observation, digest)
+  return digest
+}
+
+const digests = new WeakMap<Observation, Hex>()
 
 /** What a slot's leader signs: the observations by hash of their digests and signatures, in order. */
 export function proposalPreimage(proposal: Omit<Proposal, 'signature'>, protocol: Protocol): Hex {
-  const parts = proposal.observations.flatMap((item) => [
-    keccak256(observationPreimage(item, protocol)),
-    item.signature,
-  ])
+  const parts = proposal.observations.flatMap((item) => [observationDigest(item, protocol), item.signature])
   return signingPreimage(protocol.networkId, proposalTypes, 'Proposal', {
     epoch: proposal.epoch,
     seq: proposal.seq,

@@ -1,6 +1,7 @@
-import { type Clock, PermanentError, RetryableError } from '@clearspan/shared'
+import { type Clock, PermanentError, RetryableError, signCompact } from '@clearspan/shared'
 import {
   type Hex,
+  hexToBytes,
   isAddressEqual,
   keccak256,
   numberToHex,
@@ -9,7 +10,7 @@ import {
   serializeCompactSignature,
   signatureToCompactSignature,
 } from 'viem'
-import { privateKeyToAccount, publicKeyToAddress } from 'viem/accounts'
+import { privateKeyToAddress, publicKeyToAddress } from 'viem/accounts'
 import { z } from 'zod'
 import { withDeadline } from '../deadline.js'
 
@@ -22,10 +23,10 @@ export interface Signer {
 
 /** Signs with a key in memory; the signature is deterministic (RFC 6979). */
 export function createSigner(key: Hex): Signer {
-  const account = privateKeyToAccount(key)
+  const bytes = hexToBytes(key)
   return {
-    address: account.address,
-    sign: async (preimage) => compact(await account.sign({ hash: keccak256(preimage) })),
+    address: privateKeyToAddress(key),
+    sign: async (preimage) => signCompact(keccak256(preimage, 'bytes'), bytes),
   }
 }
 

@@ -1,9 +1,9 @@
-import { type Hex, keccak256 } from 'viem'
+import { keccak256 } from 'viem'
 import type { Authenticated } from '../report/machine.js'
 import {
   type MessageKind,
   type Observation,
-  observationPreimage,
+  observationDigest,
   type Proposal,
   type Protocol,
   preimageOf,
@@ -23,7 +23,7 @@ export function authenticate(input: Unverified, protocol: Protocol): Authenticat
   const { oracle } = protocol
   switch (input.kind) {
     case 'observation': {
-      const digest = keccak256(observationPreimage(input.message, protocol))
+      const digest = observationDigest(input.message, protocol)
       const from = recoverNode(digest, input.message.signature, oracle)
       return from === null ? null : { ...input, digest, from }
     }
@@ -38,7 +38,7 @@ export function authenticate(input: Unverified, protocol: Protocol): Authenticat
       if (from === null) return null
       const observers: number[] = []
       for (const observation of input.message.observations) {
-        const signed: Hex = keccak256(observationPreimage(observation, protocol))
+        const signed = observationDigest(observation, protocol)
         const observer = recoverNode(signed, observation.signature, oracle)
         if (observer === null) return null
         observers.push(observer)

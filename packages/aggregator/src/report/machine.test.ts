@@ -280,6 +280,31 @@ describe('one machine', () => {
     expect(late.tick(6_000)).toEqual([])
   })
 
+  it('waits for nobody who has said nothing for a round of leaders, until they are heard again', () => {
+    const leader = make(0)
+    leader.tick(0)
+    /** Observations of three nodes in a slot, and what comes of the last; node 3 is down. */
+    const lead = (seq: bigint) => {
+      const now = Number(seq) * SLOT_MS + 100
+      leader.tick(now)
+      return [0, 1, 2].flatMap((from) => {
+        const message = observe(from, seq)
+        return leader.receive({ kind: 'observation', from, digest: digestOf(message), message }, now).effects
+      })
+    }
+    const sign = (from: number, seq: bigint, now: number) => {
+      const message = { ...observe(from, seq), signature: '0x' as const }
+      leader.receive({ kind: 'signature', from, digest: digestOf(message), message }, now)
+    }
+    expect(lead(4n)).toEqual([])
+    expect(lead(8n)).toMatchObject([{ type: 'propose', observers: [0, 1, 2] }])
+    // Late is as good as not at all: its observation would come too late too.
+    sign(3, 9n, 9.7 * SLOT_MS)
+    expect(lead(12n)).toMatchObject([{ type: 'propose' }])
+    sign(3, 14n, 14.3 * SLOT_MS)
+    expect(lead(16n)).toEqual([])
+  })
+
   it('takes observations only for slots that it leads, of its epoch', () => {
     const machine = make(1)
     expect(machine.ignores('observation', 1, 0n, 0)).toBe('not_leader')

@@ -44,7 +44,7 @@ export interface MachineParameters {
   /** First and last slot that this epoch's nodes sign, as far as this node knows now; null for none yet. */
   slots(): { first: bigint; last: bigint } | null
   slotMs: number
-  /** Share of the slot after which the leader stops waiting for the last observations. */
+  /** Share of the slot after which the leader stops waiting for the last observations of nodes that it has heard of lately. */
   proposeFraction: number
   /** Share of the slot after which nothing new is begun in it. */
   deadlineFraction: number
@@ -87,6 +87,9 @@ export interface SlotMachine {
 export function createSlotMachine(parameters: MachineParameters): SlotMachine {
   const { index, nodes, quorum, slotMs } = parameters
   const slots = new Map<bigint, Slot>()
+  /** The newest slot of which each node was heard in time; of those not heard yet, the first slot of all. */
+  const heard = new Map<number, bigint>()
+  let firstSeq: bigint | null = null
 
   function slotOf(seq: bigint): Slot {
     const existing = slots.get(seq)
@@ -125,11 +128,25 @@ export function createSlotMachine(parameters: MachineParameters): SlotMachine {
     return kind === 'observation' && !leads(index, seq) ? 'not_leader' : null
   }
 
+  /** Nobody is waited for who has said nothing in time for as many slots as there are leaders: whoever is down costs the others no time. */
+  function isAwaited(node: number, slot: Slot, seq: bigint): boolean {
+    const last = heard.get(node) ?? firstSeq ?? seq
+    return !slot.observations.has(node) && last + BigInt(nodes) >= seq
+  }
+
+  function hear({ from, message }: Authenticated, now: number) {
+    const known = heard.get(from)
+    if (elapsed(message.seq, now) >= parameters.deadlineFraction) return
+    if (known === undefined || known < message.seq) heard.set(from, message.seq)
+  }
+
   function proposeIfReady(seq: bigint, slot: Slot, now: number): Effect[] {
     const share = elapsed(seq, now)
     const held = slot.observations.size
     if (!leads(index, seq) || slot.proposed || share < 0 || share >= parameters.deadlineFraction) return []
-    if (held < quorum || (held < nodes && share < parameters.proposeFraction)) return []
+    if (held < quorum) return []
+    const waits = Array.from({ length: nodes }, (_, node) => node).some((node) => isAwaited(node, slot, seq))
+    if (waits && share < parameters.proposeFraction) return []
     slot.proposed = true
     const sorted = [...slot.observations].sort(([a], [b]) => a - b)
     const observers = sorted.map(([observer]) => observer)
@@ -185,6 +202,7 @@ export function createSlotMachine(parameters: MachineParameters): SlotMachine {
       const seq = currentSeq(now)
       for (const old of slots.keys()) if (old < seq - KEPT_SLOTS) slots.delete(old)
       if (!owns(seq)) return []
+      firstSeq ??= seq
       const slot = slotOf(seq)
       const effects = proposeIfReady(seq, slot, now)
       if (!slot.observed && elapsed(seq, now) < parameters.deadlineFraction) {
@@ -199,6 +217,7 @@ export function createSlotMachine(parameters: MachineParameters): SlotMachine {
       const { epoch, seq } = input.message
       const ignored = ignores(input.kind, epoch, seq, now)
       if (ignored) return ignore(ignored)
+      hear(input, now)
       const slot = slotOf(seq)
       if (input.kind === 'proposal') return receiveProposal(input, slot)
       return input.kind === 'observation'
