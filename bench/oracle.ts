@@ -12,6 +12,7 @@ import {
   createQuoteBook,
   decodeOkx,
   decodeReplay,
+  defaultAggregation,
   type FinishedReport,
   type OracleNodeConfigInput,
   planFeeds,
@@ -114,19 +115,9 @@ function measureTicks() {
     faultyTags: 1,
     capped: [],
   })
-  const parameters = {
-    maxEventAgeMs: 60_000,
-    maxReceiveAgeMs: 60_000,
-    maxClockSkewMs: 2_000,
-    minLiveGroupsBps: 5_000,
-    maxDispersionBps: 1_000,
-    minConfidenceBps: 1,
-    maxConfidenceBps: 3_333,
-    maxBoundDistanceBps: 2_000,
-  }
   const run = (naive: boolean): number => {
     const books = sourceIds.map((source) =>
-      createQuoteBook({ kind: 'price', source, markets, maxClockSkewMs: 2_000 }),
+      createQuoteBook({ kind: 'price', source, markets, maxClockSkewMs: defaultAggregation.maxClockSkewMs }),
     )
     const began = performance.now()
     let count = 0
@@ -143,7 +134,7 @@ function measureTicks() {
       }
       if (naive || tick % ticksPerSlot !== ticksPerSlot - 1) continue
       const quotes = books.flatMap((book) => book.quotes())
-      const results = aggregate(plan, quotes, batch[0]!.at, parameters)
+      const results = aggregate(plan, quotes, batch[0]!.at, defaultAggregation)
       priced += results.filter((result) => 'price' in result).length
     }
     const expected = naive ? count : slots * FEEDS

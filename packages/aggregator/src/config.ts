@@ -1,4 +1,5 @@
 import {
+  addressSchema,
   clockSchema,
   type OracleNetwork,
   oracleSchema,
@@ -15,6 +16,26 @@ import { sourceSchema } from './sources/config.js'
 const positiveMs = z.number().int().positive()
 const bps = z.number().int().min(0).max(10_000)
 
+/** What decides a price beside the sources. */
+export const aggregationSchema = z.strictObject({
+  /** How far a source's or a peer's clock may be ahead. */
+  maxClockSkewMs: positiveMs.default(2_000),
+  /** A price whose event time is older is stale. */
+  maxEventAgeMs: positiveMs.default(60_000),
+  /** A price that arrived longer ago is stale. */
+  maxReceiveAgeMs: positiveMs.default(60_000),
+  maxDispersionBps: bps.default(1_000),
+  minConfidenceBps: bps.default(1),
+  maxConfidenceBps: bps.default(3_333),
+  /** Share of a feed's listed groups that must be live. */
+  minLiveGroupsBps: bps.default(5_000),
+  /** How far from a slow source's interval a price may lie. */
+  maxBoundDistanceBps: bps.default(2_000),
+})
+
+/** As a node has them that is told nothing else. */
+export const defaultAggregation = aggregationSchema.parse({})
+
 /** A node's configuration, without its key. All times are ms of network time unless said otherwise. */
 export const oracleNodeConfigSchema = z.strictObject({
   networkId: wordSchema,
@@ -23,6 +44,13 @@ export const oracleNodeConfigSchema = z.strictObject({
   /** This node's place in `oracle.nodes`. */
   index: z.number().int().nonnegative(),
   oracle: oracleSchema,
+  /** A chain's PriceOracle, asked at start-up whether it expects this epoch's description (`configHash`). */
+  anchor: z
+    .strictObject({
+      url: z.url({ protocol: /^https?$/, error: 'must begin with http:// or https://' }),
+      priceOracle: addressSchema,
+    })
+    .optional(),
   /** First slot of the epoch, for a node that is started ahead of it; and its last. */
   firstSeq: seqSchema.optional(),
   lastSeq: seqSchema.optional(),
@@ -51,19 +79,7 @@ export const oracleNodeConfigSchema = z.strictObject({
     fd: z.number().int().min(3).optional(),
   }),
   dataDir: z.string().min(1),
-  /** How far a source's or a peer's clock may be ahead. */
-  maxClockSkewMs: positiveMs.default(2_000),
-  /** A price whose event time is older is stale. */
-  maxEventAgeMs: positiveMs.default(60_000),
-  /** A price that arrived longer ago is stale. */
-  maxReceiveAgeMs: positiveMs.default(60_000),
-  maxDispersionBps: bps.default(1_000),
-  minConfidenceBps: bps.default(1),
-  maxConfidenceBps: bps.default(3_333),
-  /** Share of a feed's listed groups that must be live. */
-  minLiveGroupsBps: bps.default(5_000),
-  /** How far from a slow source's interval a price may lie. */
-  maxBoundDistanceBps: bps.default(2_000),
+  ...aggregationSchema.shape,
   proposeFraction: z.number().gt(0).lt(1).default(0.25),
   deadlineFraction: z.number().gt(0).lt(1).default(0.6),
   /** A source's connection without any frame for this long is made anew; real ms. */

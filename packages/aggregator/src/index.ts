@@ -7,6 +7,7 @@ export {
   planFeeds,
 } from './aggregation/plan.js'
 export {
+  defaultAggregation,
   type OracleNodeConfig,
   type OracleNodeConfigInput,
   oracleNodeConfigSchema,
@@ -15,8 +16,10 @@ export {
 export { createOracleNode, type OracleNode, type OracleNodeParameters } from './node.js'
 export { verifyEvidence } from './observation/evidence.js'
 export { createRemoteSigner, createSigner, remoteSignerSchema, type Signer } from './observation/signer.js'
+export { configuredRules } from './observer.js'
 export type { FinishedReport } from './report/board.js'
 export { type ReplaySummary, replaySegment } from './report/replay.js'
+export { rulesHash } from './rules.js'
 export { createQuoteBook } from './sources/book.js'
 export { type SourceConfig, sourceSchema } from './sources/config.js'
 export {

@@ -14,6 +14,7 @@ import {
 } from '@clearspan/shared'
 import { type Hex, isAddressEqual } from 'viem'
 import type { FeedListing } from './aggregation/plan.js'
+import { checkAnchor } from './anchor.js'
 import {
   nextConfig,
   type OracleNodeConfig,
@@ -243,6 +244,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
 
   async function start() {
     const { dataDir } = config
+    await checkAnchor(config, logger)
     const journal = await openJournal({ dataDir, networkId, signer: signer.address })
     shutdown.add('journal', journal.close)
     const archive = await openHandovers(dataDir)

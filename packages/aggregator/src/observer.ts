@@ -3,8 +3,8 @@ import type { ObservedPrice } from './aggregation/aggregate.js'
 import type { FeedListing, PlanSource } from './aggregation/plan.js'
 import type { OracleNodeConfig } from './config.js'
 import { isPolled } from './derived/config.js'
-import { createPolledFeed } from './derived/polled.js'
-import { createDecision, type Decision, type Rules, rulesOf } from './rules.js'
+import { createPolledSources, polledSpecs } from './derived/polled.js'
+import { checkRules, createDecision, type Decision, type Rules, rulesOf } from './rules.js'
 import {
   createSource,
   defaultTimings,
@@ -45,24 +45,32 @@ export interface ObserverParameters {
   fetch?: typeof globalThis.fetch
 }
 
-/** Throws UserError when the sources can't carry the feeds, or a token is for none of them. */
+/** By what a node of this configuration makes prices of quotes. */
+export function configuredRules(config: OracleNodeConfig): Rules {
+  return rulesOf(config, [
+    ...config.sources.map(toSource),
+    ...config.derived.filter(isPolled).flatMap((feed) => polledSpecs(feed)),
+  ])
+}
+
+/** Throws UserError when the sources can't carry the feeds, a token is for none of them, or the network has agreed on other rules. */
 export function createObserver({ config, accessTokens = {}, ...injected }: ObserverParameters): Observer {
   const specs = config.sources.map(toSource)
   for (const id of Object.keys(accessTokens)) {
     if (!specs.some((spec) => spec.id === id)) throw new UserError(`accessTokens.${id}`, 'is no source')
   }
   const { maxClockSkewMs } = config
-  const polled = config.derived
-    .filter(isPolled)
-    .map((feed) => createPolledFeed(feed, { fetch, ...injected, maxClockSkewMs }))
-  const rules = rulesOf(config, [...specs, ...polled.flatMap((feed) => feed.specs)])
+  const rules = configuredRules(config)
+  checkRules(rules)
   const { listings, decide, onReport, history } = createDecision(rules)
   const timings = { ...defaultTimings, maxSilenceMs: config.maxSilenceMs }
   const sources = [
     ...specs.map((spec) =>
       createSource({ ...spec, ...injected, timings, accessToken: accessTokens[spec.id], maxClockSkewMs }),
     ),
-    ...polled.flatMap((feed) => feed.sources),
+    ...config.derived
+      .filter(isPolled)
+      .flatMap((feed) => createPolledSources(feed, { fetch, ...injected, maxClockSkewMs })),
   ]
   return {
     start() {

@@ -1,27 +1,17 @@
-import { oracleSchema, type Report, UNUSABLE_CONFIDENCE, wordSchema } from '@clearspan/shared'
-import { keccak256, toHex } from 'viem'
+import { oracleSchema, type Report, UNUSABLE_CONFIDENCE, UserError, wordSchema } from '@clearspan/shared'
+import { type Hex, keccak256, toHex } from 'viem'
 import { z } from 'zod'
 import { aggregate, type ObservedPrice, toObserved } from './aggregation/aggregate.js'
 import { type FeedListing, type PlanSource, planFeeds } from './aggregation/plan.js'
-import { type OracleNodeConfig, oracleNodeConfigSchema } from './config.js'
+import { aggregationSchema, type OracleNodeConfig, oracleNodeConfigSchema } from './config.js'
 import { isPolled, reportedFeedSchema } from './derived/config.js'
 import { createReportedFeeds, type ReportedFeeds } from './derived/reported.js'
 import type { Quote } from './sources/types.js'
 
-const ruleFields = oracleNodeConfigSchema.pick({
-  networkId: true,
-  index: true,
-  faultySources: true,
-  capped: true,
-  maxClockSkewMs: true,
-  maxEventAgeMs: true,
-  maxReceiveAgeMs: true,
-  maxDispersionBps: true,
-  minConfidenceBps: true,
-  maxConfidenceBps: true,
-  minLiveGroupsBps: true,
-  maxBoundDistanceBps: true,
-}).shape
+const ruleFields = {
+  ...oracleNodeConfigSchema.pick({ networkId: true, index: true, faultySources: true, capped: true }).shape,
+  ...aggregationSchema.shape,
+}
 
 /** The part of a configuration that decides what a node observes of given quotes: no address, no secret, nothing of the machine. */
 export const rulesSchema = z.strictObject({
@@ -32,10 +22,20 @@ export const rulesSchema = z.strictObject({
     z.strictObject({
       id: z.string(),
       tags: z.array(z.string()),
-      markets: z.array(z.strictObject({ symbol: z.string(), base: z.string(), quote: z.string() })),
+      markets: z.array(
+        z.strictObject({
+          symbol: z.string(),
+          base: z.string(),
+          quote: z.string(),
+          /** How it is read on chain: decides what its quotes say, for nodes to agree on. */
+          reading: z.record(z.string(), z.unknown()).optional(),
+        }),
+      ),
       kind: z.enum(['price', 'bound']).optional(),
     }),
   ),
+  /** How answers become quotes of polled feeds: for nodes to agree on, too. */
+  polled: z.array(z.record(z.string(), z.unknown())).default([]),
   /** Feeds whose groups add up. */
   sums: z.array(z.string()).default([]),
   /** Feeds made of reports. */
@@ -54,18 +54,38 @@ export function rulesOf(config: OracleNodeConfig, sources: readonly PlanSource[]
     sources: sources.map(({ id, tags, markets, kind }) => ({
       id,
       tags,
-      // How a market is read on chain is in each quote's interval and expiry.
-      markets: markets.map(({ symbol, base, quote }) => ({ symbol, base, quote })),
+      markets: markets.map(({ symbol, base, quote, chainlink, twap }) => ({
+        symbol,
+        base,
+        quote,
+        ...((chainlink ?? twap) && { reading: { ...chainlink, ...twap } }),
+      })),
       ...(kind && { kind }),
     })),
+    polled: config.derived.filter(isPolled).map(({ sources: _, pollMs: __, ...settings }) => settings),
     sums: config.derived.filter(({ kind }) => kind === 'depth').map(({ feed }) => feed),
     reported: config.derived.filter((feed) => !isPolled(feed)),
   })
 }
 
-/** Configuration hash: two nodes with equal hashes decide alike on equal quotes. */
-export function rulesHash(rules: Rules) {
-  return keccak256(toHex(JSON.stringify(rules)))
+/**
+ * What the nodes of an epoch must have in common: two with equal hashes decide alike on equal quotes of equal feeds. Everything but the
+ * node's own place, and the epoch's description, which holds this hash (`oracleConfigHash`). The order of sources means nothing.
+ */
+export function rulesHash({ index: _, oracle: __, sources, ...rules }: Rules): Hex {
+  const sorted = sources.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  return keccak256(toHex(JSON.stringify({ ...rules, sources: sorted })))
+}
+
+/** @throws UserError when the epoch's nodes have agreed on other rules than these. */
+export function checkRules(rules: Rules): void {
+  const { epoch, rulesHash: agreed } = rules.oracle
+  const own = rulesHash(rules)
+  if (agreed !== undefined && agreed.toLowerCase() !== own)
+    throw new UserError(
+      'oracle.rulesHash',
+      `of epoch ${epoch} is ${agreed}, but this configuration's is ${own}: its sources, tags, markets, derived feeds or limits aren't the network's`,
+    )
 }
 
 export interface Decision {

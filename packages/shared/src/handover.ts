@@ -58,11 +58,15 @@ export function handoverDigest(handover: Handover, networkId: Hex): Hex {
   return keccak256(handoverPreimage(handover, networkId))
 }
 
-/** `configHash` of an epoch: its whole description, addresses of its nodes included, so that whoever has the description can check it. */
-export function oracleConfigHash({ epoch, slotMs, feeds, nodes }: OracleNetwork): Hex {
+/**
+ * `configHash` of an epoch: its whole description, the rules that its nodes aggregate by and their addresses included, so that whoever has the
+ * description can check it.
+ */
+export function oracleConfigHash({ epoch, slotMs, feeds, rulesHash, nodes }: OracleNetwork): Hex {
   const description = {
     epoch,
     slotMs,
+    rules: rulesHash?.toLowerCase() ?? null,
     feeds: feeds.map(({ name, exponent, signed }) => ({ name, exponent, signed: signed ?? false })),
     nodes: nodes.map(({ url, signer, peer }) => ({
       url,

@@ -33,6 +33,8 @@ export const oracleSchema = z.object({
   /** Length of a slot in ms of network time, whole seconds. `seq = floor(time / slotMs)`, `observedAt = seq * slotMs`. */
   slotMs: z.number().int().positive().multipleOf(1000),
   feeds: z.array(feedSchema).min(1).max(48),
+  /** Hash of the rules by which every node makes prices of quotes (`clearspan oracle rules`); a node of other rules refuses to start. */
+  rulesHash: wordSchema.optional(),
   /** n = 3f + 1 nodes, in signer-bitmap order. */
   nodes: z
     .array(

@@ -1,20 +1,12 @@
+import { defaultAggregation } from '../config.js'
 import { decimalToWad } from '../sources/decimal.js'
 import type { Quote } from '../sources/types.js'
-import { type Aggregate, type AggregationParameters, aggregate } from './aggregate.js'
+import { type Aggregate, aggregate } from './aggregate.js'
 import { type PlanSource, planFeeds } from './plan.js'
 
 export const NOW = 1_583_971_200_000
 
-export const parameters: AggregationParameters = {
-  maxEventAgeMs: 60_000,
-  maxReceiveAgeMs: 60_000,
-  maxClockSkewMs: 2_000,
-  minLiveGroupsBps: 5_000,
-  maxDispersionBps: 1_000,
-  minConfidenceBps: 1,
-  maxConfidenceBps: 3_333,
-  maxBoundDistanceBps: 2_000,
-}
+export const parameters = defaultAggregation
 
 export function wad(text: string): bigint {
   const value = decimalToWad(text)

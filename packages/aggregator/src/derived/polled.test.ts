@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { WAD } from '../sources/decimal.js'
 import type { Source } from '../sources/index.js'
 import { checkDerived, derivedFeedSchema } from './config.js'
-import { createPolledFeed } from './polled.js'
+import { createPolledSources, polledSpecs } from './polled.js'
 
 const NOW = 1_700_000_000_000
 const logger = createLogger({ name: 'test', level: 'silent' })
@@ -40,12 +40,11 @@ function poll(answers: readonly ((signal: AbortSignal) => Response | Promise<Res
     random: seededRandom(1),
     logger,
   }
-  const { sources, specs } = createPolledFeed(config, { ...parameters, fetch })
-  const [made] = sources
+  const [made] = createPolledSources(config, { ...parameters, fetch })
   if (!made) throw new Error('no source')
   running.push(made)
   made.start()
-  return { source: made, specs, asked }
+  return { source: made, specs: polledSpecs(config), asked }
 }
 
 const block = (timestamp: unknown) => () => Response.json({ jsonrpc: '2.0', id: 1, result: { timestamp } })

@@ -23,28 +23,35 @@ interface Value {
 }
 
 /**
- * The sources of a polled feed. Each is a market of its own, named after the feed, so that listing, groups, freshness, conversion and
- * votes are those of any price.
+ * The sources of a polled feed, as they are listed. Each is a market of its own, named after the feed, so that listing, groups, freshness,
+ * conversion and votes are those of any price.
  */
-export function createPolledFeed(
-  config: PolledFeedConfig,
-  parameters: PolledParameters,
-): { specs: PlanSource[]; sources: Source[] } {
-  const [base = '', quote = ''] = config.feed.split('/')
-  const made = requestsOf(config).map(({ id, url, tags, in: currency, request }) => {
-    const market: Market = { symbol: id, base, quote: currency ?? quote }
-    const source = createPolledSource({
+export function polledSpecs(config: PolledFeedConfig): PlanSource[] {
+  return requestsOf(config).map((request) => ({
+    id: request.id,
+    tags: request.tags,
+    markets: [marketOf(config, request)],
+  }))
+}
+
+/** The same sources, to be started. */
+export function createPolledSources(config: PolledFeedConfig, parameters: PolledParameters): Source[] {
+  return requestsOf(config).map(({ request, ...source }) =>
+    createPolledSource({
       ...parameters,
-      id,
-      url: `${url.replace(/\/$/, '')}/${request.path}`,
+      id: source.id,
+      url: `${source.url.replace(/\/$/, '')}/${request.path}`,
       ...(request.body && { body: request.body }),
-      market,
+      market: marketOf(config, source),
       pollMs: config.pollMs,
-      decode: (body, now) => toDecoded(id, request.decode(body, now)),
-    })
-    return { spec: { id, tags, markets: [market] } satisfies PlanSource, source }
-  })
-  return { specs: made.map(({ spec }) => spec), sources: made.map(({ source }) => source) }
+      decode: (body, now) => toDecoded(source.id, request.decode(body, now)),
+    }),
+  )
+}
+
+function marketOf({ feed }: PolledFeedConfig, source: { id: string; in: string | null }): Market {
+  const [base = '', quote = ''] = feed.split('/')
+  return { symbol: source.id, base, quote: source.in ?? quote }
 }
 
 function requestsOf(config: PolledFeedConfig) {

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { oracleConfigHash } from '@clearspan/shared'
 import { keccak256, toHex } from 'viem'
 import { privateKeyToAddress } from 'viem/accounts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -45,7 +46,8 @@ describe('proof that a node is faulty', () => {
     const store = await openEvidence(dataDir)
     const messages = [await signed(kind, 7n, 10n), await signed(kind, 7n, 11n)] as const
     expect(await store.save({ from, kind, seq: 7n, messages: [...messages] }, protocol)).toBe(true)
-    const culprit = { node: 2, signer: signer.address, kind, seq: '7', epoch: 1 }
+    const configHash = oracleConfigHash(protocol.oracle)
+    const culprit = { node: 2, signer: signer.address, kind, seq: '7', epoch: 1, configHash }
     expect(await verifyEvidence(await stored(), 'file')).toMatchObject(culprit)
   })
 
@@ -83,6 +85,10 @@ describe('proof that a node is faulty', () => {
     ).rejects.toMatchObject({
       field: 'file messages[1]',
     })
+    // Another description than the one on chain has another hash.
+    const oracle = { ...protocol.oracle, rulesHash: keccak256('0x') }
+    const other = await verifyEvidence({ ...proof, oracle }, 'file')
+    expect(other.configHash).not.toBe(oracleConfigHash(protocol.oracle))
     await expect(verifyEvidence('nonsense', 'file')).rejects.toMatchObject({ field: 'file' })
   })
 

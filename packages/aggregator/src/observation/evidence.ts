@@ -1,14 +1,7 @@
 import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  addressSchema,
-  feedSchema,
-  oracleSchema,
-  parseConfig,
-  UserError,
-  wordSchema,
-} from '@clearspan/shared'
-import { type Hex, isAddressEqual } from 'viem'
+import { oracleConfigHash, oracleSchema, parseConfig, UserError, wordSchema } from '@clearspan/shared'
+import type { Hex } from 'viem'
 import { z } from 'zod'
 import { replaceFile } from './files.js'
 import type { MessageKind, Observation, Proposal, Protocol, SignedReport } from './message.js'
@@ -29,6 +22,8 @@ export interface Equivocation {
 export interface Culprit {
   networkId: Hex
   epoch: number
+  /** Of the description in which `node` has this signer. */
+  configHash: Hex
   seq: string
   kind: MessageKind
   node: number
@@ -63,12 +58,9 @@ export async function openEvidence(dataDir: string): Promise<EvidenceStore> {
         if ([...taken].filter((one) => one.startsWith(against)).length >= KEPT_PER_NODE) return false
         taken.add(name)
       }
-      const { epoch, feeds, nodes } = protocol.oracle
       const proof: z.input<typeof evidenceSchema> = {
         networkId: protocol.networkId,
-        epoch,
-        feeds,
-        signers: nodes.map(({ signer }) => signer),
+        oracle: protocol.oracle,
         node: from,
         kind,
         messages: messages.map(toWire),
@@ -85,9 +77,8 @@ export async function openEvidence(dataDir: string): Promise<EvidenceStore> {
 
 const evidenceSchema = z.strictObject({
   networkId: wordSchema,
-  epoch: z.number().int().positive(),
-  feeds: z.array(feedSchema).min(1).max(48),
-  signers: z.array(addressSchema).min(4).max(31),
+  /** The epoch's whole description. */
+  oracle: oracleSchema,
   node: z.number().int().nonnegative(),
   kind: z.enum(['observation', 'proposal', 'signature']),
   messages: z.array(z.unknown()).length(2),
@@ -95,27 +86,21 @@ const evidenceSchema = z.strictObject({
 
 /**
  * Checks a proof from its own content alone: both messages are of one kind, epoch and slot, differ in what they say, and carry a
- * signature of the same node. Whether that address was a node of the network is for the reader to compare, on chain or in a manifest.
+ * signature of the same node. That it was a node of the network is what the chain says: `PriceOracle.configHash(epoch)` is `configHash`.
  * Throws UserError naming the field that proves nothing.
  */
 export async function verifyEvidence(value: unknown, where: string): Promise<Culprit> {
   const proof = parseConfig(evidenceSchema, value, where)
-  const { networkId, epoch, feeds, signers, node, kind } = proof
-  const oracle = oracleSchema.parse({
-    epoch,
-    slotMs: 1_000,
-    feeds,
-    nodes: signers.map((signer) => ({ url: 'http://unknown', signer })),
-  })
-  const schema: z.ZodType = wireSchemas(feeds.length, signers.length)[kind]
+  const { networkId, oracle, node, kind } = proof
+  const { epoch, feeds, nodes } = oracle
+  const schema: z.ZodType = wireSchemas(feeds.length, nodes.length)[kind]
   const read = (at: number) => {
     const field = `${where} messages[${at}]`
     const message = parseConfig(schema, proof.messages[at], field)
     const authenticated = authenticate({ kind, message } as Unverified, { networkId, oracle })
-    const signer = signers[node]
-    if (!authenticated || !signer || !isAddressEqual(signers[authenticated.from] ?? '0x', signer)) {
+    const signer = nodes[node]?.signer
+    if (!authenticated || !signer || authenticated.from !== node)
       throw new UserError(field, `is not signed by node ${node}`)
-    }
     return {
       digest: authenticated.digest,
       seq: authenticated.message.seq,
@@ -129,5 +114,6 @@ export async function verifyEvidence(value: unknown, where: string): Promise<Cul
   }
   if (first.digest === second.digest)
     throw new UserError(`${where} messages`, 'say the same: that is no fault')
-  return { networkId, epoch, seq: `${first.seq}`, kind, node, signer: first.signer }
+  const configHash = oracleConfigHash(oracle)
+  return { networkId, epoch, configHash, seq: `${first.seq}`, kind, node, signer: first.signer }
 }

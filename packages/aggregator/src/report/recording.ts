@@ -1,6 +1,6 @@
 import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Logger, Report, ReportSignature } from '@clearspan/shared'
+import { type Logger, oracleConfigHash, type Report, type ReportSignature } from '@clearspan/shared'
 import type { ObservedPrice } from '../aggregation/aggregate.js'
 import type { Observation } from '../observation/message.js'
 import { toWire } from '../observation/wire.js'
@@ -92,7 +92,13 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
       file = await openNext()
       await dropOldest()
     })
-    write({ type: 'header', version: 1, rulesHash: rulesHash(rules), rules })
+    write({
+      type: 'header',
+      version: 1,
+      configHash: oracleConfigHash(rules.oracle),
+      rulesHash: rulesHash(rules),
+      rules,
+    })
     const past = history()
     for (const report of past?.reports ?? []) write({ type: 'history', since: past?.since, report })
     for (const quote of newest.values()) write({ type: 'quote', quote })

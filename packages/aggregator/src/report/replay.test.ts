@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createLogger, type Report } from '@clearspan/shared'
+import { createLogger, oracleConfigHash, type Report } from '@clearspan/shared'
 import fc from 'fast-check'
 import { keccak256, toHex } from 'viem'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -147,6 +147,8 @@ describe('replaying a recorded segment', () => {
         await rm(join(dataDir, 'segments'), { recursive: true, force: true })
         const [bytes] = await record(slots)
         expect(await replay(bytes!)).toEqual({
+          epoch: 1,
+          configHash: oracleConfigHash(rules.oracle),
           rulesHash: rulesHash(rules),
           quotes: slots.flat().length,
           observations: slots.length,
@@ -192,7 +194,19 @@ describe('replaying a recorded segment', () => {
     const otherRules = rewritten(bytes!, (line) => {
       if (line.type === 'header') (line.rules as Rules).maxDispersionBps = 1
     })
-    await expect(replay(otherRules)).rejects.toThrow(/^segment:1: the configuration doesn't have the hash/)
+    await expect(replay(otherRules)).rejects.toThrow(/^segment:1: the rules don't have the hash/)
+    const otherNetwork = rewritten(bytes!, (line) => {
+      if (line.type === 'header') (line.rules as Rules).oracle.nodes[3]!.signer = `0x${'11'.repeat(20)}`
+    })
+    await expect(replay(otherNetwork)).rejects.toThrow(/^segment:1: the network doesn't have the hash/)
+    // A recording of a node that didn't go by its network's rules proves nothing about the network.
+    const disagreed = rewritten(bytes!, (line) => {
+      if (line.type !== 'header') return
+      const { oracle } = line.rules as Rules
+      oracle.rulesHash = keccak256('0x')
+      line.configHash = oracleConfigHash(oracle)
+    })
+    await expect(replay(disagreed)).rejects.toThrow(/oracle.rulesHash/)
     const otherSigner = rewritten(bytes!, (line) => {
       if (line.type === 'report') (line.signatures as { signer: number }[])[0]!.signer = 0
     })

@@ -1,11 +1,18 @@
-import { PermanentError, quorumOf, type Report, type ReportSignature, reportDigest } from '@clearspan/shared'
+import {
+  oracleConfigHash,
+  PermanentError,
+  quorumOf,
+  type Report,
+  type ReportSignature,
+  reportDigest,
+} from '@clearspan/shared'
 import type { Hex } from 'viem'
 import { z } from 'zod'
 import type { ObservedPrice } from '../aggregation/aggregate.js'
 import { type Observation, recoverNode } from '../observation/message.js'
 import { authenticate } from '../observation/verify.js'
 import { wireSchemas } from '../observation/wire.js'
-import { createDecision, type Rules, rulesHash, rulesSchema, toReportPrice } from '../rules.js'
+import { checkRules, createDecision, type Rules, rulesHash, rulesSchema, toReportPrice } from '../rules.js'
 import type { Quote } from '../sources/types.js'
 import { combine } from './combine.js'
 import { createLineReader } from './lines.js'
@@ -13,6 +20,9 @@ import { keyOf } from './recording.js'
 
 /** What a replay found equal. */
 export interface ReplaySummary {
+  epoch: number
+  /** What `PriceOracle.configHash(epoch)` must be on every chain, if these were the network's nodes and rules. */
+  configHash: Hex
   rulesHash: Hex
   quotes: number
   /** Own observations, each recomputed from the quotes before it. */
@@ -30,6 +40,7 @@ export interface ReplaySummary {
 const headerSchema = z.object({
   type: z.literal('header'),
   version: z.literal(1),
+  configHash: z.string(),
   rulesHash: z.string(),
   rules: rulesSchema,
 })
@@ -87,9 +98,13 @@ async function* completeLines(chunks: AsyncIterable<string>): AsyncGenerator<str
 function readHeader(value: unknown, at: string): Rules {
   const header = headerSchema.safeParse(value)
   if (!header.success) throw new PermanentError(`${at}: is no header of a segment`)
-  const { rules } = header.data
-  if (rulesHash(rules) === header.data.rulesHash) return rules
-  throw new PermanentError(`${at}: the configuration doesn't have the hash ${header.data.rulesHash}`)
+  const { rules, ...hashes } = header.data
+  if (rulesHash(rules) !== hashes.rulesHash)
+    throw new PermanentError(`${at}: the rules don't have the hash ${hashes.rulesHash}`)
+  if (oracleConfigHash(rules.oracle) !== hashes.configHash)
+    throw new PermanentError(`${at}: the network doesn't have the hash ${hashes.configHash}`)
+  checkRules(rules)
+  return rules
 }
 
 function readLine(value: unknown, at: string): Line {
@@ -185,6 +200,8 @@ function createReplayer(rules: Rules) {
       }
     },
     summary: (): ReplaySummary => ({
+      epoch: oracle.epoch,
+      configHash: oracleConfigHash(oracle),
       rulesHash: rulesHash(rules),
       ...counts,
       firstSeq: seqs[0]?.toString() ?? null,

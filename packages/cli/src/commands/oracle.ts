@@ -1,7 +1,21 @@
 import { createReadStream } from 'node:fs'
 import { access, readFile, writeFile } from 'node:fs/promises'
-import { replaySegment, verifyEvidence } from '@clearspan/aggregator'
-import { createKeystore, keyPurposes, parseConfig, readJson, UserError, wordSchema } from '@clearspan/shared'
+import {
+  configuredRules,
+  oracleNodeConfigSchema,
+  replaySegment,
+  rulesHash,
+  verifyEvidence,
+} from '@clearspan/aggregator'
+import {
+  createKeystore,
+  keyPurposes,
+  oracleConfigHash,
+  parseConfig,
+  readJson,
+  UserError,
+  wordSchema,
+} from '@clearspan/shared'
 import type { Command } from 'commander'
 import { z } from 'zod'
 
@@ -28,6 +42,18 @@ export function addOracle(program: Command): void {
       })
       const summary = await replaySegment(createReadStream(segment, 'utf8'), segment)
       process.stdout.write(`${JSON.stringify(summary)}\n`)
+    })
+  oracle
+    .command('rules')
+    .description("hash the rules of a node's configuration, and what chains are to expect of its epoch")
+    .argument('<config>', "a node's process file, as `run` takes it")
+    .action(async (file: string) => {
+      const { node } = (
+        await readJson(file, z.object({ oracle: z.object({ node: oracleNodeConfigSchema }) }))
+      ).oracle
+      const hash = rulesHash(configuredRules(node))
+      const configHash = oracleConfigHash({ ...node.oracle, rulesHash: hash })
+      process.stdout.write(`${JSON.stringify({ epoch: node.oracle.epoch, rulesHash: hash, configHash })}\n`)
     })
   oracle
     .command('key')

@@ -39,7 +39,7 @@ import { localGuardianSet, type SourceSimulators, startSourceSimulators } from '
 import { stopwatch } from '../stopwatch.js'
 import { deployClearspan } from './deploy.js'
 import { type LocalMarkets, planMarkets } from './markets.js'
-import { type Program, startOracleNodes, startRelayer } from './processes.js'
+import { localRulesHash, type Program, startOracleNodes, startRelayer } from './processes.js'
 import { createReplay } from './replay.js'
 import { type LocalRoles, localRoles } from './roles.js'
 import { openSockets, portOf } from './sockets.js'
@@ -193,7 +193,7 @@ async function assemble(options: Assembly): Promise<Omit<LocalNetwork, 'whileAli
   shutdown.add('sockets', () => {
     for (const socket of sockets) socket.close()
   })
-  const { deployed, firstBlock } = await deployAll(options, { chains, roles, markets, sockets })
+  const { deployed, firstBlock } = await deployAll(options, { chains, roles, markets, plan, sockets })
   const clockOptions: ClockOptions = {
     startMs: Math.max(...chains.map((chain) => chain.lastTimestamp())) * 1000,
     realStartMs: realClock.now(),
@@ -268,11 +268,13 @@ async function deployAll(
     chains,
     roles,
     markets,
+    plan,
     sockets,
   }: {
     chains: readonly LocalChain[]
     roles: LocalRoles
     markets: LocalMarkets
+    plan: VenuePlan
     sockets: readonly Server[]
   },
 ) {
@@ -300,7 +302,7 @@ async function deployAll(
   )
 
   took = stopwatch(realClock)
-  const oracle = {
+  const description = {
     epoch: 1,
     slotMs: timing.slotSeconds * 1000,
     feeds: markets.feeds,
@@ -309,6 +311,8 @@ async function deployAll(
       signer: account.address,
     })),
   }
+  const rulesHash = localRulesHash({ networkId, oracle: description, timing, sources: nodeSources(plan) })
+  const oracle = { ...description, rulesHash }
   const deployed = await deployClearspan({
     chains: placed,
     layerzero,
@@ -325,6 +329,15 @@ async function deployAll(
     deployed: { networkId, oracle, ...deployed },
     firstBlock: heads.reduce((a, b) => (a < b ? a : b)) + 1n,
   }
+}
+
+/** Sources as nodes are told of them; what they go by holds no URL, so it is known before the simulators run. */
+function nodeSources({ sourceConfigs }: VenuePlan, urls?: Readonly<Record<string, string>>) {
+  return sourceConfigs.map((source) => {
+    const isPyth = source.adapter === 'hermes' || source.adapter === 'price-service'
+    const url = urls?.[source.id] ?? `${isPyth ? 'http' : 'ws'}://127.0.0.1`
+    return { ...source, url, ...(isPyth ? { guardianSets: [localGuardianSet] } : {}) }
+  })
 }
 
 /** Oracle nodes, then the relayer with its keeper; answers the relayer's URL. */
@@ -345,13 +358,7 @@ async function startRoles(
   let took = stopwatch(realClock)
   const { nodes, operators } = await startOracleNodes({
     ...child,
-    sources: plan.sourceConfigs.map((source) => ({
-      ...source,
-      url: sources.urls[source.id]!,
-      ...(source.adapter === 'hermes' || source.adapter === 'price-service'
-        ? { guardianSets: [localGuardianSet] }
-        : {}),
-    })),
+    sources: nodeSources(plan, sources.urls),
     sockets,
   })
   onProgress(`oracle: ${nodes.length} nodes over ${plan.sources.length} sources (${took()})`)

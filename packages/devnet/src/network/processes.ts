@@ -1,9 +1,15 @@
 import { writeFileSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { join } from 'node:path'
-import type { OracleNodeConfigInput } from '@clearspan/aggregator'
+import {
+  configuredRules,
+  type OracleNodeConfigInput,
+  parseOracleNodeConfig,
+  rulesHash,
+} from '@clearspan/aggregator'
 import type { AttestServiceOptions, RelayerConfigInput } from '@clearspan/relayer'
-import type { Network } from '@clearspan/shared'
+import type { Network, OracleNetwork } from '@clearspan/shared'
+import type { Hex } from 'viem'
 import type { SourceConfig } from '../prices/index.js'
 import { INHERITED_FD, type ManagedProcess, type RunDirectory } from '../processes/index.js'
 import type { LocalRoles } from './roles.js'
@@ -48,17 +54,15 @@ export async function startOracleNodes(
     roles.observers.map(({ key }, index) => {
       const name = `oracle-${index}`
       const socket = sockets[index]!
+      const [hub] = network.chains
       const node: OracleNodeConfigInput = {
-        networkId: network.networkId,
+        ...nodeRules(network, timing, sources),
         clock: network.clock,
         index,
         oracle: network.oracle,
-        sources: [...sources],
+        ...(hub && { anchor: { url: hub.rpcUrls[0]!, priceOracle: hub.contracts.priceOracle } }),
         listen: { host: '127.0.0.1', port: portOf(socket), fd: INHERITED_FD },
         dataDir: options.run.dataDirectory(name),
-        maxClockSkewMs: timing.skew * 1000,
-        maxEventAgeMs: timing.sourceAge * 1000,
-        maxReceiveAgeMs: timing.sourceAge * 1000,
       }
       const operator = attestors[index]
       return startRole(
@@ -95,6 +99,40 @@ function writeManifest(run: RunDirectory, network: Network): string {
   const manifest = join(run.path, 'network.json')
   writeFileSync(manifest, `${JSON.stringify(network, null, 2)}\n`)
   return manifest
+}
+
+/** What every node of a local network has in common. */
+function nodeRules(
+  { networkId }: Pick<Network, 'networkId'>,
+  timing: Timing,
+  sources: readonly OracleNodeConfigInput['sources'][number][],
+) {
+  return {
+    networkId,
+    sources: [...sources],
+    maxClockSkewMs: timing.skew * 1000,
+    maxEventAgeMs: timing.sourceAge * 1000,
+    maxReceiveAgeMs: timing.sourceAge * 1000,
+  }
+}
+
+/** Hash of the rules that `startOracleNodes` will give to each node: the chains expect it before there are nodes. */
+export function localRulesHash(options: {
+  networkId: Hex
+  oracle: OracleNetwork
+  timing: Timing
+  sources: readonly OracleNodeConfigInput['sources'][number][]
+}): Hex {
+  const { oracle, timing, sources } = options
+  const node = parseOracleNodeConfig({
+    ...nodeRules(options, timing, sources),
+    clock: null,
+    index: 0,
+    oracle,
+    listen: { host: '127.0.0.1', port: 0 },
+    dataDir: '.',
+  })
+  return rulesHash(configuredRules(node))
 }
 
 /** Relayer and keeper in one process, on the embedded queue or on Redis. */

@@ -106,6 +106,7 @@ function facts(): Facts {
       { chain: 'alpha', seq: 1n, values: ['0x01'] },
       { chain: 'beta', seq: 1n, values: ['0x01'] },
     ],
+    configuration: { nodes: '0x05', chains: [{ chain: 'alpha', expected: '0x05' }] },
     left: [],
   }
 }
@@ -216,6 +217,9 @@ const FALSEHOODS: [invariant: number, Record<string, (f: Facts) => void>][] = [
       },
       'nothing to compare': (f) => {
         f.reports = [f.reports[0]!, { ...f.reports[1]!, seq: 2n }]
+      },
+      'nodes of other rules than a chain expects': (f) => {
+        f.configuration = { nodes: '0x05', chains: [{ chain: 'alpha', expected: '0x06' }] }
       },
     },
   ],

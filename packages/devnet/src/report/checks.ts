@@ -77,6 +77,8 @@ export interface Facts {
   auctions: readonly AuctionRecord[]
   losses: readonly LossRecord[]
   reports: readonly { chain: string; seq: bigint; values: readonly Hex[] }[]
+  /** Hash of the description and rules that the oracle's nodes run with, and of those that each chain expects of their epoch. */
+  configuration: { nodes: Hex; chains: readonly { chain: string; expected: Hex }[] }
   /** Messages that were still under way at the end. */
   left: readonly string[]
 }
@@ -88,7 +90,8 @@ export interface FinalPrices {
 }
 
 /** Every check of the closing report, in its order. */
-export function checkAll({ ledger, prices, auctions, losses, reports, left }: Facts): Check[] {
+export function checkAll(facts: Facts): Check[] {
+  const { ledger, prices, auctions, losses, reports, configuration, left } = facts
   return [
     checkCash(ledger),
     checkPositions(ledger),
@@ -96,7 +99,7 @@ export function checkAll({ ledger, prices, auctions, losses, reports, left }: Fa
     checkCoalition(ledger, prices),
     checkLiquidations(auctions),
     checkLosses(ledger, losses),
-    checkReports(reports),
+    checkReports(reports, configuration),
     checkMessages(left, ledger),
   ]
 }
@@ -278,10 +281,12 @@ function checkLosses(state: LedgerState, losses: readonly LossRecord[]): Check {
   )
 }
 
-/** Invariant 9: equal seq, equal report, whatever the chain. */
-function checkReports(reports: readonly { chain: string; seq: bigint; values: readonly Hex[] }[]): Check {
+/** Invariant 9: equal seq, equal report, whatever the chain; by the nodes and rules that each chain expects. */
+function checkReports(reports: Facts['reports'], { nodes, chains }: Facts['configuration']): Check {
   const first = new Map<bigint, { chain: string; values: string }>()
-  const problems: string[] = []
+  const problems = chains
+    .filter(({ expected }) => expected !== nodes)
+    .map(({ chain, expected }) => `${chain} expects the configuration ${expected}, nodes run ${nodes}`)
   let compared = 0
   for (const { chain, seq, values } of reports) {
     const joined = values.join()
@@ -295,7 +300,7 @@ function checkReports(reports: readonly { chain: string; seq: bigint; values: re
   }
   if (compared === 0) problems.push('no report reached two chains, so nothing was compared')
   return check(9, 'equal report for equal seq on all chains', problems, {
-    detail: `${first.size} reports, ${compared} comparisons`,
+    detail: `${first.size} reports, ${compared} comparisons; configuration ${nodes}`,
   })
 }
 

@@ -1,4 +1,5 @@
-import { UNUSABLE_CONFIDENCE, unpackPrices } from '@clearspan/shared'
+import { priceOracleAbi } from '@clearspan/contracts'
+import { oracleConfigHash, UNUSABLE_CONFIDENCE, unpackPrices } from '@clearspan/shared'
 import { formatUnits, type Hex } from 'viem'
 import { z } from 'zod'
 import type { LocalNetwork } from '../network/localNetwork.js'
@@ -165,9 +166,21 @@ async function compile(
       auctions,
       losses,
       reports,
+      configuration: await configurationOf(network),
       left: record.left.messages,
     }),
   }
+}
+
+async function configurationOf({ manifest, chains }: LocalNetwork) {
+  const { oracle } = manifest
+  const args = [BigInt(oracle.epoch)] as const
+  const expected = chains.map(async ({ name, client }, index) => {
+    const address = manifest.chains[index]!.contracts.priceOracle
+    const hash = await client.readContract({ address, abi: priceOracleAbi, functionName: 'configHash', args })
+    return { chain: name, expected: hash }
+  })
+  return { nodes: oracleConfigHash(oracle), chains: await Promise.all(expected) }
 }
 
 /** The hub's prices now; a unit of the settlement token is a unit of account. */
