@@ -185,6 +185,8 @@ const latestSeqs = () =>
       Number((await client.readContract({ ...call, functionName: 'latest' }))[1]),
     ),
   )
+/** Slot of the newest report that the relayer has: nodes hear of no revocation, and sign on. */
+const newestReport = async () => Number((await relayer.status()).reportSeq)
 const openedEpochs = () =>
   Promise.all(
     oracles().map(async ({ client, call }) => {
@@ -355,6 +357,34 @@ describe('the life of the oracle network, on two chains', () => {
       const seq = currentSeq() + 1
       const old = await signedBy(second, [1, 2, 3, 4], seq)
       expect(await refusals(old, seq)).toEqual(['SlotOutsideEpoch', 'SlotOutsideEpoch'])
+    },
+    TEST_TIMEOUT_MS,
+  )
+
+  test(
+    'a present epoch that is revoked on every chain gets no report any more, and costs the relayer nothing',
+    async () => {
+      const [hub] = on.network.chains
+      const order = {
+        to: hub!.contracts.epochRevoker,
+        abi: epochRevokerAbi,
+        functionName: 'order',
+        args: [4],
+      }
+      await owner[0]!.send([order])
+      await expect.poll(() => revoked(4), PATIENCE).toEqual([true, true])
+      const { address } = on.roles.relayer.price.account
+      const sent = () =>
+        Promise.all(
+          on.chains.map(({ client }) => client.getTransactionCount({ address, blockTag: 'pending' })),
+        )
+      // What was on its way when the word came has landed, or reverted, by then.
+      const seq = currentSeq()
+      await expect.poll(currentSeq, PATIENCE).toBeGreaterThan(seq + 1)
+      const [before, latest] = await Promise.all([sent(), latestSeqs()])
+      await expect.poll(newestReport, PATIENCE).toBeGreaterThan(seq + 4)
+      expect(await sent()).toEqual(before)
+      expect(await latestSeqs()).toEqual(latest)
     },
     TEST_TIMEOUT_MS,
   )

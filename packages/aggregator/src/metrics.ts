@@ -15,6 +15,7 @@ export interface NodeMetrics {
   clockOffset: Gauge
   reports: Counter
   lastSeq: Gauge
+  epoch: Gauge
   latency: Histogram
   held: Counter
   outliers: Counter
@@ -53,6 +54,7 @@ export function createNodeMetrics(metrics: Metrics): NodeMetrics {
       "How far this clock is ahead of the network's middle",
     ),
     reports: metrics.counter('oracle_reports_total', 'Finished reports'),
+    epoch: metrics.gauge('oracle_epoch', 'Signer epoch that this node is in'),
     lastSeq: metrics.gauge('oracle_report_seq', 'Slot of the newest finished report'),
     latency: metrics.histogram(
       'oracle_report_latency_seconds',

@@ -195,7 +195,9 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
       subscribe: board.subscribe,
       health: () => health(shelf, collector),
       metrics() {
-        for (const status of active().statuses()) counters.setSource(status)
+        const term = active()
+        counters.epoch.set(term.protocol.oracle.epoch)
+        for (const status of term.statuses()) counters.setSource(status)
         return metrics.text()
       },
     })

@@ -125,6 +125,8 @@ describe('a change of epochs, over HTTP', () => {
     expect(health).toMatchObject({ status: 'has left the network', handover: { state: 'finished' } })
     expect(await (await fetch(`${urls[1]}/health`)).json()).toMatchObject({ status: 'ok', epoch: 2 })
 
+    expect(await (await fetch(`${urls[1]}/metrics`)).text()).toMatch(/oracle_epoch 2\n/)
+
     // Restarted with the same file it is in the new epoch at once; promoted to it too, and it serves the handover still.
     await old[1]!.stop()
     const revived = makeNode({ ...configs[1]!, next }, clock)
