@@ -87,6 +87,8 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   const following = makeNext()
   /** Those that run: the newest last. */
   let terms: Term[] = [present]
+  /** Whether the next epoch is sure to begin; known once the disk is read. */
+  let isSure = () => false
 
   function makeTerm(own: OracleNodeConfig): Term {
     const { epoch } = own.oracle
@@ -133,7 +135,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   /** The term whose slot it is, or was last. */
   function active(): Term {
     const begun = networkClock.now() >= (config.next?.firstSeq ?? Number.POSITIVE_INFINITY) * oracle.slotMs
-    return (begun && terms.find((term) => term === following)) || present
+    return (begun && isSure() && terms.find((term) => term === following)) || present
   }
 
   function createCollector(archive: HandoverArchive, { journal }: Shelf): HandoverCollector | undefined {
@@ -251,6 +253,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     shutdown.add('journal', journal.close)
     const archive = await openHandovers(dataDir)
     const slots = createSlots({ config, journal, archive })
+    isSure = () => slots.following() !== null
     const shelf: Shelf = { journal, evidence: await openEvidence(dataDir), slots: slots.present }
     shutdown.add('terms', () =>
       Promise.all([present, ...(following ? [following] : [])].map((one) => one.stop())),
