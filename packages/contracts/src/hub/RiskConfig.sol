@@ -17,6 +17,7 @@ contract RiskConfig is IRiskConfig, Ownable {
     uint32 public constant MIN_REGRESSION_DELAY = 30 minutes;
     /// @notice Widest trade band around the oracle price, bps.
     uint16 public constant MAX_PRICE_BAND = 1000;
+    uint256 internal constant LISTED_ASSET = 1 << 56;
     /// @notice Most that a maturing bucket may hold, whole tokens: keeps every sum far inside 128 bits.
     uint256 public constant MAX_MATURE_TOKENS = 1e12;
 
@@ -59,14 +60,14 @@ contract RiskConfig is IRiskConfig, Ownable {
     Global internal _global;
 
     /// @dev What margin needs of assets and instruments once more, and all of the underlyings, many in a slot: a portfolio's parameters are
-    /// a handful of reads. Four assets a slot, `decimals u8 | creditMm u16 | creditIm u16 | feed u16` of 64 bits each, by assetId − 1.
+    /// a handful of reads. Four assets a slot, `listed u8 | decimals u8 | creditMm u16 | creditIm u16 | feed u16` of 64 bits each, by assetId − 1.
     uint256[1024] internal _assetWords;
     /// @dev Four a slot, `tailDamping u16 | tailShock u16 | shockMm u16 | shockIm u16`, by feed.
     uint256[16_384] internal _underlyingWords;
-    /// @dev Ten a slot, `place in _modules u8 | feed u16` of 24 bits each, by instrumentId − 1.
+    /// @dev Ten a slot, `place in _modules from 1 u8 | feed u16` of 24 bits each, by instrumentId − 1.
     uint256[410] internal _instrumentWords;
     /// @dev Distinct modules in the order in which they were first listed.
-    address[256] internal _modules;
+    address[255] internal _modules;
 
     /// @dev `field` names the first parameter that is out of bounds.
     error OutOfBounds(string field);
@@ -113,8 +114,8 @@ contract RiskConfig is IRiskConfig, Ownable {
             uint104(a.matureRate),
             a.epoch
         );
-        uint256 word =
-            a.feed | (uint256(a.creditIm) << 16) | (uint256(a.creditMm) << 32) | (uint256(a.decimals) << 48);
+        uint256 word = a.feed | (uint256(a.creditIm) << 16) | (uint256(a.creditMm) << 32)
+            | (uint256(a.decimals) << 48) | LISTED_ASSET;
         uint256 place = assetId - 1;
         _assetWords[place / 4] = _put(_assetWords[place / 4], word, 64, place % 4);
         ++version;
@@ -157,7 +158,7 @@ contract RiskConfig is IRiskConfig, Ownable {
             StoredInstrument(i.module, i.feed, i.priceBand, i.maxOpenInterest, i.backstopCap);
         uint256 place = instrumentId - 1;
         _instrumentWords[place / 10] =
-            _put(_instrumentWords[place / 10], i.feed | (_moduleAt(i.module) << 16), 24, place % 10);
+            _put(_instrumentWords[place / 10], i.feed | ((_moduleAt(i.module) + 1) << 16), 24, place % 10);
         ++version;
         emit InstrumentSet(instrumentId, i);
     }
@@ -215,25 +216,37 @@ contract RiskConfig is IRiskConfig, Ownable {
         view
         returns (uint256[] memory words)
     {
-        uint256 assetsLength = assets.length();
-        words = new uint256[](1 + assetsLength + instruments.length());
+        uint256 last = 1 + assets.length() + instruments.length();
         assembly ("memory-safe") {
+            // With the head of its ABI encoding before it: it is returned as it lies.
+            let head := mload(0x40)
+            mstore(head, 32)
+            words := add(head, 32)
+            mstore(words, last)
             mstore(add(words, 32), sload(_global.slot))
+            mstore(0x40, add(add(words, 32), shl(5, last)))
         }
-        uint256 n;
-        (uint256 assetsListed, uint256 instrumentsListed) = (assetCount, instrumentCount);
-        for (; assets != 0; assets >>= 12) {
-            uint256 id = assets & IdList.MAX_ID;
-            if (id > assetsListed || id == 0) revert UnknownId(id);
-            uint256 word = (_assetWords[(id - 1) / 4] >> (64 * ((id - 1) % 4))) & type(uint64).max;
-            words[++n] = word | (_shocks(uint16(word)) << 64);
+        unchecked {
+            uint256 n = 1;
+            for (; assets != 0; assets >>= 12) {
+                uint256 place = (assets & IdList.MAX_ID) - 1;
+                if (place >= IdList.MAX_ID) revert UnknownId(0);
+                uint256 word = uint64(_assetWords[place / 4] >> (64 * (place % 4)));
+                if (word & LISTED_ASSET == 0) revert UnknownId(place + 1);
+                words[n++] = (word ^ LISTED_ASSET) | (_shocks(uint16(word)) << 64);
+            }
+            for (; instruments != 0; instruments >>= 12) {
+                uint256 place = (instruments & IdList.MAX_ID) - 1;
+                if (place >= IdList.MAX_ID) revert UnknownId(0);
+                uint256 word = _instrumentWords[place / 10] >> (24 * (place % 10));
+                uint256 module = uint8(word >> 16);
+                if (module == 0) revert UnknownId(place + 1);
+                words[n++] = uint16(word) | (uint256(uint160(_modules[module - 1])) << 96)
+                    | (_shocks(uint16(word)) << 16);
+            }
         }
-        for (; instruments != 0; instruments >>= 12) {
-            uint256 id = instruments & IdList.MAX_ID;
-            if (id > instrumentsListed || id == 0) revert UnknownId(id);
-            uint256 word = _instrumentWords[(id - 1) / 10] >> (24 * ((id - 1) % 10));
-            words[++n] = uint16(word) | (uint256(uint160(_modules[uint8(word >> 16)])) << 96)
-                | (_shocks(uint16(word)) << 16);
+        assembly ("memory-safe") {
+            return(sub(words, 32), add(64, shl(5, last)))
         }
     }
 

@@ -71,6 +71,8 @@ contract MarginEngine is IMarginEngine {
 
     /// @dev A portfolio's lists differ in length.
     error MalformedPortfolio();
+    /// @dev The oracle's, of another length than asked.
+    error MalformedAnswer();
     /// @dev A claim, or the part of it that is impaired, has no room in 120 bits, or the part is larger than the whole.
     error InvalidClaim(uint256 assetId);
 
@@ -226,7 +228,7 @@ contract MarginEngine is IMarginEngine {
             feeds[n] = exposures[n].feed;
         }
         feeds[count] = _settlementFeed;
-        IPriceOracle.Price[] memory prices = oracle.prices(feeds);
+        IPriceOracle.Price[] memory prices = _prices(feeds);
 
         if (safeCash > 0) {
             IPriceOracle.Price memory par = prices[count];
@@ -234,6 +236,34 @@ contract MarginEngine is IMarginEngine {
             h.im = par.fresh ? safeCash.mulFloor(int256(Scenarios.low(par).min(WAD))) : int256(0);
         }
         _addExposures(h, book, exposures, modules, prices);
+    }
+
+    /// @dev A price has no dynamic part: each is read where it lies in the answer, without a copy.
+    function _prices(uint256[] memory feeds) internal view returns (IPriceOracle.Price[] memory prices) {
+        bytes memory answer;
+        {
+            (bool ok, bytes memory data) =
+                address(oracle).staticcall(abi.encodeCall(IPriceOracle.prices, (feeds)));
+            answer = data;
+            if (!ok) {
+                assembly ("memory-safe") {
+                    revert(add(data, 0x20), mload(data))
+                }
+            }
+        }
+        uint256 count = feeds.length;
+        if (answer.length != 0x40 + 0xa0 * count) revert MalformedAnswer();
+        assembly ("memory-safe") {
+            prices := mload(0x40)
+            mstore(prices, count)
+            let to := add(prices, 0x20)
+            mstore(0x40, add(to, shl(5, count)))
+            let from := add(answer, 0x60)
+            for { let end := mload(0x40) } lt(to, end) { to := add(to, 0x20) } {
+                mstore(to, from)
+                from := add(from, 0xa0)
+            }
+        }
     }
 
     /// @dev Adds every underlying to cash, then takes the joint losses, and profit beyond its cap from IM.

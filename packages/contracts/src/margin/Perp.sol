@@ -79,9 +79,6 @@ contract Perp is IInstrument {
             let first := add(values, 32)
             calldatacopy(first, calldatasize(), bytesOf)
             mstore(0x40, add(first, bytesOf))
-            for { let at := 0 } lt(at, bytesOf) { at := add(at, 32) } {
-                bits := or(bits, calldataload(add(spots.offset, at)))
-            }
         }
         for (uint256 n; n < holdings.length; ++n) {
             Holding calldata h = holdings[n];
@@ -99,8 +96,9 @@ contract Perp is IInstrument {
                 // Every product has the sign of the size: what makes truncation a floor is the same for all.
                 let lower := mul(slt(size, 0), 999999999999999999)
                 for {} lt(at, end) { at := add(at, 32) } {
-                    let value :=
-                        add(sdiv(sub(mul(size, calldataload(at)), lower), 1000000000000000000), quote)
+                    let spot := calldataload(at)
+                    bits := or(bits, spot)
+                    let value := add(sdiv(sub(mul(size, spot), lower), 1000000000000000000), quote)
                     let place := add(to, at)
                     mstore(place, add(mload(place), value))
                 }

@@ -1,0 +1,333 @@
+// The twin of the margin engine against the engine itself: random markets and portfolios, and stored ones at the edges.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  marginEngineAbi,
+  marginEngineBytecode,
+  perpAbi,
+  perpBytecode,
+  riskConfigAbi,
+  riskConfigBytecode,
+  testOracleAbi,
+  testOracleBytecode,
+} from '@clearspan/contracts'
+import {
+  createLogger,
+  type Health,
+  type MarginMarket,
+  type MarginPortfolio,
+  type MarginPrice,
+  PermanentError,
+  type Shocks,
+  standardHealth,
+  systemClock,
+  systemRandom,
+} from '@clearspan/shared'
+import fc from 'fast-check'
+import { type Address, ContractFunctionExecutionError, zeroAddress } from 'viem'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Batch, createBatch, type LocalChain, localAccounts, startChains } from '../chains/index.js'
+import { openRunDirectory, type RunDirectory } from '../processes/index.js'
+
+const MARKETS = 6
+const PORTFOLIOS_A_MARKET = 350
+const WAD = 10n ** 18n
+/** Feed of each asset and instrument, by id − 1. The first asset is the settlement token. */
+const ASSET_FEEDS = [0, 1, 2, 3, 1]
+const INSTRUMENT_FEEDS = [1, 2, 3, 1]
+const FEEDS = [0, 1, 2, 3]
+
+let dir = ''
+let run: RunDirectory
+let chain: LocalChain
+let batch: Batch
+let engine: Address
+let config: Address
+let oracle: Address
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'clearspan-margin-'))
+  run = await openRunDirectory({
+    path: dir,
+    logger: createLogger({ name: 'test', level: 'silent' }),
+    clock: systemClock,
+  })
+  ;[chain] = (await startChains({
+    run,
+    chains: [{ name: 'hub', chainId: 31_951, port: 0, portOption: '' }],
+    genesisTime: 1_700_000_000,
+    accounts: 1,
+  })) as [LocalChain]
+  const owner = localAccounts(1)[0]!
+  batch = await createBatch(chain, owner)
+  oracle = batch.create('TestOracle', { abi: testOracleAbi, bytecode: testOracleBytecode })
+  config = batch.create('RiskConfig', {
+    abi: riskConfigAbi,
+    bytecode: riskConfigBytecode,
+    args: [owner.address, 0n],
+  })
+  await batch.send()
+  engine = batch.create('MarginEngine', {
+    abi: marginEngineAbi,
+    bytecode: marginEngineBytecode,
+    args: [zeroAddress, oracle, config],
+  })
+  const perp = batch.create('Perp', {
+    abi: perpAbi,
+    bytecode: perpBytecode,
+    args: [zeroAddress, oracle, config],
+  })
+  for (const feed of FEEDS) setUnderlying(feed, { shockIm: 2n, shockMm: 2n, tailShock: 0n, tailDamping: 0n })
+  for (const [index, feed] of INSTRUMENT_FEEDS.entries())
+    batch.call(config, {
+      abi: riskConfigAbi,
+      functionName: 'setInstrument',
+      args: [BigInt(index + 1), { module: perp, feed, maxOpenInterest: WAD, backstopCap: WAD, priceBand: 1 }],
+    })
+  await batch.send()
+})
+
+afterAll(async () => {
+  await run?.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+function setUnderlying(feed: number, shocks: Shocks) {
+  const [shockIm, shockMm, tailShock, tailDamping] = [
+    Number(shocks.shockIm),
+    Number(shocks.shockMm),
+    Number(shocks.tailShock),
+    Number(shocks.tailDamping),
+  ]
+  batch.call(config, {
+    abi: riskConfigAbi,
+    functionName: 'setUnderlying',
+    args: [BigInt(feed), { shockIm, shockMm, tailShock, tailDamping }],
+  })
+}
+
+/** Brings the chain to the market. */
+async function enter(market: MarginMarket) {
+  for (const [feed, shocks] of market.shocks) setUnderlying(feed, shocks)
+  for (const [assetId, { feed, creditIm, creditMm }] of market.assets)
+    batch.call(config, {
+      abi: riskConfigAbi,
+      functionName: 'setAsset',
+      args: [
+        BigInt(assetId),
+        {
+          eid: assetId,
+          epoch: 1,
+          token: `0x${assetId.toString(16).padStart(40, '0')}`,
+          decimals: 18,
+          feed,
+          settlement: assetId === 1,
+          creditIm: Number(creditIm),
+          creditMm: Number(creditMm),
+          matureCap: WAD,
+          matureRate: 1n,
+        },
+      ],
+    })
+  batch.call(config, {
+    abi: riskConfigAbi,
+    functionName: 'setGlobal',
+    args: [
+      {
+        rhoIm: Number(market.rhoIm),
+        rhoMm: Number(market.rhoMm),
+        profitCapIm: market.profitCapIm,
+        bufferBps: 0,
+        maxRows: 21,
+        regressionDelay: 3_600,
+      },
+    ],
+  })
+  batch.call(oracle, {
+    abi: testOracleAbi,
+    functionName: 'set',
+    args: [FEEDS.map((feed) => ({ ...market.prices.get(feed)!, observedAt: 0n }))],
+  })
+  await batch.send()
+}
+
+/** By the contract; null where it reverts. */
+async function onChain({ cash, impairedCash, claims, positions }: MarginPortfolio): Promise<Health | null> {
+  const portfolio = {
+    cash,
+    assetIds: claims.map(({ assetId }) => BigInt(assetId)),
+    claims: claims.map(({ amount }) => amount),
+    impaired: [...claims.map(({ impaired }) => impaired), impairedCash],
+    instrumentIds: positions.map(({ instrumentId }) => BigInt(instrumentId)),
+    sizes: positions.map(({ size }) => size),
+    quotes: positions.map(({ quote }) => quote),
+  }
+  try {
+    return await chain.client.readContract({
+      address: engine,
+      abi: marginEngineAbi,
+      functionName: 'health',
+      args: [portfolio],
+    })
+  } catch (error) {
+    if (error instanceof ContractFunctionExecutionError) return null
+    throw error
+  }
+}
+
+/** By the twin; null where it refuses. */
+function byTwin(portfolio: MarginPortfolio, market: MarginMarket): Health | null {
+  try {
+    return standardHealth(portfolio, market)
+  } catch (error) {
+    if (error instanceof PermanentError) return null
+    throw error
+  }
+}
+
+const bps = (most: number) => fc.integer({ min: 0, max: most }).map(BigInt)
+/** Of any order of magnitude up to `most`. */
+const amount = (most: bigint) =>
+  fc
+    .tuple(fc.integer({ min: 0, max: most.toString(2).length }), fc.bigInt({ min: 0n, max: most }))
+    .map(([bits, x]) => x >> BigInt(bits))
+const signed = (most: bigint) => fc.tuple(amount(most), fc.boolean()).map(([x, minus]) => (minus ? -x : x))
+
+const priceArbitrary: fc.Arbitrary<MarginPrice> = fc
+  .record({
+    price: amount(200_000n * WAD),
+    confidence: fc.oneof(
+      fc.constant(0n),
+      fc.bigInt({ min: 0n, max: WAD / 3n }),
+      fc.bigInt({ min: 0n, max: WAD }),
+    ),
+    park: fc.option(bps(30_000), { nil: null }),
+    fresh: fc.integer({ min: 0, max: 3 }).map((x) => x !== 0),
+  })
+  .map(({ park, ...price }) => ({ ...price, parked: park === null ? 0n : (price.price * park) / 10_000n }))
+
+const shocksArbitrary: fc.Arbitrary<Shocks> = fc
+  .tuple(bps(9_998), bps(9_998), bps(65_535), bps(10_000))
+  .map(([a, b, tailShock, tailDamping]) => ({
+    shockIm: 2n + (a > b ? a : b),
+    shockMm: 2n + (a > b ? b : a),
+    tailShock,
+    tailDamping,
+  }))
+
+const ordered = fc
+  .tuple(bps(10_000), bps(10_000))
+  .map(([a, b]) => (a > b ? [b, a] : [a, b]) as [bigint, bigint])
+
+const marketArbitrary: fc.Arbitrary<MarginMarket> = fc
+  .record({
+    prices: fc.tuple(priceArbitrary, priceArbitrary, priceArbitrary, priceArbitrary),
+    shocks: fc.tuple(shocksArbitrary, shocksArbitrary, shocksArbitrary, shocksArbitrary),
+    credits: fc.array(ordered, { minLength: 5, maxLength: 5 }),
+    rho: ordered,
+    profitCapIm: amount(10n ** 26n),
+  })
+  .map(({ prices, shocks, credits, rho, profitCapIm }) => ({
+    settlementFeed: 0,
+    prices: new Map(prices.map((price, feed) => [feed, price])),
+    shocks: new Map(shocks.map((shock, feed) => [feed, shock])),
+    assets: new Map(
+      ASSET_FEEDS.map((feed, n) => [n + 1, { feed, creditIm: credits[n]![0], creditMm: credits[n]![1] }]),
+    ),
+    instruments: new Map(INSTRUMENT_FEEDS.map((feed, n) => [n + 1, feed])),
+    rhoIm: rho[1],
+    rhoMm: rho[0],
+    profitCapIm,
+  }))
+
+const portfolioArbitrary: fc.Arbitrary<MarginPortfolio> = fc
+  .record({
+    cash: signed(10n ** 27n),
+    impairedCash: fc.oneof(fc.constant(0n), amount(10n ** 27n)),
+    claims: fc.uniqueArray(
+      fc.record({ assetId: fc.integer({ min: 1, max: 5 }), amount: amount(10n ** 27n), part: bps(10_000) }),
+      { selector: ({ assetId }) => assetId, maxLength: 5 },
+    ),
+    positions: fc.uniqueArray(
+      fc.record({
+        instrumentId: fc.integer({ min: 1, max: 4 }),
+        size: signed(10n ** 26n),
+        quote: signed(10n ** 30n),
+      }),
+      { selector: ({ instrumentId }) => instrumentId, maxLength: 4 },
+    ),
+  })
+  .map(({ claims, ...rest }) => ({
+    ...rest,
+    claims: claims.map(({ assetId, amount, part }) => ({
+      assetId,
+      amount,
+      impaired: (amount * part) / 10_000n,
+    })),
+  }))
+
+/** One portfolio for each way in which a number can be at its edge. */
+function edges(): MarginPortfolio[] {
+  const most = (1n << 127n) - 1n
+  const sizes = [0n, 1n, -1n, WAD, -WAD, 10n ** 27n, -(10n ** 27n), most, -most, most + 1n, -most - 1n]
+  const amounts = [0n, 1n, WAD, 10n ** 30n, (1n << 120n) - 1n, 1n << 120n]
+  const none = { cash: 0n, impairedCash: 0n, claims: [], positions: [] }
+  const claim = (assetId: number, amount: bigint, impaired = 0n) => ({ assetId, amount, impaired })
+  const position = (instrumentId: number, size: bigint, quote = 0n) => ({ instrumentId, size, quote })
+  return [
+    none,
+    { ...none, cash: 1n },
+    { ...none, cash: -1n, impairedCash: 1n },
+    ...sizes.map((size) => ({ ...none, positions: [position(1, size, 5n)] })),
+    ...sizes.map((quote) => ({ ...none, cash: WAD, positions: [position(2, 1n, quote)] })),
+    ...sizes.map((size) => ({ ...none, positions: [position(1, size), position(4, -size)] })),
+    ...sizes.map((size) => ({ ...none, claims: [claim(2, WAD)], positions: [position(1, size)] })),
+    ...amounts.map((amount) => ({ ...none, claims: [claim(3, amount)] })),
+    ...amounts.map((amount) => ({ ...none, claims: [claim(3, amount, amount)] })),
+    ...amounts.map((amount) => ({ ...none, claims: [claim(2, amount), claim(5, amount, amount / 2n)] })),
+    { ...none, claims: [claim(2, 1n, 2n)] },
+    { ...none, claims: [claim(6, 1n)] },
+    { ...none, positions: [position(5, 1n)] },
+    { ...none, claims: Array.from({ length: 22 }, () => claim(2, 1n)) },
+    { ...none, positions: Array.from({ length: 21 }, () => position(1, WAD)) },
+    { ...none, positions: Array.from({ length: 22 }, () => position(1, WAD)) },
+  ]
+}
+
+const written = (value: unknown) =>
+  JSON.stringify(value, (_, x) => (typeof x === 'bigint' ? x.toString() : x instanceof Map ? [...x] : x))
+
+async function compare(market: MarginMarket, portfolios: readonly MarginPortfolio[], seed: number) {
+  await enter(market)
+  const healths = await Promise.all(portfolios.map(onChain))
+  for (const [n, health] of healths.entries()) {
+    const twin = byTwin(portfolios[n]!, market)
+    expect(twin, `seed ${seed}: ${written({ portfolio: portfolios[n], market })}`).toEqual(health)
+  }
+  return healths
+}
+
+test('twin and engine agree to the wei on random portfolios in random markets', async () => {
+  const seed = Math.trunc(systemRandom.next() * 2 ** 31)
+  console.log(`margin: ${MARKETS * PORTFOLIOS_A_MARKET} portfolios, seed ${seed}`)
+  const markets = fc.sample(marketArbitrary, { numRuns: MARKETS, seed })
+  const portfolios = fc.sample(portfolioArbitrary, { numRuns: MARKETS * PORTFOLIOS_A_MARKET, seed })
+  let valued = 0
+  for (const [n, market] of markets.entries()) {
+    const part = portfolios.slice(n * PORTFOLIOS_A_MARKET, (n + 1) * PORTFOLIOS_A_MARKET)
+    valued += (await compare(market, part, seed)).filter((health) => health !== null).length
+  }
+  expect(valued).toBeGreaterThan((MARKETS * PORTFOLIOS_A_MARKET) / 2)
+})
+
+test('twin and engine agree on stored portfolios at the edges, and on which they refuse', async () => {
+  const seed = 1
+  const lines: string[] = []
+  for (const [n, market] of fc.sample(marketArbitrary, { numRuns: 3, seed }).entries()) {
+    const healths = await compare(market, edges(), seed)
+    expect(healths).toContain(null)
+    for (const [k, health] of healths.entries()) lines.push(`${n} ${k} ${written(health)}`)
+  }
+  await expect(`${lines.join('\n')}\n`).toMatchFileSnapshot('__snapshots__/margin-edges.txt')
+})

@@ -1,0 +1,9 @@
+export { standardHealth } from './standard.js'
+export type {
+  CreditedAsset,
+  Health,
+  MarginMarket,
+  MarginPortfolio,
+  MarginPrice,
+  Shocks,
+} from './types.js'

@@ -1,0 +1,63 @@
+/** A price as `IPriceOracle.prices` gives it, WAD. */
+export interface MarginPrice {
+  price: bigint
+  /** Half width of the interval as a WAD fraction of the price. */
+  confidence: bigint
+  /** A newer value beyond the jump guard, or 0. */
+  parked: bigint
+  fresh: boolean
+}
+
+/** Shocks of a feed, bps. */
+export interface Shocks {
+  shockIm: bigint
+  shockMm: bigint
+  tailShock: bigint
+  tailDamping: bigint
+}
+
+/** Credits in bps. */
+export interface CreditedAsset {
+  feed: number
+  creditIm: bigint
+  creditMm: bigint
+}
+
+/** All that margin reads beside the account: `RiskConfig` and `PriceOracle` at one block. */
+export interface MarginMarket {
+  settlementFeed: number
+  /** By feed. */
+  prices: ReadonlyMap<number, MarginPrice>
+  /** By feed; one without shocks has none. */
+  shocks: ReadonlyMap<number, Shocks>
+  /** By asset id. */
+  assets: ReadonlyMap<number, CreditedAsset>
+  /** Feed of each instrument, by its id. All are perpetuals. */
+  instruments: ReadonlyMap<number, number>
+  /** ρ in bps. */
+  rhoIm: bigint
+  rhoMm: bigint
+  /** WAD. */
+  profitCapIm: bigint
+}
+
+/** `IClearinghouse.Portfolio`, all WAD. */
+export interface MarginPortfolio {
+  cash: bigint
+  /** Part of the cash that IM leaves out. */
+  impairedCash: bigint
+  /** Whole-token units, and the part that IM leaves out. */
+  claims: readonly { assetId: number; amount: bigint; impaired: bigint }[]
+  /** Quotes with all costs up to now. */
+  positions: readonly { instrumentId: number; size: bigint; quote: bigint }[]
+}
+
+/** `IMarginEngine.Health`, WAD. */
+export interface Health {
+  equity: bigint
+  im: bigint
+  mm: bigint
+  pnl: bigint
+  notional: bigint
+  fresh: boolean
+}
