@@ -141,10 +141,13 @@ export function configureHub(batch: Batch, at: At, { chains, markets, timing }: 
   }
   batch.call(at('riskConfig'), { ...risk, functionName: 'setGlobal', args: [globalRisk(timing)] })
   markets.feeds.forEach(({ name }, feed) => {
+    const shocks = markets.shocks[baseOf(name)]
+    // Not the price of anything.
+    if (shocks === undefined) return
     batch.call(at('riskConfig'), {
       ...risk,
       functionName: 'setUnderlying',
-      args: [BigInt(feed), markets.shocks[baseOf(name)]!],
+      args: [BigInt(feed), shocks],
     })
   })
   chains.forEach(({ eid }, chain) => {

@@ -38,6 +38,7 @@ import { openRunDirectory, type RunDirectory } from '../processes/index.js'
 import { localGuardianSet, type SourceSimulators, startSourceSimulators } from '../sources/index.js'
 import { stopwatch } from '../stopwatch.js'
 import { deployClearspan } from './deploy.js'
+import { type DerivedFeeds, planDerivedFeeds } from './derivedFeeds.js'
 import { type LocalMarkets, planMarkets } from './markets.js'
 import { localRulesHash, type Program, startOracleNodes, startRelayer } from './processes.js'
 import { createReplay } from './replay.js'
@@ -187,13 +188,22 @@ async function assemble(options: Assembly): Promise<Omit<LocalNetwork, 'whileAli
   const roles = localRoles()
   const random = seededRandom(options.seed ?? 1)
   const plan = planVenues(tape, window, random)
-  const markets = planMarkets(plan.markets, plan.feeds)
+  const prices = planMarkets(plan.markets, plan.feeds)
   const chains = await bootChains(options, roles)
+  const derived = planDerivedFeeds(prices, chains)
+  const markets = { ...prices, feeds: [...prices.feeds, ...derived.feeds] }
   const sockets = await openSockets(roles.observers.length)
   shutdown.add('sockets', () => {
     for (const socket of sockets) socket.close()
   })
-  const { deployed, firstBlock } = await deployAll(options, { chains, roles, markets, plan, sockets })
+  const { deployed, firstBlock } = await deployAll(options, {
+    chains,
+    roles,
+    markets,
+    plan,
+    derived,
+    sockets,
+  })
   const clockOptions: ClockOptions = {
     startMs: Math.max(...chains.map((chain) => chain.lastTimestamp())) * 1000,
     realStartMs: realClock.now(),
@@ -219,7 +229,7 @@ async function assemble(options: Assembly): Promise<Omit<LocalNetwork, 'whileAli
     logger,
   })
   shutdown.add('sources', () => sources.stop())
-  const relayerUrl = await startRoles(options, { manifest, roles, plan, sources, sockets })
+  const relayerUrl = await startRoles(options, { manifest, roles, plan, derived, sources, sockets })
   return {
     manifest,
     chains,
@@ -269,12 +279,14 @@ async function deployAll(
     roles,
     markets,
     plan,
+    derived,
     sockets,
   }: {
     chains: readonly LocalChain[]
     roles: LocalRoles
     markets: LocalMarkets
     plan: VenuePlan
+    derived: DerivedFeeds
     sockets: readonly Server[]
   },
 ) {
@@ -311,7 +323,13 @@ async function deployAll(
       signer: account.address,
     })),
   }
-  const rulesHash = localRulesHash({ networkId, oracle: description, timing, sources: nodeSources(plan) })
+  const rulesHash = localRulesHash({
+    networkId,
+    oracle: description,
+    timing,
+    sources: nodeSources(plan),
+    derived: derived.config,
+  })
   const oracle = { ...description, rulesHash }
   const deployed = await deployClearspan({
     chains: placed,
@@ -347,18 +365,20 @@ async function startRoles(
     manifest: Network
     roles: LocalRoles
     plan: VenuePlan
+    derived: DerivedFeeds
     sources: SourceSimulators
     sockets: readonly Server[]
   },
 ): Promise<string> {
   const { run, program, env, timing, realClock, redisUrl, onProgress } = options
-  const { manifest, roles, plan, sources, sockets } = parts
+  const { manifest, roles, plan, derived, sources, sockets } = parts
   const child = { run, program, network: manifest, roles, timing, env }
   onProgress('starting the oracle nodes')
   let took = stopwatch(realClock)
   const { nodes, operators } = await startOracleNodes({
     ...child,
     sources: nodeSources(plan, sources.urls),
+    derived: derived.config,
     sockets,
   })
   onProgress(`oracle: ${nodes.length} nodes over ${plan.sources.length} sources (${took()})`)

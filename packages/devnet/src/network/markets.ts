@@ -25,10 +25,11 @@ export interface Shocks {
 }
 
 export interface LocalMarkets {
+  /** Prices first. */
   feeds: Feed[]
   tokens: LocalToken[]
   instruments: LocalInstrument[]
-  /** By base; legs included. */
+  /** By base of a price; legs included. */
   shocks: Record<string, Shocks>
 }
 

@@ -12,6 +12,7 @@ import type { Network, OracleNetwork } from '@clearspan/shared'
 import type { Hex } from 'viem'
 import type { SourceConfig } from '../prices/index.js'
 import { INHERITED_FD, type ManagedProcess, type RunDirectory } from '../processes/index.js'
+import type { DerivedFeeds } from './derivedFeeds.js'
 import type { LocalRoles } from './roles.js'
 import { portOf } from './sockets.js'
 import type { Timing } from './timing.js'
@@ -45,10 +46,11 @@ type OperatorUrl = NonNullable<RelayerConfigInput['operators']>[number]
 export async function startOracleNodes(
   options: ChildOptions & {
     sources: readonly (SourceConfig & { url: string })[]
+    derived: DerivedFeeds['config']
     sockets: readonly Server[]
   },
 ): Promise<{ nodes: ManagedProcess[]; operators: OperatorUrl[] }> {
-  const { network, timing, roles, sources, sockets } = options
+  const { network, roles, sockets } = options
   const attestors = network.chains.some(({ layerzero }) => layerzero.attestor) ? roles.attestors : []
   const nodes = await allOrNone(
     roles.observers.map(({ key }, index) => {
@@ -56,7 +58,7 @@ export async function startOracleNodes(
       const socket = sockets[index]!
       const [hub] = network.chains
       const node: OracleNodeConfigInput = {
-        ...nodeRules(network, timing, sources),
+        ...nodeRules({ ...options, networkId: network.networkId }),
         clock: network.clock,
         index,
         oracle: network.oracle,
@@ -101,15 +103,19 @@ function writeManifest(run: RunDirectory, network: Network): string {
   return manifest
 }
 
+interface RulesOptions {
+  networkId: Hex
+  timing: Timing
+  sources: readonly OracleNodeConfigInput['sources'][number][]
+  derived: DerivedFeeds['config']
+}
+
 /** What every node of a local network has in common. */
-function nodeRules(
-  { networkId }: Pick<Network, 'networkId'>,
-  timing: Timing,
-  sources: readonly OracleNodeConfigInput['sources'][number][],
-) {
+function nodeRules({ networkId, timing, sources, derived }: RulesOptions) {
   return {
     networkId,
     sources: [...sources],
+    ...derived,
     maxClockSkewMs: timing.skew * 1000,
     maxEventAgeMs: timing.sourceAge * 1000,
     maxReceiveAgeMs: timing.sourceAge * 1000,
@@ -117,15 +123,9 @@ function nodeRules(
 }
 
 /** Hash of the rules that `startOracleNodes` will give to each node: the chains expect it before there are nodes. */
-export function localRulesHash(options: {
-  networkId: Hex
-  oracle: OracleNetwork
-  timing: Timing
-  sources: readonly OracleNodeConfigInput['sources'][number][]
-}): Hex {
-  const { oracle, timing, sources } = options
+export function localRulesHash({ oracle, ...options }: RulesOptions & { oracle: OracleNetwork }): Hex {
   const node = parseOracleNodeConfig({
-    ...nodeRules(options, timing, sources),
+    ...nodeRules(options),
     clock: null,
     index: 0,
     oracle,

@@ -10,6 +10,10 @@ export function formatReport(report: ClosingReport): string {
     ...prices.real.map((line) => `  recorded   ${line}`),
     ...prices.simulated.map((line) => `  simulated  ${line}`),
     ...prices.notes.map((line) => `  note       ${line}`),
+    ...report.derivedFeeds.map(
+      ({ feed, value, fresh }) =>
+        `  derived    ${feed} ${value ?? 'has no value yet'}${value === null || fresh ? '' : ' (stale)'}`,
+    ),
     '',
     'accounts (settlement units; IM and MM are what is left above the margin)',
     table(

@@ -3,7 +3,7 @@ import { oracleConfigHash, UNUSABLE_CONFIDENCE, unpackPrices } from '@clearspan/
 import { formatUnits, type Hex } from 'viem'
 import { z } from 'zod'
 import type { LocalNetwork } from '../network/localNetwork.js'
-import { oraclePrice } from '../scenario/prices.js'
+import { hubClient, oraclePrice } from '../scenario/prices.js'
 import { type AccountHealth, healths, type Outstanding, releaseRefs } from '../scenario/state.js'
 import { type Check, checkAll, type FinalPrices } from './checks.js'
 import { type StoredReport, soldLots, storedReports } from './events.js'
@@ -60,6 +60,8 @@ export interface ClosingReport {
   speed: number
   window: { start: string; end: string; worst: string | null }
   prices: { tape: string; real: string[]; simulated: string[]; notes: string[] }
+  /** What the hub's oracle holds of feeds that aren't the price of a market; null before the first value. */
+  derivedFeeds: { feed: string; value: string | null; fresh: boolean }[]
   accounts: AccountReport[]
   liquidations: LiquidationReport[]
   lots: LotReport[]
@@ -138,6 +140,7 @@ async function compile(
         : null,
     },
     prices: { tape: tape.name, ...plan.describe() },
+    derivedFeeds: await derivedFeeds(network),
     accounts: record.named.map(({ name, account }) =>
       accountReport(network, ledger, {
         name,
@@ -170,6 +173,21 @@ async function compile(
       left: record.left.messages,
     }),
   }
+}
+
+async function derivedFeeds(network: LocalNetwork): Promise<ClosingReport['derivedFeeds']> {
+  const { manifest, markets, plan } = network
+  const { priceOracle } = manifest.chains.find(({ chainId }) => chainId === manifest.hub.chainId)!.contracts
+  const derived = markets.feeds.slice(plan.feeds.length).map(async ({ name }, index) => {
+    const { value, observedAt, fresh } = await hubClient(network).readContract({
+      address: priceOracle,
+      abi: priceOracleAbi,
+      functionName: 'value',
+      args: [BigInt(plan.feeds.length + index)],
+    })
+    return { feed: name, value: observedAt === 0n ? null : formatUnits(value, 18), fresh }
+  })
+  return Promise.all(derived)
 }
 
 async function configurationOf({ manifest, chains }: LocalNetwork) {
