@@ -11,6 +11,7 @@ import {
 import {
   type Address,
   concatHex,
+  encodeAbiParameters,
   encodeFunctionData,
   type Hex,
   keccak256,
@@ -18,8 +19,10 @@ import {
   pad,
   parseAbi,
   parseEther,
+  toEventSelector,
   toFunctionSelector,
   toHex,
+  zeroHash,
 } from 'viem'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createWallet, type Wallet } from '../packages/devnet/src/scenario/wallet.js'
@@ -37,6 +40,7 @@ import {
   startTestNetwork,
   type TestNetwork,
 } from './testNetwork.js'
+import { type RpcRequest, startProxy } from './testProxy.js'
 
 // Strangers' packets between two real chains, by each way of verifying them: hostile receivers, and what becomes of their neighbours.
 const TEST_TIMEOUT_MS = 600_000
@@ -363,6 +367,74 @@ test(
     await expect.poll(() => read(receiver, 'last'), PATIENCE).toBe(keccak256(toHex('3')))
     const contract = { address: attestor, abi: attestorAbi } as const
     expect(await wallets[0]!.client.readContract({ ...contract, functionName: 'operatorSet' })).toBe(2)
+  },
+  TEST_TIMEOUT_MS,
+)
+
+test(
+  'a packet that every node of the relayer makes up is refused by operators with nodes of their own',
+  async () => {
+    await start('attestor')
+    const [forgedTo, honestTo] = (await deploy(['Write', 'Write'])) as [Address, Address]
+    const [alpha, beta] = on.network.chains
+    const { endpoint, sendUln, executor, attestor } = beta!.layerzero
+    const block = await wallets[1]!.client.getBlock()
+    const events = parseAbi([
+      'event PacketSent(bytes encodedPayload, bytes options, address sendLibrary)',
+      'event DVNFeePaid(address[] requiredDVNs, address[] optionalDVNs, uint256[] fees)',
+      'event ExecutorFeePaid(address executor, uint256 fee)',
+    ])
+    const guid = guidOf(forgedTo, 1n)
+    const header = concatHex([
+      numberToHex(1, { size: 1 }),
+      numberToHex(1, { size: 8 }),
+      numberToHex(beta!.eid, { size: 4 }),
+      pad(wallets[1]!.address),
+      numberToHex(alpha!.eid, { size: 4 }),
+      pad(forgedTo),
+    ])
+    const logOf = (address: Address, at: number, values: readonly unknown[], logIndex: number) => ({
+      address: address.toLowerCase(),
+      topics: [toEventSelector(events[at]!)],
+      data: encodeAbiParameters(events[at]!.inputs, values as never),
+      blockNumber: numberToHex(block.number),
+      blockHash: block.hash,
+      transactionHash: keccak256('0xf0'),
+      transactionIndex: '0x0',
+      logIndex: numberToHex(logIndex),
+      removed: false,
+    })
+    const made = [
+      logOf(sendUln, 2, [executor, 1n], 0),
+      logOf(sendUln, 1, [[attestor!], [], [1n]], 1),
+      logOf(endpoint, 0, [concatHex([header, guid, toHex('forged')]), ENOUGH, sendUln], 2),
+    ]
+    interface Filter {
+      address?: string | string[]
+      fromBlock?: Hex
+      toBlock?: Hex
+      blockHash?: Hex
+    }
+    const lie = ({ method, params = [] }: RpcRequest, result: unknown) => {
+      if (method !== 'eth_getLogs' || !Array.isArray(result)) return result
+      const { address = [], fromBlock = '0x0', toBlock = '0x0', blockHash } = params[0] as Filter
+      const covers =
+        blockHash === undefined
+          ? BigInt(fromBlock) <= block.number && block.number <= BigInt(toBlock)
+          : blockHash === block.hash
+      const asked = [address].flat().map((one) => one.toLowerCase())
+      return covers ? [...made.filter((log) => asked.includes(log.address)), ...result] : result
+    }
+    const liars = await Promise.all([1, 2, 3].map(() => startProxy(on.chains[1]!.rpcUrl, lie)))
+    const urls = liars.map(({ url }) => url)
+    const relayer = await relay({ rpcUrls: { [String(beta!.chainId)]: urls } })
+    const forged = () => relayer.packets().alpha!.find((packet) => packet.guid === guid)
+    await expect.poll(() => forged()?.waitsFor, PATIENCE).toBe('too few signers vouch for it')
+    await send([{ to: honestTo, message: toHex('honest') }])
+    await expect.poll(() => read(honestTo, 'last'), PATIENCE).toBe(keccak256(toHex('honest')))
+    await expect.poll(() => forged()?.attempts ?? 0, PATIENCE).toBeGreaterThan(2)
+    expect(await read(forgedTo, 'last')).toBe(zeroHash)
+    for (const { close } of liars) await close()
   },
   TEST_TIMEOUT_MS,
 )

@@ -1,6 +1,3 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createLogger, createQueueBackend, type Network, type QueueBackend } from '@clearspan/shared'
 import { parseUnits } from 'viem'
@@ -9,6 +6,7 @@ import type { Relayer } from '../packages/relayer/src/index.js'
 import { startRedis } from '../packages/shared/src/queue/redis.test-util.js'
 import { temporaryDirectory } from './clearspan.js'
 import { createTestRelayer, startTestNetwork, type TestNetwork } from './testNetwork.js'
+import { startProxy } from './testProxy.js'
 import { createTrader, PATIENCE, type Trader } from './testTrader.js'
 
 // A relayer in this process on two real chains, without an oracle: collateral alone needs no price.
@@ -94,34 +92,17 @@ describe.each(['embedded', 'redis'] as const)('on %s', (kind) => {
 })
 
 /** A node in front of the spoke's own that answers what `tamper` makes of the truth. */
-async function startProxy(tamper: (method: string, result: unknown) => unknown): Promise<string> {
-  const { rpcUrl } = on.chains[1]!
-  const server = createServer(async (request, response) => {
-    const body = Buffer.concat(await request.toArray()).toString()
-    const answer = await fetch(rpcUrl, {
-      method: 'POST',
-      body,
-      headers: { 'content-type': 'application/json' },
-    })
-      .then((answered) => answered.json() as Promise<{ result?: unknown }>)
-      .catch(() => undefined)
-    if (answer === undefined) return void response.destroy()
-    if ('result' in answer)
-      answer.result = tamper((JSON.parse(body) as { method: string }).method, answer.result)
-    response.setHeader('content-type', 'application/json').end(JSON.stringify(answer))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  closes.push(async () => {
-    server.closeAllConnections()
-    server.close()
-    await once(server, 'close')
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+async function proxy(tamper: (method: string, result: unknown) => unknown): Promise<string> {
+  const { url, close } = await startProxy(on.chains[1]!.rpcUrl, ({ method }, result) =>
+    tamper(method, result),
+  )
+  closes.push(close)
+  return url
 }
 
-const honest = () => startProxy((_, result) => result)
+const honest = () => proxy((_, result) => result)
 /** Keeps every log back. */
-const forgetful = () => startProxy((method, result) => (method === 'eth_getLogs' ? [] : result))
+const forgetful = () => proxy((method, result) => (method === 'eth_getLogs' ? [] : result))
 
 test(
   'a node that keeps back every log hides nothing, although it is asked first',
@@ -137,9 +118,7 @@ test(
   'nothing is attested without more than half of the nodes, and all is when they agree again',
   async () => {
     let lags = true
-    const laggard = await startProxy((method, result) =>
-      lags && method === 'eth_blockNumber' ? '0x1' : result,
-    )
+    const laggard = await proxy((method, result) => (lags && method === 'eth_blockNumber' ? '0x1' : result))
     const before = (await trader.credited()).target
     const backend = await QUEUES.embedded('laggard')
     const relayer = await relay(backend, [await honest(), laggard, await forgetful()])

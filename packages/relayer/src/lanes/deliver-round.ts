@@ -1,9 +1,9 @@
 import { attestorAbi } from '@clearspan/contracts'
 import { isAnswered, type Logger, type SentTransaction } from '@clearspan/shared'
-import { BaseError, encodeFunctionData, type Hex, isAddressEqual, parseEventLogs } from 'viem'
-import { attestedOutcomes, type Outcome, outcomeOf } from '../attest/outcome.js'
+import { BaseError, encodeFunctionData, type Hex } from 'viem'
+import { attestedOutcomes, type Outcome } from '../attest/outcome.js'
 import type { ChainContext } from '../chains/context.js'
-import { endpointAbi, executorAbi, receiveUlnAbi, workerMulticallAbi } from '../layerzero/abi.js'
+import { workerMulticallAbi } from '../layerzero/abi.js'
 import {
   buildDelivery,
   type Delivery,
@@ -19,8 +19,9 @@ import { packetStates } from '../layerzero/state.js'
 import { confirmedPackets } from '../layerzero/witness.js'
 import type { LaneContext } from './context.js'
 import { batches } from './counters.js'
+import { deliveryEvents } from './deliver-receipt.js'
 import { createSigning, type Signed } from './deliver-sign.js'
-import { beginning, tryReceive } from './deliver-trial.js'
+import { tryReceive } from './deliver-trial.js'
 
 /** Packets looked at in one round, and of others' packets: each path of theirs costs requests of its own. */
 const TURN = { limit: 300, foreignLimit: 50 }
@@ -47,7 +48,7 @@ export function createDeliveryRound(
 ) {
   const { clock, stages, config } = context
   const { chain, client, senders } = destination
-  const { dvn, attestor, endpoint, executor, receiveUln, workerMulticall } = chain.layerzero
+  const { workerMulticall } = chain.layerzero
   const sign = createSigning(context, destination)
 
   function postpone(entry: Pending, reason: string, longestMs?: number): void {
@@ -185,32 +186,19 @@ export function createDeliveryRound(
   }
 
   async function read({ receipt, broadcastAt, minedAt }: SentTransaction, steps: readonly Step[]) {
-    const abi = [...endpointAbi, ...receiveUlnAbi, ...executorAbi, ...attestorAbi]
-    const logs = parseEventLogs({ abi, logs: receipt.logs, strict: true })
     const { timestamp } = await client.getBlock({ blockNumber: receipt.blockNumber })
-    for (const { address, eventName, args } of logs) {
-      if (
-        eventName === 'PayloadVerified' &&
-        isAddressEqual(address, receiveUln) &&
-        isAddressEqual(args.dvn, dvn)
-      )
-        outbox.markVerified(args.header, args.proofHash)
-      if (eventName === 'NotDelivered' && attestor !== undefined && isAddressEqual(address, attestor)) {
-        const outcome = outcomeOf(args.outcome)
-        if (outcome === 'execute-failed') outbox.markFailed(args.guid)
-        log.warn({ guid: args.guid, outcome }, 'packet not delivered')
+    for (const event of deliveryEvents(receipt.logs, chain.layerzero)) {
+      if (event.kind === 'verified') outbox.markVerified(event.header, event.payloadHash)
+      if (event.kind === 'dropped') outbox.markDropped(event.origin, event.receiver, receipt.blockNumber)
+      if (event.kind === 'not-delivered') {
+        const { guid, outcome } = event
+        if (outcome === 'execute-failed') outbox.markFailed(guid)
+        log.warn({ guid, outcome }, 'packet not delivered')
       }
-      if (eventName === 'NativeDropApplied' && isAddressEqual(address, executor))
-        outbox.markDropped(args.origin, args.oapp, receipt.blockNumber)
-      // Anyone may make the endpoint emit one, and any contract one of its own.
-      if (
-        eventName === 'LzReceiveAlert' &&
-        isAddressEqual(address, endpoint) &&
-        isAddressEqual(args.executor, executor)
-      ) {
-        const reason = beginning(args.reason)
-        outbox.markFailed(args.guid, reason === '0x' ? undefined : { kind: 'reverted', reason })
-        log.warn({ guid: args.guid, reason, gas: String(args.gas) }, 'lzReceive failed')
+      if (event.kind === 'alert') {
+        const { guid, reason, gas } = event
+        outbox.markFailed(guid, reason === '0x' ? undefined : { kind: 'reverted', reason })
+        log.warn({ guid, reason, gas: String(gas) }, 'lzReceive failed')
       }
     }
     const states = await packetStates(
