@@ -95,12 +95,14 @@ interface World {
   refused?: string[]
   /** Their receiver reverts when it is asked whether it takes a path. */
   hostile?: number[]
+  /** Neither node answers what paths ask for. */
+  isSilent?: boolean
   /** What its transactions emit. */
   logs?: Log[]
 }
 
 /** A destination that lacks every packet, and what its rounds send. */
-function world({ packets, refused = [], hostile = [], logs = [] }: World) {
+function world({ packets, refused = [], hostile = [], logs = [], isSilent = false }: World) {
   const outbox = createOutbox({ ownPaths: new Set([pathOf(sent(1n, 1).packet)]), maxForeign: 100 })
   for (const packet of packets) outbox.add(packet, 0)
   const batches: string[][] = []
@@ -118,6 +120,7 @@ function world({ packets, refused = [], hostile = [], logs = [] }: World) {
       while (committed.has(`${Number(args[2])}:${nonce + 1n}`)) nonce++
       return nonce
     }
+    if (functionName === 'getUlnConfig' && isSilent) throw new BaseError('no answer')
     if (functionName === 'getUlnConfig') return { confirmations: 1n, requiredDVNs: [DVN], optionalDVNs: [] }
     if (functionName === 'vid') return 1
     if (functionName === 'quorum') return 1n
@@ -220,6 +223,11 @@ it("a stranger's receiver that won't be asked holds up its own path alone", asyn
 it('a node that fails where our own paths are asked is told apart from a receiver that does', async () => {
   const { round } = world({ packets: [sent(1n, 1)], hostile: [1] })
   await expect(round()).rejects.toThrow(RetryableError)
+})
+
+it('nodes that fail on both sides at once fail the round, and nothing besides', async () => {
+  // A rejection that nobody waits for would end the process: the test runner counts it.
+  await expect(world({ packets: [sent(1n, 1)], isSilent: true }).round()).rejects.toThrow(RetryableError)
 })
 
 it('reports no progress when there is nothing to send', async () => {

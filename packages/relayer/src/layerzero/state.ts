@@ -102,7 +102,7 @@ export async function requirements(
     ),
   )
   const sent = new Map<Hex, bigint | undefined>()
-  await Promise.all(
+  const reading = Promise.all(
     [...sources.values()].map(async (source) => {
       const own = entries.filter(({ packet }) => packet.srcEid === source.chain.eid)
       const configs = await readApart(own, (group) =>
@@ -117,7 +117,9 @@ export async function requirements(
       for (const [i, { packet }] of own.entries()) sent.set(packet.guid, configs[i]?.confirmations)
     }),
   )
-  return (await received).map((config, i) => {
+  // Together: one that fails while the other is awaited would be nobody's.
+  const [configs] = await Promise.all([received, reading])
+  return configs.map((config, i) => {
     const sending = sent.get(entries[i]?.packet.guid ?? '0x')
     if (config === undefined || sending === undefined) return undefined
     const { confirmations, requiredDVNs, optionalDVNs } = config
