@@ -31,9 +31,10 @@ interface Change {
   clock?: object | null
   exponent?: number
   signer?: string
+  rulesHash?: string
 }
 
-async function configure({ key, clock = null, exponent = -8, signer }: Change): Promise<string> {
+async function configure({ key, clock = null, exponent = -8, signer, rulesHash }: Change): Promise<string> {
   const node = {
     networkId,
     clock,
@@ -41,6 +42,7 @@ async function configure({ key, clock = null, exponent = -8, signer }: Change): 
     oracle: {
       epoch: 1,
       slotMs: HOUR,
+      ...(rulesHash && { rulesHash }),
       feeds: [{ name: 'ETH/USD', exponent }],
       nodes: keys.map((one, at) => ({
         url: 'http://127.0.0.1:9',
@@ -107,6 +109,22 @@ describe('keys of an oracle node', () => {
     const again = clearspan(dir.path, [...make, '--password-file', join(dir.path, 'password')], {})
     expect((await again.exited).code).toBe(2)
   })
+})
+
+test('a node goes by the rules that its network agreed on, or refuses to start in one line', async () => {
+  const key = { env: 'KEY' }
+  const env = { KEY: `observe:${networkId}:${keys[0]}` }
+  const asked = clearspan(dir.path, ['oracle', 'rules', await configure({ key })], {})
+  expect((await asked.exited).code).toBe(0)
+  const { rulesHash, configHash } = JSON.parse(asked.stdout()) as { rulesHash: string; configHash: string }
+  expect(configHash).toMatch(/^0x[0-9a-f]{64}$/)
+  const agreed = run(await configure({ key, rulesHash }), env)
+  await vi.waitFor(() => expect(agreed.stdout()).toContain('"ready"'), { timeout: 60_000 })
+  const other = run(await configure({ key, rulesHash: configHash }), env)
+  expect((await other.exited).code).toBe(2)
+  expect(other.stderr().trim().split('\n').at(-1)).toBe(
+    `error: oracle.rulesHash: of epoch 1 is ${configHash}, but this configuration's is ${rulesHash}: its sources, tags, markets, derived feeds or limits aren't the network's`,
+  )
 })
 
 test('killed between the promise and the signature, a node never signs another thing for the slot', async () => {
