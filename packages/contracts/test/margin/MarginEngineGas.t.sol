@@ -6,6 +6,7 @@ import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
 import {RiskConfig} from "../../src/hub/RiskConfig.sol";
 import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
 import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
+import {Black76} from "../../src/libraries/Black76.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {MarginEngine} from "../../src/margin/MarginEngine.sol";
 import {Perp} from "../../src/margin/Perp.sol";
@@ -64,5 +65,13 @@ contract MarginEngineGasTest is OracleTest {
         assertTrue(engine.accountHealth(account).fresh);
         engine.accountHealth(account);
         vm.snapshotGasLastCall("MarginEngine", "standard_3_claims_3_perps");
+    }
+
+    /// @dev Call and put together.
+    function test_gasOfBlack76() public {
+        vm.startSnapshotGas("MarginEngine", "black76");
+        (uint256 call,) = Black76.values(2000e18, 2300e18, 0.21e18);
+        vm.stopSnapshotGas();
+        assertGt(call, 0);
     }
 }

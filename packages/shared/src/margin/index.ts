@@ -1,3 +1,4 @@
+export { black76 } from './black76.js'
 export { standardHealth } from './standard.js'
 export type {
   CreditedAsset,
