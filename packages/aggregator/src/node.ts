@@ -15,6 +15,7 @@ import {
 import { type Hex, isAddressEqual } from 'viem'
 import type { FeedListing } from './aggregation/plan.js'
 import { checkAnchor } from './anchor.js'
+import { readAnswer } from './answer.js'
 import {
   nextConfig,
   type OracleNodeConfig,
@@ -30,7 +31,6 @@ import { createNodeMetrics } from './metrics.js'
 import { openEvidence } from './observation/evidence.js'
 import { openJournal } from './observation/journal.js'
 import type { Signer } from './observation/signer.js'
-import { readAnswer } from './peers.js'
 import { createReportBoard } from './report/board.js'
 import { createSlots, rotate } from './rotation.js'
 import { createTerm, type Shelf, type Term } from './term.js'

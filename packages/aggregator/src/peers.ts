@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { type Clock, RetryableError } from '@clearspan/shared'
+import { readAnswer } from './answer.js'
 import { withDeadline } from './deadline.js'
 import { type PeerAuth, SESSION_PATH, type Session } from './observation/auth.js'
 import { messagePaths, type Unverified } from './observation/verify.js'
@@ -57,7 +58,7 @@ export function createPeers(parameters: PeerParameters): Peers {
   async function open(peer: number, base: string, signal: AbortSignal): Promise<Session> {
     const { body, accept } = await auth.offer(peer)
     const response = await request(`${base}${SESSION_PATH}`, body, {}, signal)
-    const session = accept((await readAnswer(response)) ?? '')
+    const session = accept((await readAnswer(response, MAX_ANSWER_BYTES)) ?? '')
     if (!session) throw new RetryableError(`node ${peer} opens no session: ${response.status}`)
     return session
   }
@@ -85,7 +86,7 @@ export function createPeers(parameters: PeerParameters): Peers {
     const sentAt = realClock.now()
     const response = await request(`${base}${path}`, body, headers, signal)
     const receivedAt = realClock.now()
-    const answer = await readAnswer(response)
+    const answer = await readAnswer(response, MAX_ANSWER_BYTES)
     if (response.status === 401) {
       // The peer has restarted, or forgotten: the repeat opens another.
       forget(peer, used)
@@ -127,18 +128,4 @@ export function createPeers(parameters: PeerParameters): Peers {
     tell,
     stop: () => stopped.abort(),
   }
-}
-
-/** The answer's text; null, and the connection ended, when it is longer than any honest one. The body is read to its end, or the connection is not free for the next message. */
-export async function readAnswer(response: Response, maxBytes = MAX_ANSWER_BYTES): Promise<string | null> {
-  const decoder = new TextDecoder()
-  let text = ''
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length
-    // Leaving the loop cancels the stream.
-    if (bytes > maxBytes) return null
-    text += decoder.decode(chunk, { stream: true })
-  }
-  return text
 }

@@ -1,5 +1,5 @@
 import { createServer } from 'node:http'
-import { systemClock } from '@clearspan/shared'
+import { quorumOf, systemClock } from '@clearspan/shared'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { OracleNodeConfigInput } from './config.js'
 import {
@@ -25,13 +25,12 @@ afterEach(cleanUp)
 // Real time passes in slots, more of them on a busy machine.
 vi.setConfig({ testTimeout: 180_000 })
 
-const FAULTY = 3
 type Setting = Awaited<ReturnType<typeof setUp>>
 
 /** Accepts connections and never answers. */
-async function silent({ configs }: Setting) {
+async function silent({ configs }: Setting, index: number) {
   const server = createServer(() => {})
-  await listen(server, configs[FAULTY]?.listen.port)
+  await listen(server, configs[index]?.listen.port)
   later(() => {
     server.closeAllConnections()
     return new Promise((done) => server.close(done))
@@ -39,18 +38,18 @@ async function silent({ configs }: Setting) {
 }
 
 /** Says everything half a slot late. */
-async function slow({ configs, clock }: Setting) {
+async function slow({ configs, clock }: Setting, index: number) {
   const late: typeof fetch = async (url, init) => {
     await clock.sleep(3_000, init?.signal ?? undefined)
     return fetch(url, init)
   }
-  await makeNode(of(configs, FAULTY), clock, { fetch: late }).start()
+  await makeNode(of(configs, index), clock, { fetch: late }).start()
 }
 
 /** Believes venues that quote everything but USDT at a hundred times its price, and signs that. */
-async function lying({ configs, clock }: Setting) {
+async function lying({ configs, clock }: Setting, index: number) {
   const liars = await startVenues(clock, 100)
-  const config = of(configs, FAULTY)
+  const config = of(configs, index)
   const sources = config.sources.map((source) => ({
     ...source,
     url: source.url.replace(/127\.0\.0\.1:\d+/, liars),
@@ -59,11 +58,11 @@ async function lying({ configs, clock }: Setting) {
 }
 
 /** Follows every message with another of the same slot, properly signed, that says something else. */
-async function equivocating({ configs, clock }: Setting) {
-  const config = of(configs, FAULTY)
+async function equivocating({ configs, clock }: Setting, index: number) {
+  const config = of(configs, index)
   const protocol = { networkId: config.networkId, oracle: config.oracle }
-  const signer = createSigner(keys[FAULTY] ?? '0x')
-  const schemas = wireSchemas(2, 4)
+  const signer = createSigner(keys[index] ?? '0x')
+  const schemas = wireSchemas(2, configs.length)
   const twice: typeof fetch = async (url, init) => {
     const { port, pathname } = new URL(String(url))
     const kind =
@@ -77,7 +76,7 @@ async function equivocating({ configs, clock }: Setting) {
       }
       const preimage = kind === 'observation' ? observationPreimage(lie, protocol) : preimageOf(lie, protocol)
       const wire = toWire({ ...lie, signature: await signer.sign(preimage) })
-      const send = async () => void (await postAs(FAULTY, target, pathname, wire)).arrayBuffer()
+      const send = async () => void (await postAs(index, target, pathname, wire)).arrayBuffer()
       if (kind === 'observation') await send().catch(() => {})
       else void send().catch(() => {})
     }
@@ -92,23 +91,43 @@ function of(configs: readonly OracleNodeConfigInput[], index: number): OracleNod
   return config
 }
 
-/** Priced reports of slots that an honest node led, until there is one of each. */
-const enough = (reports: FinishedReport[]) =>
-  [0, 1, 2].every((leader) => reports.some((one) => isPriced(one) && Number(one.seq) % 4 === leader))
+/** Priced reports of slots that each of these nodes led. */
+const ledBy = (leaders: readonly number[], nodes: number) => (reports: FinishedReport[]) =>
+  leaders.every((leader) => reports.some((one) => isPriced(one) && Number(one.seq) % nodes === leader))
 
-describe('one faulty node of four, over HTTP', () => {
-  it.each([
-    ['silent', silent],
-    ['slow', slow],
-    ['lying', lying],
-    ['equivocating', equivocating],
-  ])('%s: neither stops nor bends the report, which every honest node publishes', async (name, start) => {
-    const setting = await setUp()
+/** Proofs against a node that another one has kept, checked from their content alone. */
+async function proofsAgainst(culprit: number, url: string | undefined) {
+  return vi.waitFor(
+    async () => {
+      const names = (await (await fetch(`${url}/evidence`)).json()) as string[]
+      const against = names.filter((name) => name.startsWith(`node-${culprit}-`))
+      expect(against.length).toBeGreaterThan(0)
+      return Promise.all(
+        against.map(async (name) =>
+          verifyEvidence(await (await fetch(`${url}/evidence/${name}`)).json(), name),
+        ),
+      )
+    },
+    { timeout: 20_000, interval: 200 },
+  )
+}
+
+describe('f faulty nodes of 3f + 1, over HTTP', () => {
+  it.each<[string, Record<number, (setting: Setting, index: number) => Promise<void>>, number]>([
+    ['a silent one of four', { 3: silent }, 4],
+    ['a slow one of four', { 3: slow }, 4],
+    ['a lying one of four', { 3: lying }, 4],
+    ['an equivocating one of four', { 3: equivocating }, 4],
+    ['a silent and an equivocating one of seven', { 2: silent, 6: equivocating }, 7],
+    ['a slow and a lying one of seven', { 0: slow, 5: lying }, 7],
+  ])('%s: neither stop nor bend the report, which every honest node publishes', async (_, faulty, count) => {
+    const setting = await setUp(count)
     const { configs, clock } = setting
-    await start(setting)
-    const nodes = configs.slice(0, 3).map((config) => makeNode(config, clock))
-    const urls = await Promise.all(nodes.map(async (node) => (await node.start()).url))
-    const published = await Promise.all(urls.map((url) => collect(url, enough)))
+    for (const [index, start] of Object.entries(faulty)) await start(setting, Number(index))
+    const honest = configs.filter(({ index }) => !(index in faulty))
+    const urls = await Promise.all(honest.map(async (config) => (await makeNode(config, clock).start()).url))
+    const leaders = honest.map(({ index }) => index)
+    const published = await Promise.all(urls.map((url) => collect(url, ledBy(leaders, count))))
 
     const bySeq = new Map<string, string>()
     for (const report of published.flat().filter(isPriced)) {
@@ -120,20 +139,16 @@ describe('one faulty node of four, over HTTP', () => {
       const said = JSON.stringify(report.report)
       expect(bySeq.get(report.seq) ?? said).toBe(said)
       bySeq.set(report.seq, said)
-      expect((await verify(report, of(configs, 0))).length).toBe(3)
+      expect((await verify(report, of(configs, 0))).length).toBe(quorumOf(count))
     }
-    if (name === 'equivocating') {
-      const [url] = urls
-      const proofs = await vi.waitFor(
-        async () => {
-          const names = (await (await fetch(`${url}/evidence`)).json()) as string[]
-          expect(names.length).toBeGreaterThan(0)
-          return names
-        },
-        { timeout: 20_000, interval: 200 },
-      )
-      const proof: unknown = await (await fetch(`${url}/evidence/${proofs[0]}`)).json()
-      expect(await verifyEvidence(proof, 'proof')).toMatchObject({ node: FAULTY })
+    for (const [index, behaviour] of Object.entries(faulty)) {
+      if (behaviour !== equivocating) continue
+      for (const culprit of await proofsAgainst(Number(index), urls[0])) {
+        expect(culprit).toMatchObject({
+          node: Number(index),
+          signer: of(configs, Number(index)).oracle.nodes[Number(index)]?.signer,
+        })
+      }
     }
   })
 
@@ -143,7 +158,7 @@ describe('one faulty node of four, over HTTP', () => {
     const fast = { ...systemClock, now: () => Date.now() + 5_000 }
     const urls = await Promise.all(
       configs.map(async (config) => {
-        const change = config.index === FAULTY ? { realClock: fast } : {}
+        const change = config.index === 3 ? { realClock: fast } : {}
         return (await makeNode(config, clock, change).start()).url
       }),
     )
@@ -154,12 +169,12 @@ describe('one faulty node of four, over HTTP', () => {
     }
     await vi.waitFor(
       async () => {
-        const own = await healthOf(FAULTY)
+        const own = await healthOf(3)
         expect(own.code).toBe(503)
         expect(own.clock.offsetMs).toBeGreaterThan(4_000)
         const other = await healthOf(0)
         expect(other).toMatchObject({ code: 200, status: 'ok' })
-        expect(other.clock.peersMs[FAULTY]).toBeGreaterThan(4_000)
+        expect(other.clock.peersMs[3]).toBeGreaterThan(4_000)
       },
       { timeout: 20_000, interval: 100 },
     )

@@ -12,6 +12,7 @@ import {
 } from 'viem'
 import { privateKeyToAddress, publicKeyToAddress } from 'viem/accounts'
 import { z } from 'zod'
+import { readAnswer } from '../answer.js'
 import { withDeadline } from '../deadline.js'
 
 /** Signs with one key, wherever that lies. */
@@ -43,6 +44,7 @@ export const remoteSignerSchema = z.strictObject({
 })
 
 /** A 65-byte signature is 132 characters; nothing longer is read as one. */
+const MAX_ANSWER_BYTES = 1_024
 const signatureSchema = z.string().regex(/^0x[0-9a-fA-F]{130}$/)
 
 /** Signs by a remote service, and hands on only what the configured key has signed. */
@@ -66,8 +68,8 @@ export function createRemoteSigner(
           signal,
           redirect: 'error',
         })
-        const text = await response.text()
-        if (response.ok) return text
+        const text = await readAnswer(response, MAX_ANSWER_BYTES)
+        if (response.ok) return text ?? ''
         throw new RetryableError(`remote signer answered ${response.status}`)
       })
     } catch (error) {

@@ -24,7 +24,8 @@ export interface RecordingParameters {
 
 /**
  * What a node needs to prove its decisions later: raw quotes, what it made of them, proposals, finished reports; append-only, in
- * segments that each replay alone. Nothing here waits for the disk: a full or slow one costs records, never a slot.
+ * segments that each replay alone. Nothing here waits for the disk: a full or slow one costs records, never a slot. Each slot's observation
+ * makes what was recorded before it durable, one sync at a time: a power cut costs the records of a slot, or as many as the disk is behind.
  */
 export interface Recording {
   /** A quote as its source handed it on. */
@@ -63,6 +64,7 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
   let tail: Promise<void> = Promise.resolve()
   /** Set when a line was lost: the segment can't go on, for later lines rest on it. */
   let torn = false
+  let syncing = false
 
   function write(value: object) {
     if (torn) return
@@ -145,6 +147,16 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     })
   }
 
+  /** Makes durable what has been handed to the disk; a disk that is still at the last one isn't asked for more. */
+  function sync() {
+    if (syncing) return
+    syncing = true
+    enqueue(async () => {
+      syncing = false
+      await file?.datasync()
+    })
+  }
+
   function carry(seq: bigint, line: object) {
     carried.set(seq, [...(carried.get(seq) ?? []), line])
     for (const old of carried.keys()) if (old < seq - CARRIED_SLOTS) carried.delete(old)
@@ -173,6 +185,7 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
       }
       carry(seq, { type: 'observation', seq, at, observed })
       flush()
+      sync()
     },
     proposal(seq, observations) {
       carry(seq, { type: 'proposal', seq, observations: observations.map(toWire) })

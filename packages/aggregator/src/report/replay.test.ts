@@ -1,10 +1,10 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createLogger, oracleConfigHash, type Report } from '@clearspan/shared'
 import fc from 'fast-check'
 import { keccak256, toHex } from 'viem'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { parameters } from '../aggregation/scene.test-util.js'
 import { observationPreimage, preimageOf } from '../observation/message.js'
 import { createSigner } from '../observation/signer.js'
@@ -54,7 +54,11 @@ interface Move {
 }
 
 /** Records a node that sees these quotes, one list a slot, in a network whose other nodes see the same. */
-async function record(slots: readonly (readonly Move[])[], change: object = {}) {
+async function record(
+  slots: readonly (readonly Move[])[],
+  change: object = {},
+  afterSlot: (index: number) => Promise<unknown> = async () => {},
+) {
   const limits = { maxSegmentBytes: 1 << 20, maxSegments: 100, ...change }
   const recording = await openRecording({
     dataDir,
@@ -103,6 +107,7 @@ async function record(slots: readonly (readonly Move[])[], change: object = {}) 
       })),
     )
     recording.finished(report, signatures)
+    await afterSlot(index)
   }
   await recording.close()
   const names = (await readdir(join(dataDir, 'segments'))).sort()
@@ -157,6 +162,7 @@ describe('replaying a recorded segment', () => {
           firstSeq: `${START}`,
           lastSeq: `${START + slots.length - 1}`,
           closed: true,
+          torn: 0,
         })
       }),
       { numRuns: 10 },
@@ -229,9 +235,36 @@ describe('replaying a recorded segment', () => {
     }
   })
 
+  it('has made a slot durable when the next one begins', async () => {
+    const file = await open(join(dataDir, 'any'), 'w')
+    const handles: { datasync(): Promise<void> } = Object.getPrototypeOf(file)
+    await file.close()
+    /** Slots whose report is in the file whenever the disk is told to keep it. */
+    const kept: number[] = []
+    const datasync = handles.datasync
+    const spy = vi.spyOn(handles, 'datasync').mockImplementation(async function (this: object) {
+      const [name] = await readdir(join(dataDir, 'segments'))
+      const text = await readFile(join(dataDir, 'segments', name ?? ''), 'utf8')
+      kept.push(text.split('"type":"report"').length - 1)
+      return datasync.call(this)
+    })
+    try {
+      await record(steady, {}, (slot) => vi.waitFor(() => expect(kept.length).toBe(slot + 1)))
+    } finally {
+      spy.mockRestore()
+    }
+    // One at each slot's observation, one more as the segment is closed.
+    expect(kept).toEqual([...steady.keys(), steady.length])
+  })
+
   it('takes a segment that a crash cut off for what is whole of it', async () => {
     const [bytes] = await record(steady)
     const cut = bytes!.subarray(0, bytes!.length - 100)
-    expect(await replay(cut)).toMatchObject({ closed: false, reports: 2 })
+    expect(await replay(cut)).toMatchObject({ closed: false, reports: 2, torn: expect.any(Number) })
+    const whole = bytes!.subarray(0, cut.lastIndexOf('\n') + 1)
+    const { torn } = await replay(cut)
+    expect(torn).toBe(cut.length - whole.length)
+    expect(torn).toBeGreaterThan(0)
+    expect(await replay(whole)).toMatchObject({ closed: false, reports: 2, torn: 0 })
   })
 })

@@ -35,6 +35,8 @@ export interface ReplaySummary {
   lastSeq: string | null
   /** False for a segment that is still being written, or whose writer was killed: its last lines may be missing. */
   closed: boolean
+  /** Characters behind the last whole line: a line that was cut off as it was written. */
+  torn: number
 }
 
 const headerSchema = z.object({
@@ -74,7 +76,11 @@ export async function replaySegment(chunks: AsyncIterable<string>, where: string
   const read = createLineReader(where)
   let replayer: ReturnType<typeof createReplayer> | null = null
   let number = 0
-  for await (const text of completeLines(chunks)) {
+  let torn = 0
+  const onRest = (rest: string) => {
+    torn = rest.length
+  }
+  for await (const text of completeLines(chunks, onRest)) {
     number += 1
     const at = `${where}:${number}`
     const value = read(text)
@@ -82,17 +88,21 @@ export async function replaySegment(chunks: AsyncIterable<string>, where: string
     else replayer = createReplayer(readHeader(value, at))
   }
   if (replayer === null) throw new PermanentError(`${where}: holds no segment`)
-  return replayer.summary()
+  return { ...replayer.summary(), torn }
 }
 
 /** What follows the last line end was cut off by a crash: it was never a line. */
-async function* completeLines(chunks: AsyncIterable<string>): AsyncGenerator<string> {
+async function* completeLines(
+  chunks: AsyncIterable<string>,
+  onRest: (rest: string) => void,
+): AsyncGenerator<string> {
   let rest = ''
   for await (const chunk of chunks) {
     const lines = (rest + chunk).split('\n')
     rest = lines.pop() ?? ''
     yield* lines
   }
+  onRest(rest)
 }
 
 function readHeader(value: unknown, at: string): Rules {
@@ -199,7 +209,7 @@ function createReplayer(rules: Rules) {
           closed = true
       }
     },
-    summary: (): ReplaySummary => ({
+    summary: (): Omit<ReplaySummary, 'torn'> => ({
       epoch: oracle.epoch,
       configHash: oracleConfigHash(oracle),
       rulesHash: rulesHash(rules),
