@@ -1,12 +1,16 @@
 import { BaseError } from 'viem'
 import { RetryableError } from '../errors.js'
 import { broadcast } from './broadcast.js'
-import { finish, markAccepted, type SenderContext, signCandidate } from './context.js'
+import { finish, markAccepted, note, type SenderContext, signCandidate, signedRecord } from './context.js'
+import { reportForeign } from './foreign.js'
 import { prepare } from './prepare.js'
 import type { InFlight, PreparedTransaction } from './transaction.js'
 
 /** Rounds of signing anew when nonces turn out to be used. */
 const NONCE_ROUNDS = 5
+
+/** Gaps filled at one look: more than that is not a gap but a wrong count. */
+export const MAX_GAP = 16
 
 /** A prepared transaction and whoever waits for it. */
 export type Waiting = Pick<InFlight, 'prepared' | 'resolve' | 'reject'>
@@ -32,7 +36,8 @@ async function offerOnce(context: SenderContext, batch: readonly Waiting[]): Pro
   const { client, account, entries, logger } = context
   const first = context.next ?? (await nextNonce(context))
   const offered = await Promise.all(batch.map((waiting, i) => createEntry(context, first + i, waiting)))
-  // All are in the ledger before any is offered: from then on each may be mined.
+  // All are in the ledger, on disk, before any is offered: from then on each may be mined.
+  await record(context, offered)
   for (const entry of offered) entries.set(entry.nonce, entry)
   context.next = first + offered.length
   const results = await Promise.all(
@@ -48,8 +53,10 @@ async function offerOnce(context: SenderContext, batch: readonly Waiting[]): Pro
     else if (entries.get(entry.nonce) === entry) {
       // Still ours: reconciliation has not given up on it meanwhile.
       entries.delete(entry.nonce)
-      if (result.kind === 'nonce-used') again.push(entry)
-      else {
+      if (result.kind === 'nonce-used') {
+        note(context, { nonce: entry.nonce, state: 'released' })
+        again.push(entry)
+      } else {
         refused.push(entry)
         finish(context, entry, 'refused')
         entry.reject(result.error)
@@ -57,7 +64,20 @@ async function offerOnce(context: SenderContext, batch: readonly Waiting[]): Pro
     }
   }
   await releaseNonces(context, refused, again.length > 0)
+  // Once for the batch: one that sends beside us takes more than one nonce.
+  const taken = offered.find((entry) => again.includes(entry))
+  if (taken !== undefined) void reportForeign(context, taken.nonce)
   return again
+}
+
+/** Reserves the nonces and writes down what was signed for them. */
+async function record({ ledger }: SenderContext, entries: readonly InFlight[]): Promise<void> {
+  await ledger?.append(
+    entries.flatMap(({ nonce, prepared, candidates }) => [
+      { nonce, state: 'reserved', label: prepared.request.label } as const,
+      ...candidates.map(signedRecord),
+    ]),
+  )
 }
 
 /** Refused nonces at the end are given out again; those in the middle are filled, or the ones behind would wait for ever. */
@@ -74,9 +94,10 @@ async function releaseNonces(context: SenderContext, refused: InFlight[], stale:
   }
 }
 
-async function nextNonce({ client, account, entries }: SenderContext): Promise<number> {
+/** A node behind a balancer may count fewer than we know to be mined or in flight; only that can raise its count, never a counter of our own. */
+async function nextNonce({ client, account, entries, mined }: SenderContext): Promise<number> {
   const pending = await client.getTransactionCount({ address: account.address, blockTag: 'pending' })
-  return Math.max(pending, ...[...entries.keys()].map((nonce) => nonce + 1))
+  return Math.max(pending, ...[...entries.keys(), ...mined.keys()].map((nonce) => nonce + 1))
 }
 
 async function createEntry(context: SenderContext, nonce: number, waiting: Waiting): Promise<InFlight> {
@@ -89,6 +110,7 @@ async function createEntry(context: SenderContext, nonce: number, waiting: Waiti
     lastBroadcastAt: context.clock.now(),
     lastBroadcastBlock: prepared.firstPossibleBlock - 1n,
     withoutReceipt: 0,
+    orphaned: false,
     resolve,
     reject,
   }
@@ -106,10 +128,11 @@ export function prepareNothing(context: SenderContext): Promise<PreparedTransact
 
 /** Uses a nonce up, so that the transactions behind it can be mined. */
 export async function fillGap(context: SenderContext, nonce: number): Promise<void> {
-  const { client, account, entries, logger } = context
-  if (entries.has(nonce)) return
+  const { client, account, entries, mined, logger } = context
+  if (entries.has(nonce) || mined.has(nonce)) return
   const prepared = await prepareNothing(context)
   const entry = await createEntry(context, nonce, { prepared, resolve: () => {}, reject: () => {} })
+  await record(context, [entry])
   entries.set(nonce, entry)
   const result = await broadcast(client, account.address, entry.candidates[0]!)
   logger.warn({ nonce, result: result.kind }, 'filled a nonce gap')

@@ -1,9 +1,11 @@
 import { BaseError } from 'viem'
 import { RetryableError } from '../errors.js'
 import { broadcast } from './broadcast.js'
-import { finish, markAccepted, type SenderContext, signCandidate } from './context.js'
+import { finish, markAccepted, type SenderContext, signCandidate, signedRecord } from './context.js'
 import { bumpFees, REPLACEMENTS } from './fees.js'
-import { fillGap, prepareNothing } from './offer.js'
+import { confirmMined, keepMined } from './final.js'
+import { findTransaction, reportForeign } from './foreign.js'
+import { fillGap, MAX_GAP, prepareNothing } from './offer.js'
 import { currentFees } from './prepare.js'
 import { findReceipt, outcomeOf } from './settle.js'
 import type { InFlight } from './transaction.js'
@@ -12,8 +14,8 @@ import type { InFlight } from './transaction.js'
 const RECEIPT_POLLS = 10
 /** Versions of a transaction tried; nodes take some into their pool that no block can hold. Then the nonce is used up by nothing. */
 const CANCEL_AFTER = REPLACEMENTS
-/** Gaps filled at one look: more than that is not a gap but a wrong count. */
-const MAX_GAP = 16
+/** Transactions that no node has accepted yet, offered again at one look. */
+const OFFERS_PER_LOOK = 64
 
 /** One look at the chain: settles what was mined, and moves what is stuck. */
 export async function reconcile(context: SenderContext): Promise<void> {
@@ -21,7 +23,9 @@ export async function reconcile(context: SenderContext): Promise<void> {
   const latest = await client.getTransactionCount({ address: account.address, blockTag: 'latest' })
   const inOrder = [...entries.values()].sort((a, b) => a.nonce - b.nonce)
   await Promise.all(inOrder.filter(({ nonce }) => nonce < latest).map((entry) => settle(context, entry)))
+  for (const entry of await confirmMined(context, latest)) await offerAgain(context, entry)
   const waiting = inOrder.filter(({ nonce }) => nonce >= latest)
+  await offerUnaccepted(context, waiting)
   const [head, ...behind] = waiting
   if (head === undefined) return
   if (context.head?.nonce !== head.nonce) context.head = { nonce: head.nonce, since: clock.now() }
@@ -41,6 +45,13 @@ async function settle(context: SenderContext, entry: InFlight): Promise<void> {
   const receipt = await findReceipt(client, entry)
   if (receipt === undefined) {
     if (++entry.withoutReceipt < RECEIPT_POLLS) return
+    const found = await findTransaction(client, account.address, entry.nonce)
+    if (entry.candidates.some(({ hash }) => hash === found?.hash)) {
+      // Ours after all: the node lacks a receipt that it will have.
+      entry.withoutReceipt = 0
+      return
+    }
+    await reportForeign(context, entry.nonce)
     finish(context, entry, 'lost')
     entry.reject(
       new RetryableError(
@@ -51,6 +62,7 @@ async function settle(context: SenderContext, entry: InFlight): Promise<void> {
   }
   if (entry.candidates.some(({ hash, cancels }) => cancels && hash === receipt.transactionHash)) {
     finish(context, entry, 'cancelled')
+    keepMined(context, entry, receipt)
     entry.reject(
       new RetryableError(
         `${entry.prepared.request.label}: no block took it in ${CANCEL_AFTER} versions, cancelled`,
@@ -62,6 +74,7 @@ async function settle(context: SenderContext, entry: InFlight): Promise<void> {
     const outcome = await outcomeOf(client, account.address, entry, receipt, clock.now())
     if (outcome instanceof Error) {
       finish(context, entry, 'reverted')
+      keepMined(context, entry, receipt)
       entry.reject(outcome)
       return
     }
@@ -71,11 +84,13 @@ async function settle(context: SenderContext, entry: InFlight): Promise<void> {
       (outcome.minedAt - outcome.broadcastAt) / 1000,
     )
     finish(context, entry, 'mined')
+    keepMined(context, entry, receipt)
     entry.resolve(outcome)
   } catch (error) {
     // A node that fails is asked again; anything else, such as a classifier that throws, is the caller's to hear.
     if (error instanceof BaseError) throw error
     finish(context, entry, 'reverted')
+    keepMined(context, entry, receipt)
     entry.reject(error instanceof Error ? error : new Error(String(error)))
   }
 }
@@ -92,9 +107,10 @@ async function replace(context: SenderContext, entry: InFlight): Promise<void> {
       'transaction stuck: no new block, or fees at their cap',
     )
   } else {
-    const cancels = entry.candidates.length >= CANCEL_AFTER
+    const cancels = entry.orphaned || entry.candidates.length >= CANCEL_AFTER
     const prepared = cancels ? await prepareNothing(context) : entry.prepared
     const candidate = await signCandidate(context, entry.nonce, prepared, fees, cancels)
+    await context.ledger?.append([signedRecord(candidate)])
     entry.candidates.push(candidate)
     entry.lastBroadcastBlock = head
     counted.replacements.inc({ chain: String(chainId) })
@@ -108,8 +124,18 @@ async function replace(context: SenderContext, entry: InFlight): Promise<void> {
 }
 
 /** Any answer will do: what matters is seen at the next look. */
-async function offerAgain(context: SenderContext, entry: InFlight): Promise<void> {
+async function offerAgain(context: SenderContext, entry: InFlight): Promise<boolean> {
   const { client, account } = context
   const { kind } = await broadcast(client, account.address, entry.candidates.at(-1)!)
   if (kind === 'accepted') markAccepted(context, entry)
+  return kind !== 'unknown'
+}
+
+/**
+ * Signed is not broadcast: what no node has accepted is offered again at every look, in order of nonce, so that a node which was down, or
+ * takes no nonce out of turn, never leaves a region of nonces that nobody will ever use. `waiting` in order of nonce.
+ */
+export async function offerUnaccepted(context: SenderContext, waiting: readonly InFlight[]): Promise<void> {
+  const never = waiting.filter(({ broadcastAt }) => broadcastAt === undefined)
+  for (const entry of never.slice(0, OFFERS_PER_LOOK)) if (!(await offerAgain(context, entry))) return
 }

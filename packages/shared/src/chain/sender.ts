@@ -1,14 +1,21 @@
 import { type Address, BaseError } from 'viem'
 import { RetryableError } from '../errors.js'
 import { finish, type SenderContext, type SenderOptions, senderMetrics } from './context.js'
+import { type Ledger, openLedger } from './ledger.js'
 import { offer, type Waiting } from './offer.js'
 import { prepare } from './prepare.js'
 import { reconcile } from './reconcile.js'
+import { recover } from './recover.js'
 import type { SentTransaction, TransactionRequest } from './transaction.js'
 
 /** Sends transactions of one signer on one chain, any number in flight. */
 export interface Sender {
   readonly address: Address
+  /**
+   * Opens the ledger and takes up what an earlier process left in flight; the first send does it otherwise. Idempotent.
+   * @throws UserError when the ledger is another process's, another network's, or damaged.
+   */
+  start(): Promise<void>
   /**
    * Sends one transaction and waits until it is mined (not final).
    * @throws RetryableError, PermanentError or AlreadyDoneError: for a revert what `classify` says, with the Revert as cause; otherwise
@@ -24,15 +31,20 @@ export interface Sender {
 }
 
 /**
- * Creates the sender. Its ledger of nonces is in memory: after a restart it starts from the node's pending count, so a transaction of the run
- * before may be mined beside its retry; the precondition that every action carries on chain is what makes that harmless.
+ * Creates the sender. Its nonce ledger says reserved, signed, broadcast, mined, final, each written before what it allows; a restart goes on
+ * from it. Without one (or when it is lost) the node's pending count is the start, and a transaction of the run before may be mined beside its
+ * retry: the precondition that every action carries on chain is what makes that harmless.
  */
 export function createSender(options: SenderOptions): Sender {
+  const { ledger: place, ...others } = options
   const { client, account, clock, caps } = options
   const context: SenderContext = {
-    ...options,
+    ...others,
     logger: options.logger.child({ chain: options.chainId, from: account.address }),
     entries: new Map(),
+    mined: new Map(),
+    looks: 0,
+    ledger: undefined,
     next: undefined,
     head: undefined,
     counted: senderMetrics(options.metrics),
@@ -40,10 +52,44 @@ export function createSender(options: SenderOptions): Sender {
   const closing = new AbortController()
   let offering: Promise<unknown> = Promise.resolve()
   let watching: Promise<void> | undefined
+  let starting: Promise<void> | undefined
+  let recovering: Ledger | undefined
+
+  /** A start that fails is made again by the next one. */
+  function start(): Promise<void> {
+    starting ??= open().catch((error: unknown) => {
+      starting = undefined
+      throw error
+    })
+    return starting
+  }
+
+  async function open(): Promise<void> {
+    if (place === undefined || closing.signal.aborted) return
+    context.ledger = await openLedger({ ...place, chainId: options.chainId, signer: account.address })
+    recovering = context.ledger
+    await takeUp().catch((error: unknown) => {
+      if (!(error instanceof BaseError || error instanceof RetryableError)) throw error
+      context.logger.warn({ reason: error.message }, 'chain not readable, the nonce ledger waits for it')
+    })
+  }
+
+  /** Before anything new is sent: new nonces come after those of the ledger. */
+  async function takeUp(): Promise<void> {
+    if (recovering === undefined) return
+    await recover(context, recovering)
+    recovering = undefined
+    ensureWatched()
+  }
+
+  /** With nothing to watch, `watch` would end before its promise is kept, and none would ever begin again. */
+  function ensureWatched(): void {
+    if (context.entries.size + context.mined.size > 0) watching ??= watch()
+  }
 
   async function watch(): Promise<void> {
     const pollMs = options.pollMs ?? client.pollingInterval
-    while (context.entries.size > 0 && !closing.signal.aborted) {
+    while (context.entries.size + context.mined.size > 0 && !closing.signal.aborted) {
       await clock.sleep(pollMs, closing.signal).catch(() => {})
       if (closing.signal.aborted) break
       await reconcile(context).catch((err: unknown) => {
@@ -62,9 +108,18 @@ export function createSender(options: SenderOptions): Sender {
         for (const { reject } of batch) reject(new RetryableError('the sender is closed'))
         return
       }
+      try {
+        await start()
+        await takeUp()
+      } catch (error) {
+        const err =
+          error instanceof BaseError ? new RetryableError(error.shortMessage, { cause: error }) : error
+        for (const { reject } of batch) reject(err instanceof Error ? err : new Error(String(err)))
+        return
+      }
       await offer(context, batch)
       context.counted.inFlight.set({ chain: String(options.chainId) }, context.entries.size)
-      watching ??= watch()
+      ensureWatched()
     })
     return offering
   }
@@ -89,6 +144,7 @@ export function createSender(options: SenderOptions): Sender {
 
   return {
     address: account.address,
+    start,
     sendMany,
     async send(request) {
       const [result] = await sendMany([request])
@@ -98,11 +154,13 @@ export function createSender(options: SenderOptions): Sender {
     inFlight: () => context.entries.size,
     async close() {
       closing.abort()
-      await Promise.all([offering, watching])
+      await Promise.all([starting?.catch(() => {}), offering])
+      await watching
       for (const entry of [...context.entries.values()]) {
         finish(context, entry, 'abandoned')
         entry.reject(new RetryableError('the sender is closed'))
       }
+      await context.ledger?.close()
     },
   }
 }

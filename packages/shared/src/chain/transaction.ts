@@ -66,6 +66,16 @@ export interface InFlight {
   lastBroadcastBlock: bigint
   /** Polls at which the nonce was used but no candidate had a receipt. */
   withoutReceipt: number
+  /** Of an earlier process, or undone by a reorg: nobody waits for it, so when it is stuck its nonce is used up by nothing. */
+  orphaned: boolean
   resolve: (sent: SentTransaction) => void
   reject: (error: Error) => void
+}
+
+/** A transaction that was mined and may still be undone by a reorg. */
+export interface Mined {
+  entry: InFlight
+  hash: Hash
+  block: bigint
+  blockHash: Hash
 }

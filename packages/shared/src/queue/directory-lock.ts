@@ -26,11 +26,11 @@ function isHeld(text: string): boolean {
 }
 
 /**
- * Reserves `directory` (created when absent) for this process; PGlite itself would let a second one open and corrupt it.
- * A lock left by a dead process is taken over. Answers the release.
+ * Reserves `directory` (created when absent) for this process; what lies in it bears no second one.
+ * A lock left by a dead process is taken over. Answers the release. `purpose` completes "can't be used as".
  * @throws UserError when a running process holds it or it can't be written.
  */
-export async function lockDirectory(directory: string): Promise<() => Promise<void>> {
+export async function lockDirectory(directory: string, purpose: string): Promise<() => Promise<void>> {
   const file = join(directory, 'lock')
   try {
     await mkdir(directory, { recursive: true })
@@ -51,6 +51,6 @@ export async function lockDirectory(directory: string): Promise<() => Promise<vo
     }
   } catch (error) {
     if (error instanceof UserError) throw error
-    throw new UserError(directory, `can't be used as the queue's directory (${String(codeOf(error))})`)
+    throw new UserError(directory, `can't be used as ${purpose} (${String(codeOf(error))})`)
   }
 }

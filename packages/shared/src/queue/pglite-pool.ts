@@ -82,7 +82,7 @@ export interface PglitePool extends PgPool {
  * @throws UserError when `dataDir` is in use or can't be written.
  */
 export async function openPglitePool({ dataDir, logger }: PglitePoolOptions): Promise<PglitePool> {
-  const unlock = dataDir === undefined ? undefined : await lockDirectory(dataDir)
+  const unlock = dataDir === undefined ? undefined : await lockDirectory(dataDir, "the queue's directory")
   let db: PGlite | undefined
   try {
     db = await PGlite.create({

@@ -1,0 +1,370 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  createPublicClient,
+  custom,
+  http,
+  type PrivateKeyAccount,
+  pad,
+  parseEther,
+  parseGwei,
+  parseTransaction,
+  RpcRequestError,
+} from 'viem'
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { systemClock } from '../clock.js'
+import { RetryableError } from '../errors.js'
+import { createLogger } from '../logger.js'
+import { createMetrics } from '../metrics.js'
+import { startAnvil, type TestAnvil } from './anvil.test-util.js'
+import { type ChainClient, createChainClient } from './client.js'
+import { createSender, type Sender } from './sender.js'
+
+// The nonce ledger against a real chain: restarts, reorgs, and what users of other relayers have reported.
+const CHAIN = 31337
+const networkId = pad('0x1')
+const caps = { maxFeePerGas: parseGwei('500'), maxPriorityFeePerGas: parseGwei('5') }
+const work = { to: pad('0xc0de', { size: 20 }), data: '0x', gas: 60_000n, label: 'work' } as const
+
+let anvil: TestAnvil
+let client: ChainClient
+let directory: string
+const senders: Sender[] = []
+beforeAll(async () => {
+  anvil = await startAnvil('--no-mining')
+  client = createChainClient({ chainId: CHAIN, rpcUrls: [anvil.url], blockMs: 40 })
+  await anvil.control.mine({ blocks: 20 })
+  directory = await mkdtemp(join(tmpdir(), 'clearspan-nonces-'))
+})
+afterEach(async () => {
+  for (const sender of senders.splice(0)) await sender.close()
+  await anvil.dropAll()
+})
+afterAll(async () => {
+  await anvil.stop()
+  await rm(directory, { recursive: true })
+})
+
+async function fund(): Promise<PrivateKeyAccount> {
+  const account = privateKeyToAccount(generatePrivateKey())
+  await anvil.control.setBalance({ address: account.address, value: parseEther('10') })
+  return account
+}
+
+interface Options {
+  through?: ChainClient
+  ledger?: boolean
+  finalBlocks?: number
+  stuckAfterMs?: number
+}
+function open(
+  account: PrivateKeyAccount,
+  { through = client, ledger = true, finalBlocks, stuckAfterMs = 200 }: Options = {},
+) {
+  const lines: { msg: string; nonce?: number; hash?: string }[] = []
+  const destination = { write: (line: string) => void lines.push(JSON.parse(line)) }
+  const metrics = createMetrics()
+  const sender = createSender({
+    client: through,
+    account,
+    chainId: CHAIN,
+    clock: systemClock,
+    logger: createLogger({ name: 'test', level: 'info', destination }),
+    metrics,
+    stuckAfterMs,
+    caps,
+    pollMs: 10,
+    finalBlocks,
+    ...(ledger && { ledger: { directory, networkId } }),
+  })
+  senders.push(sender)
+  return { sender, lines, metrics }
+}
+
+const mine = (blocks = 1) => anvil.control.mine({ blocks })
+const pooled = (pending: number, queued = 0) =>
+  expect.poll(() => anvil.control.getTxpoolStatus()).toEqual({ pending, queued })
+const count = (address: `0x${string}`) => client.getTransactionCount({ address })
+const failure = (sending: Promise<unknown>) => sending.catch((error: unknown) => error)
+
+type Forward = () => Promise<unknown>
+/** A client whose node misbehaves as `intercept` says. */
+function through(intercept: (method: string, forward: Forward, params: unknown) => Promise<unknown>) {
+  const { request } = http(anvil.url, { retryCount: 0 })({})
+  return createPublicClient({
+    chain: client.chain,
+    cacheTime: 0,
+    transport: custom(
+      {
+        request: (args: Parameters<typeof request>[0]) =>
+          intercept(args.method, () => request(args), args.params),
+      },
+      { retryCount: 0 },
+    ),
+  }) as ChainClient
+}
+const answers = (code: number, message: string) =>
+  new RpcRequestError({ body: {}, url: '', error: { code, message } })
+
+/** Ends a sender as a crash would: what is in flight stays where it is. */
+async function crash(sender: Sender): Promise<void> {
+  senders.splice(senders.indexOf(sender), 1)
+  await sender.close()
+}
+
+async function foreignSend(account: PrivateKeyAccount, nonce: number) {
+  const serializedTransaction = await account.signTransaction({
+    type: 'eip1559',
+    chainId: CHAIN,
+    nonce,
+    to: account.address,
+    gas: 21_000n,
+    maxFeePerGas: parseGwei('100'),
+    maxPriorityFeePerGas: parseGwei('20'),
+  })
+  return client.sendRawTransaction({ serializedTransaction })
+}
+
+async function ledgerOf({ address }: PrivateKeyAccount): Promise<{ nonce: number; state: string }[]> {
+  const text = await readFile(join(directory, `${CHAIN}-${address.toLowerCase()}`, 'nonces.jsonl'), 'utf8')
+  return text
+    .trim()
+    .split('\n')
+    .slice(1)
+    .map((line) => JSON.parse(line))
+}
+
+test('a transaction is reserved and signed on disk before its bytes leave, then broadcast, mined, final', async () => {
+  const account = await fund()
+  const before: string[][] = []
+  const node = through(async (method, forward) => {
+    if (method === 'eth_sendRawTransaction') before.push((await ledgerOf(account)).map(({ state }) => state))
+    return forward()
+  })
+  const { sender } = open(account, { through: node, finalBlocks: 3 })
+  const sending = sender.send(work)
+  await pooled(1)
+  await mine()
+  await sending
+  expect(before).toEqual([['reserved', 'signed']])
+  await expect.poll(async () => (await ledgerOf(account)).at(-1)?.state).toBe('mined')
+  await mine(2)
+  await expect.poll(async () => (await ledgerOf(account)).at(-1)?.state).toBe('final')
+})
+
+test('a restart finishes what the crash left: pooled, dropped by every node, and mined meanwhile', async () => {
+  const account = await fund()
+  const first = open(account)
+  const left = [first.sender.send(work), first.sender.send(work), first.sender.send(work)].map(failure)
+  await pooled(3)
+  await crash(first.sender)
+  await Promise.all(left)
+  await anvil.dropAll()
+
+  const second = open(account)
+  await second.sender.start()
+  await pooled(3)
+  const next = second.sender.send(work)
+  await pooled(4)
+  await mine()
+  expect((await next).nonce).toBe(3)
+  expect(await count(account.address)).toBe(4)
+  await expect.poll(() => second.sender.inFlight()).toBe(0)
+})
+
+test('with its ledger deleted a sender starts from the chain, and loses and jams nothing', async () => {
+  const account = await fund()
+  const first = open(account)
+  const left = failure(first.sender.send(work))
+  await pooled(1)
+  await crash(first.sender)
+  await left
+  for (const name of await readdir(directory))
+    if (name.endsWith(account.address.toLowerCase())) await rm(join(directory, name), { recursive: true })
+
+  const { sender } = open(account)
+  const sending = sender.send(work)
+  await pooled(2)
+  await mine()
+  expect((await sending).nonce).toBe(1)
+})
+
+test('a nonce that another process used while this one was away is named', async () => {
+  const account = await fund()
+  const first = open(account)
+  const sending = first.sender.send(work)
+  await pooled(1)
+  await mine()
+  await sending
+  await crash(first.sender)
+  const hash = await foreignSend(account, 1)
+  await mine()
+
+  const { sender, lines, metrics } = open(account)
+  await sender.start()
+  expect(lines.find(({ nonce }) => nonce === 1)).toMatchObject({ hash })
+  expect(await metrics.text()).toMatch(/transactions_foreign_total\{.*\} 1/)
+  const next = sender.send(work)
+  await pooled(1)
+  await mine()
+  expect((await next).nonce).toBe(2)
+})
+
+test('OZ #818: a nonce whose transaction is never broadcast does not put the counter above the chain', async () => {
+  const account = await fund()
+  let refuses = true
+  const node = through((method, forward) =>
+    method === 'eth_sendRawTransaction' && refuses
+      ? Promise.reject(answers(-32_000, 'txpool is full'))
+      : forward(),
+  )
+  const first = open(account, { through: node })
+  for (let i = 0; i < 5; i++) expect(await failure(first.sender.send(work))).toBeInstanceOf(RetryableError)
+  await crash(first.sender)
+  refuses = false
+  // Neither in this process nor after a restart is there a nonce that nobody uses.
+  const { sender } = open(account, { through: node })
+  const sending = sender.send(work)
+  await pooled(1)
+  await mine()
+  expect((await sending).nonce).toBe(0)
+})
+
+test('OZ #843: a region of signed nonces that no node ever had is used, on a chain that takes none out of turn', async () => {
+  const account = await fund()
+  let down = true
+  const node = through(async (method, forward, params) => {
+    if (method !== 'eth_sendRawTransaction') return forward()
+    if (down) throw new Error('connection refused')
+    const [raw] = params as [`0x02${string}`]
+    const pending = await client.getTransactionCount({ address: account.address, blockTag: 'pending' })
+    if ((parseTransaction(raw).nonce ?? 0) > pending) throw answers(-32_000, 'nonce too high')
+    return forward()
+  })
+  // No stuck transaction is waited for: the test ends only if nobody has to be stuck.
+  const { sender } = open(account, { through: node, stuckAfterMs: 600_000 })
+  const sending = sender.sendMany(Array.from({ length: 30 }, () => work))
+  await expect.poll(() => sender.inFlight()).toBe(30)
+  const restarted = failure(sending)
+  down = false
+  await pooled(30)
+  await mine()
+  await restarted
+  expect(await count(account.address)).toBe(30)
+  expect((await sending).every(({ status }) => status === 'fulfilled')).toBe(true)
+})
+
+test.each([
+  [-32_603, 'nonce too low'],
+  [-32_603, 'something this version says differently'],
+])(
+  'OZ #681: a used nonce is not retried as it is, whatever the node calls it (%i %s)',
+  async (code, message) => {
+    const account = await fund()
+    let offers = 0
+    const node = through(async (method, forward) => {
+      if (method !== 'eth_sendRawTransaction') return forward()
+      offers++
+      try {
+        return await forward()
+      } catch {
+        throw answers(code, message)
+      }
+    })
+    const { sender } = open(account, { through: node })
+    const first = sender.send(work)
+    await pooled(1)
+    await mine()
+    await first
+    await foreignSend(account, 1)
+    await mine()
+    offers = 0
+    const sending = sender.send(work)
+    await pooled(1)
+    await mine()
+    expect((await sending).nonce).toBe(2)
+    expect(offers).toBe(2)
+  },
+)
+
+test('HL #2924: a transaction that became underpriced is raised until it is mined, also after a restart', async () => {
+  const account = await fund()
+  const first = open(account)
+  const left = failure(first.sender.send(work))
+  await pooled(1)
+  await crash(first.sender)
+  await left
+  const dear = () => anvil.control.setNextBlockBaseFeePerGas({ baseFeePerGas: parseGwei('50') })
+  await dear()
+  await mine()
+  expect(await count(account.address)).toBe(0)
+
+  const { sender } = open(account)
+  const behind = sender.send(work)
+  const mining = setInterval(() => void dear().then(() => mine()), 20)
+  try {
+    expect((await behind).nonce).toBe(1)
+  } finally {
+    clearInterval(mining)
+  }
+  const states = await ledgerOf(account)
+  expect(states.filter(({ nonce, state }) => nonce === 0 && state === 'signed').length).toBeGreaterThan(1)
+})
+
+test('connext #417: a count that goes back behind a load balancer gives no nonce twice and undoes nothing', async () => {
+  const account = await fund()
+  let behind = false
+  const node = through(async (method, forward) => {
+    const result = await forward()
+    return method === 'eth_getTransactionCount' && behind ? '0x0' : result
+  })
+  const { sender, metrics } = open(account, { through: node, finalBlocks: 100 })
+  const first = sender.sendMany([work, work])
+  await pooled(2)
+  await mine()
+  await first
+  behind = true
+  const second = sender.send(work)
+  await pooled(1)
+  behind = false
+  await mine()
+  expect((await second).nonce).toBe(2)
+  expect(await metrics.text()).not.toMatch(/transactions_(reorged|foreign)_total\{/)
+})
+
+test.each([1, 2, 3, 4])('what a reorg of depth %i undoes is sent again, under its nonce', async (depth) => {
+  const account = await fund()
+  const { sender, metrics } = open(account, { finalBlocks: 5 })
+  const sending = sender.send(work)
+  await pooled(1)
+  await mine(depth)
+  const { hash } = await sending
+  await anvil.control.request({ method: 'anvil_reorg' as never, params: [depth, []] as never })
+  expect(await count(account.address)).toBe(0)
+  await pooled(1)
+  await mine()
+  const receipt = await client.getTransactionReceipt({ hash })
+  expect(receipt.status).toBe('success')
+  expect(await metrics.text()).toMatch(/transactions_reorged_total\{.*\} 1/)
+  await mine(5)
+  await expect.poll(async () => (await ledgerOf(account)).at(-1)?.state).toBe('final')
+  expect(await count(account.address)).toBe(1)
+})
+
+test('a reorg that keeps the transaction in another block sends nothing', async () => {
+  const account = await fund()
+  const { sender, metrics } = open(account, { finalBlocks: 5 })
+  const sending = sender.send(work)
+  await pooled(1)
+  const [raw] = (await ledgerOf(account)).flatMap((line) => ('raw' in line ? [line.raw] : []))
+  await mine()
+  const { receipt } = await sending
+  await anvil.control.request({ method: 'anvil_reorg' as never, params: [1, [[raw, 0]]] as never })
+  await mine(5)
+  await expect.poll(async () => (await ledgerOf(account)).at(-1)?.state).toBe('final')
+  const now = await client.getTransactionReceipt({ hash: receipt.transactionHash })
+  expect(now.blockHash).not.toBe(receipt.blockHash)
+  expect(await metrics.text()).not.toMatch(/transactions_(reorged|foreign)_total\{/)
+})
