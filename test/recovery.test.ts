@@ -48,6 +48,7 @@ async function start(env: Record<string, string>): Promise<Run> {
   const relayer = {
     network: 'network.json',
     queueDir: 'queue',
+    ledgerDir: 'nonces',
     config: {
       roles: ['relayer'],
       blockMs: on.blockMs,

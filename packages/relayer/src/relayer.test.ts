@@ -14,9 +14,22 @@ import type { RelayerConfigInput } from './config.js'
 import { createRelayer } from './relayer.js'
 
 const [price, bulk, urgent] = [1, 2, 3].map((n) => privateKeyToAccount(pad(numberToHex(n))))
-const chain = { name: 'hub', chainId: 31337, rpcUrls: ['http://127.0.0.1:9'], layerzero: {} }
+const rpcUrls = ['http://127.0.0.1:9', 'http://127.0.0.1:10']
+const chain = { name: 'hub', chainId: 31337, rpcUrls, layerzero: {} }
 const oracle = { feeds: [{ name: 'ETH/USD', exponent: -8 }] }
 const network = { hub: { chainId: 31337 }, chains: [chain], oracle, clock: null } as unknown as Network
+
+const base = {
+  network,
+  keys: { price: price!, bulk: bulk!, urgent: urgent!, dvnSigners: [] },
+  clock: systemClock,
+  networkClock: systemClock,
+  logger: createLogger({ name: 'test', level: 'silent' }),
+  metrics: createMetrics(),
+  backend: {} as QueueBackend,
+  random: seededRandom(1),
+  ledgerDir: 'nonces',
+}
 
 /** A process without a key that signs packets. */
 const create = (
@@ -25,15 +38,9 @@ const create = (
   layerzero: object = {},
 ) =>
   createRelayer({
+    ...base,
     network: { ...network, chains: [{ ...chain, layerzero }] } as unknown as Network,
     config: { roles, ...config },
-    keys: { price: price!, bulk: bulk!, urgent: urgent!, dvnSigners: [] },
-    clock: systemClock,
-    networkClock: systemClock,
-    logger: createLogger({ name: 'test', level: 'silent' }),
-    metrics: createMetrics(),
-    backend: {} as QueueBackend,
-    random: seededRandom(1),
   })
 
 it('a keeper needs no key that signs packets, whoever attests them does', async () => {
@@ -57,4 +64,18 @@ it('refuses price triggers of a chain or feed that the network does not have, by
   expect(start({ 31337: { ...triggers, feeds: { 'ETH/USD': { deviationBps: 10 } } } })).not.toThrow()
   expect(start({ 5: triggers })).toThrow(/priceTriggers\.5/)
   expect(start({ 31337: { ...triggers, feeds: { 'DOGE/USD': {} } } })).toThrow(/DOGE\/USD/)
+})
+
+it('outside a local network one RPC host, and nonces in memory, are refused by name', () => {
+  const relayer = (rpcUrls: string[]) => () =>
+    createRelayer({
+      ...base,
+      config: { roles: ['relayer'], rpcUrls: { 31337: rpcUrls } },
+      keys: { ...base.keys, dvnSigners: [price!] },
+    })
+  expect(relayer(['http://one.example/a', 'http://one.example/b'])).toThrow(/rpcUrls\.31337/)
+  expect(relayer(['http://one.example', 'http://two.example'])).not.toThrow()
+  expect(() => createRelayer({ ...base, config: { roles: ['keeper'] }, ledgerDir: undefined })).toThrow(
+    /ledgerDir/,
+  )
 })

@@ -51,6 +51,8 @@ export interface RelayerOptions {
   /** Where lanes keep their jobs; closed by whoever opened it, after `stop`. */
   backend: QueueBackend
   random: Random
+  /** Directory of the nonce ledgers; absent: in memory, which only a local network bears. */
+  ledgerDir?: string | undefined
 }
 
 export interface RelayerStatus {
@@ -84,6 +86,15 @@ export function createRelayer(options: RelayerOptions): Relayer {
   const roles = new Set(config.roles)
   if (roles.has('relayer')) checkSigners(config, options)
   checkTriggers(config, network)
+  // Everybody's network is a local one while its clock is simulated.
+  if (network.clock === null) {
+    if (roles.has('relayer')) checkBackends(config, network)
+    if (options.ledgerDir === undefined)
+      throw new UserError(
+        'relayer.ledgerDir',
+        'is needed outside a local network: nonces must survive a crash',
+      )
+  }
   const chains = createChainContexts({ ...options, config })
   const hub = chains.find(({ chain }) => chain.chainId === network.hub.chainId)
   if (hub === undefined) throw new UserError('network hub.chainId', `no chain has id ${network.hub.chainId}`)
@@ -186,7 +197,15 @@ export function createRelayer(options: RelayerOptions): Relayer {
     return !abort.signal.aborted
   }
 
+  /** Takes up what the process before left in flight, before any lane sends. */
+  async function startSenders(): Promise<void> {
+    const senders = chains.flatMap((on) => Object.values(on.senders))
+    shutdown.add('nonce ledgers', () => Promise.all(senders.map((sender) => sender.close())))
+    await Promise.all(senders.map((sender) => sender.start()))
+  }
+
   async function start(): Promise<{ url: string | undefined }> {
+    await startSenders()
     if (roles.has('relayer')) await openRelayer()
     if (roles.has('keeper')) await openKeeper()
     let url: string | undefined
@@ -296,4 +315,16 @@ function checkSigners(
     throw new UserError('keys.dvnSigners', 'the relayer role attests packets and needs at least one signer')
   if (operators.length + dvnOperators.length > 0 && keys.peer === undefined)
     throw new UserError('keys.peer', 'operators answer only who signs its requests: give a key for it')
+}
+
+/** @throws UserError naming a chain whose evidence one operator of nodes could forge. */
+function checkBackends({ rpcUrls }: RelayerConfig, { chains }: Network): void {
+  for (const { chainId, rpcUrls: listed } of chains) {
+    const hosts = new Set((rpcUrls[String(chainId)] ?? listed).map((url) => new URL(url).host))
+    if (hosts.size < 2)
+      throw new UserError(
+        `relayer.rpcUrls.${chainId}`,
+        'names one RPC host: outside a local network two at least must agree before anything is attested (three bear a failure)',
+      )
+  }
 }

@@ -58,6 +58,8 @@ const processConfigSchema = z.strictObject({
       config: relayerConfigSchema,
       /** Directory of the embedded queue; absent: in memory. Not used when REDIS_URL is set. */
       queueDir: z.string().optional(),
+      /** Directory of the nonce ledgers; absent: in memory, on a local network only. */
+      ledgerDir: z.string().optional(),
       keys: z.strictObject({
         price: keySpecSchema,
         bulk: keySpecSchema,
@@ -207,6 +209,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
       metrics: createMetrics(),
       backend,
       random: systemRandom,
+      ledgerDir: config.relayer.ledgerDir && resolve(directory, config.relayer.ledgerDir),
     })
     shutdown.add('relayer', () => relayer.stop())
     const started = await relayer.start()

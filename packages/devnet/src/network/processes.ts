@@ -145,6 +145,7 @@ export function startRelayer(
     network: writeManifest(run, network),
     config,
     queueDir: run.dataDirectory('queue'),
+    ledgerDir: run.dataDirectory('nonces'),
     keys: {
       price: { env: 'CLEARSPAN_PRICE_KEY' },
       bulk: { env: 'CLEARSPAN_BULK_KEY' },

@@ -45,10 +45,13 @@ export interface ContextOptions {
   clock: Clock
   logger: Logger
   metrics: Metrics
+  /** Directory of the nonce ledgers, one file per chain and signer; absent: in memory. */
+  ledgerDir?: string | undefined
 }
 
 /** Clients, senders and feeds of every chain. Nothing is asked of a chain yet. */
-export function createChainContexts({ network, config, keys, clock, logger, metrics }: ContextOptions) {
+export function createChainContexts(options: ContextOptions) {
+  const { network, config, keys, clock, logger, metrics, ledgerDir } = options
   const addresses = [keys.price, keys.bulk, keys.urgent].map(({ address }) => address.toLowerCase())
   if (new Set(addresses).size !== addresses.length)
     throw new UserError('keys', 'price, bulk and urgent must be three different keys')
@@ -63,7 +66,17 @@ export function createChainContexts({ network, config, keys, clock, logger, metr
       createChainClient({ chainId, name, rpcUrls: urls, blockMs: config.blockMs })
     const client = clientFor(rpcUrls)
     const log = logger.child({ chain: name })
-    const common = { client, chainId, clock, logger: log, metrics, stuckAfterMs: config.stuckAfterMs, caps }
+    const common = {
+      client,
+      chainId,
+      clock,
+      logger: log,
+      metrics,
+      stuckAfterMs: config.stuckAfterMs,
+      caps,
+      finalBlocks: chain.confirmations,
+      ledger: ledgerDir === undefined ? undefined : { directory: ledgerDir, networkId: network.networkId },
+    }
     const witnesses = rpcUrls.length === 1 ? [client] : rpcUrls.map((url) => clientFor([url]))
     return {
       chain,
