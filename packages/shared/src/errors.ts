@@ -23,6 +23,11 @@ export class UserError extends PermanentError {
     /** What is wrong and how to mend it. */
     readonly fix: string,
   ) {
-    super(`${field}: ${fix}`)
+    // Either may repeat what a file holds: what breaks a line or moves a terminal's cursor is spelt out.
+    super(`${field}: ${fix}`.replace(/\p{Cc}/gu, escaped))
   }
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
