@@ -22,8 +22,13 @@ export interface Signer {
   sign(preimage: Hex): Promise<Hex>
 }
 
-/** Signs with a key in memory; the signature is deterministic (RFC 6979). */
+/** Signs with a key in memory; the signature is deterministic (RFC 6979). Throws PermanentError for text that is no private key. */
 export function createSigner(key: Hex): Signer {
+  // Before a library sees it: their errors repeat what they were given.
+  if (!/^0x[0-9a-fA-F]{64}$/.test(key) || BigInt(key) === 0n || BigInt(key) >= ORDER)
+    throw new PermanentError(
+      'a private key must be 32 bytes of hex, of a number below the order of the curve',
+    )
   const bytes = hexToBytes(key)
   return {
     address: privateKeyToAddress(key),
