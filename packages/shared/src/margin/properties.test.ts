@@ -1,0 +1,122 @@
+// What must hold of margin for any portfolio, on the twin: it is quick, and the contract equals it to the wei.
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { type Health, type MarginMarket, type MarginPortfolio, standardHealth } from './index.js'
+
+const WAD = 10n ** 18n
+const RUNS = { numRuns: 300 }
+/** Each underlying's roundings, wei. */
+const DUST = 64n
+
+const bps = (least: number, most: number) => fc.integer({ min: least, max: most }).map(BigInt)
+const wads = (most: bigint) => fc.bigInt({ min: 0n, max: most * WAD })
+const signed = (most: bigint) => fc.bigInt({ min: -most * WAD, max: most * WAD })
+
+/** Shocks up to 50 % and confidences up to 20 %: beyond (1 − shock) ÷ (1 + shock) an interval's ends are further apart than a claim is worth. */
+const market = (widest: bigint): fc.Arbitrary<MarginMarket> =>
+  fc
+    .record({
+      prices: fc.array(
+        fc.record({
+          price: fc.bigInt({ min: WAD / 1_000n, max: 100_000n * WAD }),
+          confidence: fc.bigInt({ min: 0n, max: widest }),
+          parked: fc.constant(0n),
+          fresh: fc.constant(true),
+        }),
+        { minLength: 3, maxLength: 3 },
+      ),
+      shocks: fc.array(fc.tuple(bps(1, 2_500), bps(0, 2_500), bps(0, 9_000), bps(0, 3_000)), {
+        minLength: 3,
+        maxLength: 3,
+      }),
+      rho: fc.tuple(bps(0, 5_000), bps(0, 5_000)),
+      profitCapIm: wads(10n ** 6n),
+    })
+    .map(({ prices, shocks, rho, profitCapIm }) => ({
+      settlementFeed: 0,
+      prices: new Map([
+        [0, { price: WAD, confidence: 0n, parked: 0n, fresh: true }],
+        ...prices.map((price, n) => [n + 1, price] as const),
+      ]),
+      shocks: new Map(
+        shocks.map(([shockMm, more, tailShock, tailDamping], n) => [
+          n + 1,
+          { shockMm, shockIm: shockMm + more, tailShock, tailDamping },
+        ]),
+      ),
+      assets: new Map([1, 2, 3].map((id) => [id, { feed: id, creditIm: 8_000n, creditMm: 9_000n }])),
+      instruments: new Map([1, 2, 3].map((id) => [id, id])),
+      rhoIm: rho[0] + rho[1],
+      rhoMm: rho[0],
+      profitCapIm,
+    }))
+
+const portfolio: fc.Arbitrary<MarginPortfolio> = fc
+  .record({
+    cash: signed(10n ** 7n),
+    amounts: fc.tuple(wads(1_000n), wads(1_000n), wads(1_000n)),
+    sizes: fc.tuple(signed(1_000n), signed(1_000n), signed(1_000n)),
+    quotes: fc.tuple(signed(10n ** 7n), signed(10n ** 7n), signed(10n ** 7n)),
+  })
+  .map(({ cash, amounts, sizes, quotes }) => ({
+    cash,
+    impairedCash: 0n,
+    claims: amounts.map((amount, n) => ({ assetId: n + 1, amount, impaired: 0n })),
+    positions: sizes.map((size, n) => ({ instrumentId: n + 1, size, quote: quotes[n]! })),
+  }))
+
+const atMost = (a: bigint, b: bigint) => expect(a <= b, `${a} is above ${b}`).toBe(true)
+
+function noBetter(worse: Health, better: Health, dust = 0n) {
+  atMost(worse.im, better.im + dust)
+  atMost(worse.mm, better.mm + dust)
+}
+
+test('MM is never below IM', () => {
+  fc.assert(
+    fc.property(market(WAD / 5n), portfolio, (m, p) => {
+      const { im, mm } = standardHealth(p, m)
+      atMost(im, mm)
+    }),
+    RUNS,
+  )
+})
+
+test('more loss never raises health', () => {
+  fc.assert(
+    fc.property(market(WAD / 5n), portfolio, wads(10n ** 6n), (m, p, loss) => {
+      const positions = p.positions.map((held, n) => (n === 0 ? { ...held, quote: held.quote - loss } : held))
+      const [before, after] = [standardHealth(p, m), standardHealth({ ...p, positions }, m)]
+      noBetter(after, before)
+      expect(after.equity).toBe(before.equity - loss)
+    }),
+    RUNS,
+  )
+})
+
+test('impairing a claim never raises IM, and moves nothing else', () => {
+  fc.assert(
+    fc.property(market(WAD / 5n), portfolio, bps(0, 10_000), (m, p, part) => {
+      const claims = p.claims.map((claim) => ({ ...claim, impaired: (claim.amount * part) / 10_000n }))
+      const [before, after] = [standardHealth(p, m), standardHealth({ ...p, claims }, m)]
+      atMost(after.im, before.im + DUST)
+      expect({ ...after, im: 0n }).toEqual({ ...before, im: 0n })
+    }),
+    RUNS,
+  )
+})
+
+test('closing a part of a position at the oracle price never worsens margin', () => {
+  fc.assert(
+    fc.property(market(0n), portfolio, bps(0, 10_000), (m, p, part) => {
+      const bare = { ...p, claims: [] }
+      const positions = p.positions.map((held) => {
+        const closed = (held.size * part) / 10_000n
+        const mid = m.prices.get(held.instrumentId)!.price
+        return { ...held, size: held.size - closed, quote: held.quote + (closed * mid) / WAD }
+      })
+      noBetter(standardHealth(bare, m), standardHealth({ ...bare, positions }, m), DUST)
+    }),
+    RUNS,
+  )
+})
