@@ -13,6 +13,7 @@ import {
 import { type LocalAccount, parseGwei } from 'viem'
 import type { RelayerConfig } from '../config.js'
 import { type ChainFeed, createChainFeed } from './feed.js'
+import { createQuarantine, type Quarantine } from './quarantine.js'
 
 /** Signers of one process. A key belongs to one process and one purpose. */
 export interface RelayerKeys {
@@ -34,6 +35,8 @@ export interface ChainContext {
   client: ChainClient
   /** One client per RPC URL: whoever attests asks each. */
   witnesses: readonly ChainClient[]
+  /** Of the witnesses. */
+  quarantine: Quarantine
   feed: ChainFeed
   senders: Record<'price' | 'bulk' | 'urgent', Sender>
 }
@@ -82,6 +85,7 @@ export function createChainContexts(options: ContextOptions) {
       chain,
       client,
       witnesses,
+      quarantine: createQuarantine({ chain: name, nodes: witnesses, clock, logger: log, metrics }),
       feed: createChainFeed({
         client,
         witnesses,

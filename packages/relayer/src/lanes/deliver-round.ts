@@ -102,7 +102,8 @@ export function createDeliveryRound(
       [...sources.values()].map(async (source) => {
         const own = chosen.filter(({ entry }) => entry.packet.srcEid === source.chain.eid)
         const packets = own.map(({ entry, confirmations }) => ({ ...entry, confirmations }))
-        const found = await confirmedPackets(source.witnesses, source.chain.layerzero, packets)
+        const { witnesses, quarantine } = source
+        const found = await confirmedPackets(witnesses, source.chain.layerzero, packets, quarantine)
         for (const [guid, timestamp] of found) times.set(guid, timestamp)
       }),
     )
