@@ -320,12 +320,14 @@ test('connext #417: a count that goes back behind a load balancer gives no nonce
     const result = await forward()
     return method === 'eth_getTransactionCount' && behind ? '0x0' : result
   })
-  const { sender, metrics } = open(account, { through: node, finalBlocks: 100 })
-  const first = sender.sendMany([work, work])
+  const before = open(account, { through: node, finalBlocks: 100 })
+  const first = before.sender.sendMany([work, work])
   await pooled(2)
   await mine()
   await first
+  await crash(before.sender)
   behind = true
+  const { sender, metrics } = open(account, { through: node, finalBlocks: 100 })
   const second = sender.send(work)
   await pooled(1)
   behind = false
