@@ -31,6 +31,6 @@ library WadMath {
 
     /// @notice A position's quote with the costs of moving from one cost index to another (all WAD), rounded against its holder.
     function accrued(int256 size, int256 quote, int256 from, int256 to) internal pure returns (int256) {
-        return size == 0 ? quote : quote - mulCeil(size, to - from);
+        return size == 0 || to == from ? quote : quote - mulCeil(size, to - from);
     }
 }

@@ -71,21 +71,36 @@ library Scenarios {
         assembly ("memory-safe") {
             value := add(mload(pnlAt), div(mul(claims, mload(spotsAt)), 1000000000000000000))
             let worst := value
-            let end := add(spotsAt, 0xa0)
-            // Distance from a spot to its PnL.
-            let gap := sub(pnlAt, spotsAt)
-            let s := add(spotsAt, 0x20)
-            for {} lt(s, end) { s := add(s, 0x20) } {
-                let v := add(mload(add(s, gap)), div(mul(claims, mload(s)), 1000000000000000000))
-                if slt(v, worst) { worst := v }
-            }
+            let v :=
+                add(mload(add(pnlAt, 0x20)), div(mul(claims, mload(add(spotsAt, 0x20))), 1000000000000000000))
+            if slt(v, worst) { worst := v }
+            v := add(
+                mload(add(pnlAt, 0x40)),
+                div(mul(claims, mload(add(spotsAt, 0x40))), 1000000000000000000)
+            )
+            if slt(v, worst) { worst := v }
+            v := add(
+                mload(add(pnlAt, 0x60)),
+                div(mul(claims, mload(add(spotsAt, 0x60))), 1000000000000000000)
+            )
+            if slt(v, worst) { worst := v }
+            v := add(
+                mload(add(pnlAt, 0x80)),
+                div(mul(claims, mload(add(spotsAt, 0x80))), 1000000000000000000)
+            )
+            if slt(v, worst) { worst := v }
             loss := sub(value, worst)
             worst := value
-            end := add(end, 0x40)
-            for {} lt(s, end) { s := add(s, 0x20) } {
-                let v := add(mload(add(s, gap)), div(mul(claims, mload(s)), 1000000000000000000))
-                if slt(v, worst) { worst := v }
-            }
+            v := add(
+                mload(add(pnlAt, 0xa0)),
+                div(mul(claims, mload(add(spotsAt, 0xa0))), 1000000000000000000)
+            )
+            if slt(v, worst) { worst := v }
+            v := add(
+                mload(add(pnlAt, 0xc0)),
+                div(mul(claims, mload(add(spotsAt, 0xc0))), 1000000000000000000)
+            )
+            if slt(v, worst) { worst := v }
             // Below 2^197 times a damping of 16 bits.
             tailLoss := mul(sub(value, worst), damping)
             tailLoss := add(div(tailLoss, 10000), iszero(iszero(mod(tailLoss, 10000))))
