@@ -36,13 +36,13 @@ import {
   createSigner,
   type OracleNode,
   type OracleNodeConfigInput,
-} from '../packages/aggregator/src/index.js'
-import { freePorts } from '../packages/aggregator/src/network.test-util.js'
-import { type Call, createWallet, type Wallet } from '../packages/devnet/src/scenario/wallet.js'
-import type { Relayer } from '../packages/relayer/src/index.js'
-import { temporaryDirectory } from './clearspan.js'
-import { createTestRelayer, startTestNetwork, type TestNetwork } from './testNetwork.js'
-import { startTestVenue, type TestVenue } from './testVenue.js'
+} from '../../packages/aggregator/src/index.js'
+import { freePorts } from '../../packages/aggregator/src/network.test-util.js'
+import { type Call, createWallet, type Wallet } from '../../packages/devnet/src/scenario/wallet.js'
+import type { Relayer } from '../../packages/relayer/src/index.js'
+import { temporaryDirectory } from '../clearspan.js'
+import { createTestRelayer, startTestNetwork, type TestNetwork } from '../testNetwork.js'
+import { startTestVenue, type TestVenue } from '../testVenue.js'
 
 // Real chains, oracle nodes over HTTP and a relayer, in one process: slots of four real seconds.
 const SPEED = 1

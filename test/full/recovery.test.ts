@@ -2,17 +2,17 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Random, seededRandom } from '@clearspan/shared'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { startRedis } from '../packages/shared/src/queue/redis.test-util.js'
-import { clearspan, type Run, temporaryDirectory } from './clearspan.js'
-import { type Operators, startOperators, startTestNetwork, type TestNetwork } from './testNetwork.js'
-import { createTrader, PATIENCE, type Trader } from './testTrader.js'
+import { startRedis } from '../../packages/shared/src/queue/redis.test-util.js'
+import { clearspan, type Run, temporaryDirectory } from '../clearspan.js'
+import { type Operators, startOperators, startTestNetwork, type TestNetwork } from '../testNetwork.js'
+import { createTrader, PATIENCE, type Trader } from '../testTrader.js'
 
 // A relayer's process that is killed, and whose queue is deleted, at moments that a seed chooses. Only the chains remember.
 const TEST_TIMEOUT_MS = 600_000
 const ROUNDS = 3
 /** Longest stretch, in blocks of the hub, between what a trader does and the blow. */
 const MAX_BLOCKS = 12
-const SEEDS = process.env.CLEARSPAN_TEST_FULL === '1' ? [1, 2, 3, 4, 5] : [1]
+const SEEDS = [1, 2, 3, 4, 5]
 
 const redis = await startRedis()
 if (redis === undefined) {
