@@ -18,9 +18,10 @@ function forgeBinary() {
       process.platform === 'win32' ? 'forge.exe' : 'forge',
     )
   } catch {
-    throw new Error(
-      `${name} is not installed: run \`npx -y pnpm@12 install\` (optional packages must not be switched off)`,
+    process.stderr.write(
+      `error: ${name} is not installed: run \`npx -y pnpm@12 install\` (optional packages must not be switched off)\n`,
     )
+    process.exit(1)
   }
 }
 

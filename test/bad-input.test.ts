@@ -1,9 +1,14 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { clearspan, leftBehind, startNetwork, temporaryDirectory } from './clearspan.js'
+
+/** What `pnpm start` runs. */
+const START = fileURLToPath(new URL('../scripts/start.mjs', import.meta.url))
 
 let dir: Awaited<ReturnType<typeof temporaryDirectory>>
 beforeEach(async () => {
@@ -83,6 +88,20 @@ describe('one clear line, status 2, nothing started', () => {
     const { code, line, lines } = await refused([], { NODE_OPTIONS: `--import=${elsewhere}` })
     expect({ code, lines }).toEqual({ code: 2, lines: 1 })
     expect(line).toMatch(/^error: anvil: .*mips is not installed; run/)
+  })
+
+  test('a compiler that is not installed, before anything is built', async () => {
+    const elsewhere = "data:text/javascript,Object.defineProperty(process,'arch',{value:'mips'})"
+    const child = spawn(process.execPath, [START, '--exit'], {
+      cwd: dir.path,
+      env: { PATH: process.env.PATH ?? '', NODE_OPTIONS: `--import=${elsewhere}` },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    const exited = once(child, 'close')
+    const lines = (await child.stderr.toArray()).join('').trim().split('\n')
+    await exited
+    expect({ code: child.exitCode, lines: lines.length }).toEqual({ code: 1, lines: 1 })
+    expect(lines[0]).toMatch(/^error: .*forge.*mips is not installed: run/)
   })
 
   test('a configuration without a role', async () => {

@@ -68,6 +68,7 @@ test.skipIf(redis === undefined)(
     expect(output).toContain('relayer and keeper on Redis')
     expect(report.checks.filter(({ holds }) => !holds)).toEqual([])
     expect(code).toBe(0)
+    expect(await redis!.keys()).toEqual([])
   },
   RUN_TIMEOUT_MS,
 )

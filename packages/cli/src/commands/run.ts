@@ -24,6 +24,7 @@ import {
   networkClockOf,
   networkSchema,
   onSignals,
+  queueNamespace,
   readJson,
   systemClock,
   systemRandom,
@@ -189,7 +190,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
     const backend = await createQueueBackend({
       redisUrl: env.REDIS_URL || undefined,
       dataDir: config.relayer.queueDir && resolve(directory, config.relayer.queueDir),
-      namespace: `clearspan-${network.networkId.slice(2, 10)}`,
+      namespace: queueNamespace(network.networkId),
       logger,
     })
     shutdown.add('queue', () => backend.close())

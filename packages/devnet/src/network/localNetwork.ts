@@ -6,15 +6,17 @@ import {
   type ClockOptions,
   createQueueBackend,
   createShutdown,
+  forgetQueues,
   type Logger,
   type Network,
   type PermanentError,
+  queueNamespace,
   type Random,
   type Shutdown,
   seededRandom,
   UserError,
 } from '@clearspan/shared'
-import { toHex } from 'viem'
+import { type Hex, toHex } from 'viem'
 import { unlessAborted } from '../abort.js'
 import {
   type BlockProducer,
@@ -137,8 +139,15 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
   onProgress(`prices: ${tape.name}, ${iso(window.startMs)} to ${iso(window.endMs)} at ${timing.speed}×`)
   await unlessAborted(checkRedis(options), signal)
   signal.throwIfAborted()
+  const networkId = toHex(Uint8Array.from({ length: 32 }, () => Math.floor(options.random.next() * 256)))
   const run = await openRunDirectory({ path: options.dir, logger, clock: realClock })
   const shutdown = createShutdown({ logger, timeoutMs: STOP_TIMEOUT_MS })
+  const { redisUrl } = options
+  // Last of all, when nothing writes there any more: nobody else would ever delete it.
+  if (redisUrl !== undefined)
+    shutdown.add('queues on Redis', () =>
+      forgetQueues(redisUrl, { namespace: queueNamespace(networkId), logger }),
+    )
   // Closing the directory ends what has been started and refuses what would be.
   shutdown.add('processes', () => run.close())
   const stop = async () => {
@@ -146,7 +155,7 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
   }
   const whileAlive = <T>(work: Promise<T>) => unlessEnded(work, run.failed, realClock)
   try {
-    const assembly = { ...options, tape, window, timing, run, shutdown }
+    const assembly = { ...options, networkId, tape, window, timing, run, shutdown }
     return { ...(await unlessAborted(whileAlive(assemble(assembly)), signal)), whileAlive, stop }
   } catch (error) {
     await stop()
@@ -176,6 +185,7 @@ async function checkRedis({ redisUrl, logger }: LocalNetworkOptions): Promise<vo
 }
 
 interface Assembly extends Omit<LocalNetworkOptions, 'window'> {
+  networkId: Hex
   tape: PriceTape
   window: ReplayWindow
   timing: Timing
@@ -273,7 +283,7 @@ async function bootChains(
 
 /** LayerZero, then Clearspan, on every chain; answers the manifest without its clock, which starts afterwards. */
 async function deployAll(
-  { timing, realClock, random, delivery = 'both', onProgress }: Assembly,
+  { networkId, timing, realClock, delivery = 'both', onProgress }: Assembly,
   {
     chains,
     roles,
@@ -296,7 +306,6 @@ async function deployAll(
     eid: FIRST_EID + index,
     confirmations: CONFIRMATIONS,
   }))
-  const networkId = toHex(Uint8Array.from({ length: 32 }, () => Math.floor(random.next() * 256)))
   const operators = roles.attestors.map(({ account }) => account.address)
   const { layerzero } = await deployLayerZero({
     attestor:

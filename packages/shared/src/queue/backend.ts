@@ -8,6 +8,7 @@ import {
   withBackend,
 } from 'bullmq'
 import { Redis } from 'ioredis'
+import type { Hex } from 'viem'
 import { UserError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { openPglitePool } from './pglite-pool.js'
@@ -151,6 +152,25 @@ async function connectRedis(url: string, logger: Logger): Promise<Redis> {
   }
   connected = true
   return redis
+}
+
+/** First part of a network's keys on Redis. */
+export function queueNamespace(networkId: Hex): string {
+  return `clearspan-${networkId.slice(2, 10)}`
+}
+
+/** Deletes all that a network has left on Redis, once nothing of it runs any more. @throws UserError('REDIS_URL') when Redis can't be used. */
+export async function forgetQueues(
+  redisUrl: string,
+  { namespace, logger }: { namespace: string; logger: Logger },
+): Promise<void> {
+  const redis = await connectRedis(redisUrl, logger)
+  try {
+    for await (const keys of redis.scanStream({ match: `${namespace}:*`, count: 1_000 }))
+      if ((keys as string[]).length > 0) await redis.unlink(...(keys as string[]))
+  } finally {
+    redis.disconnect()
+  }
 }
 
 async function openRedis(

@@ -6,6 +6,8 @@ import { Redis } from 'ioredis'
 
 export interface TestRedis {
   url: string
+  /** Of everything that it holds. */
+  keys(): Promise<string[]>
   /** Deletes everything that it holds. */
   flush(): Promise<void>
   /** Ends the server as a crash would. */
@@ -41,6 +43,7 @@ export async function startRedis(): Promise<TestRedis | undefined> {
   ])
   return {
     url: `redis://127.0.0.1:${port}`,
+    keys: () => probe.keys('*'),
     async flush() {
       await probe.flushall()
     },
