@@ -23,6 +23,7 @@ interface Sample {
 }
 
 export default async function measure(say: (line: string) => void) {
+  if (process.platform !== 'linux') throw new Error('memory is read from /proc, on Linux only')
   const dir = await mkdtemp(join(tmpdir(), 'clearspan-bench-'))
   const logger = createLogger({ name: 'bench', level: 'error' })
   const began = Date.now()

@@ -21,7 +21,7 @@ import { z } from 'zod'
 
 /** Commands for operators of oracle nodes and for those who check on them. */
 export function addOracle(program: Command): void {
-  const oracle = program.command('oracle').description('check what oracle nodes have signed')
+  const oracle = program.command('oracle').description('check what nodes signed, hash their rules, make keys')
   oracle
     .command('evidence')
     .description('proofs against faulty nodes')

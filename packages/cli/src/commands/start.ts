@@ -80,7 +80,7 @@ export function addStart(program: Command, env: Environment): void {
         .choices(deliveries)
         .default('both' satisfies Delivery),
     )
-    .addOption(new Option('--log-level <level>', 'of the log files').choices(LEVELS).default('info'))
+    .addOption(new Option('--log-level <level>', 'of network.log').choices(LEVELS).default('info'))
     .action((options: StartOptions) => start(options, env))
 }
 
