@@ -10,10 +10,12 @@ import {TestToken} from "../../src/mocks/TestToken.sol";
 import {GatewayFixture} from "./GatewayFixture.sol";
 
 /// @notice DESIGN §6.2 with the real ledger, the real vaults and LayerZero's real contracts: per vault and token, backing + claims + what is
-/// released and unpaid is at most what lies there; nothing is paid twice, across a vault's replacement too. Packets are executed in any
+/// released and unpaid is at most what lies there; nothing is paid twice, across a vault's replacement too. And §6.5: all accounts, as one
+/// coalition against the fund, never hold and withdraw more than they brought. Packets are executed in any
 /// order, again and again, or never; deposits vanish as in a deep reorg and come back.
 contract CustodyInvariantsTest is GatewayFixture {
     uint256 private constant ACCOUNTS = 3;
+    uint256 private constant FUND_DEPOSIT = 500e6;
     /// Of CollateralVault's storage.
     uint256 private constant DEPOSITED_SLOT = 2;
     uint256 private constant SUMS_SLOT = 6;
@@ -27,6 +29,8 @@ contract CustodyInvariantsTest is GatewayFixture {
     mapping(bytes32 guid => bool) private _executed;
     /// What a reorg took from a counter, to be given back.
     mapping(uint256 assetId => mapping(uint256 a => uint128)) private _gone;
+    /// All that the accounts ever brought (token units). What a reorg took is still counted: only others can have lost it.
+    mapping(uint256 assetId => uint256) private _brought;
     bool private _replaced;
     mapping(bytes32 action => uint256) private _calls;
 
@@ -49,11 +53,11 @@ contract CustodyInvariantsTest is GatewayFixture {
                 vm.prank(Accounts.owner(_account(a)));
                 clearinghouse.openRow(_account(a), assetId);
             }
-            _deposit(vault, token, _account(a), 1000e6);
-            _deposit(vault, _weth, _account(a), 10e18);
-            _deposit(localVault, hubToken, _account(a), 1000e6);
+            _bring(SPOKE_ASSET, a, 1000e6);
+            _bring(3, a, 10e18);
+            _bring(HUB_ASSET, a, 1000e6);
         }
-        _deposit(localVault, hubToken, Accounts.main(_fund()), 500e6);
+        _deposit(localVault, hubToken, Accounts.main(_fund()), FUND_DEPOSIT);
         localGateway.sendCounters(_counterKeys(Accounts.main(_fund()), hubToken));
         _deliverFirst();
         bytes4[] memory selectors = new bytes4[](13);
@@ -82,7 +86,7 @@ contract CustodyInvariantsTest is GatewayFixture {
         uint256 assetId = _asset(assetSeed);
         CollateralVault v = _vault(assetId);
         if (v.isSealed() || (!_replaced && v == _next)) return;
-        _deposit(v, _tokenOf(assetId), _account(a), uint256(amount) % 1e9 + 1);
+        _bring(assetId, a, uint256(amount) % 1e9 + 1);
     }
 
     function sendCounters(uint256 assetSeed, uint256 a) public {
@@ -204,14 +208,30 @@ contract CustodyInvariantsTest is GatewayFixture {
         for (uint256 a; a < ACCOUNTS; ++a) {
             cash += clearinghouse.cash(_account(a));
         }
-        cash += clearinghouse.cash(Accounts.main(_fund()));
+        int256 taken = cash;
+        int256 brought;
+        int256 reserve = clearinghouse.cash(Accounts.main(_fund()));
+        cash += reserve;
         int256 backing = clearinghouse.lostBacking();
         for (uint256 n; n < 5; ++n) {
             uint256 assetId = _assets[n];
-            if (riskConfig.asset(assetId).settlement) backing += int256(clearinghouse.backing(assetId));
-            _checkVault(assetId);
+            uint256 released = _checkVault(assetId);
+            if (riskConfig.asset(assetId).settlement) {
+                backing += int256(clearinghouse.backing(assetId));
+                // Cash is one number, whichever vault it came from and leaves by.
+                taken += int256(released * 1e12);
+                brought += int256(_brought[assetId] * 1e12);
+            } else {
+                assertLe(released + clearinghouse.backing(assetId), _brought[assetId], "5: claims");
+            }
         }
         assertEq(cash, backing, "1");
+        assertLe(taken, brought, "5: cash");
+        assertEq(
+            reserve + int256(clearinghouse.fundBorne()),
+            int256(FUND_DEPOSIT * 1e12),
+            "5: the fund lost what it bore, no more"
+        );
     }
 
     /// @dev One honest round restores everything: what a reorg took is back, every counter and release arrives, and all that was released is paid.
@@ -258,7 +278,8 @@ contract CustodyInvariantsTest is GatewayFixture {
         emit log_named_uint("replace", _calls["replace"]);
     }
 
-    function _checkVault(uint256 assetId) private view {
+    /// @return What was released there: paid out, or bound for the vault.
+    function _checkVault(uint256 assetId) private view returns (uint256) {
         TestToken t = _tokenOf(assetId);
         CollateralVault v = _vault(assetId);
         uint256 unpaid;
@@ -281,6 +302,7 @@ contract CustodyInvariantsTest is GatewayFixture {
         assertEq(totalIn - totalOut, balance);
 
         _checkBooks(assetId, claims, unpaid, balance, credited > totalIn ? credited - totalIn : 0);
+        return paid + unpaid;
     }
 
     /// @param ahead By how much the books are above the vault: what a reorg took and no message has told.
@@ -330,6 +352,11 @@ contract CustodyInvariantsTest is GatewayFixture {
         );
         // totalIn is the low half.
         vm.store(v, sums, bytes32(uint256(int256(uint256(vm.load(v, sums))) + change)));
+    }
+
+    function _bring(uint256 assetId, uint256 a, uint256 amount) private {
+        _brought[assetId] += amount;
+        _deposit(_vault(assetId), _tokenOf(assetId), _account(a), amount);
     }
 
     function _list(uint256 assetId, address t, uint32 epoch) private {
