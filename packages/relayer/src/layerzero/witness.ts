@@ -67,9 +67,11 @@ async function testify(
   confirmations: bigint,
 ): Promise<Testimony | undefined> {
   try {
-    const [head, block] = await Promise.all([client.getBlockNumber(), client.getBlock({ blockNumber })])
+    // Both to their end: viem shares a request still under way with the next look, which would inherit its failure.
+    const asked = [client.getBlockNumber(), client.getBlock({ blockNumber })] as const
+    await Promise.allSettled(asked)
+    const [head, { hash, timestamp }] = await Promise.all(asked)
     if (head - blockNumber + 1n < confirmations) return undefined
-    const { hash, timestamp } = block
     // It stands by another block at that height, as deep: no logs of ours are there.
     if (hash !== blockHash) return { hash, timestamp: Number(timestamp), packets: new Set() }
     const logs = await client.getLogs({ address: endpoint, event: endpointAbi[0], blockHash, strict: true })
