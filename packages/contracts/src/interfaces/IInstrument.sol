@@ -16,14 +16,27 @@ interface IInstrument {
         uint256 underlying;
     }
 
-    /// @notice PnL (WAD) of all holdings together at each spot, costs up to now included. Every value is below 2^192, or the call reverts.
+    /// @notice PnL (WAD) of all holdings together in each scenario, costs up to now included. Every value is below 2^192, or the call reverts.
     /// @param count Scenarios of an underlying.
     /// @param spots `count` absolute WAD prices of the first underlying, then of the next. Holdings of several underlyings meet in one call.
+    /// @param volatilities WAD factor on implied volatility in each of the `count` scenarios, the same for every underlying; none: 1 in all.
     /// @return values In the order of `spots`; 0 where nothing is held.
-    function pnl(Holding[] calldata holdings, uint256 count, uint256[] calldata spots)
-        external
-        view
-        returns (int256[] memory values);
+    function pnl(
+        Holding[] calldata holdings,
+        uint256 count,
+        uint256[] calldata spots,
+        uint256[] calldata volatilities
+    ) external view returns (int256[] memory values);
+
+    /// @notice Value of one unit of size now (WAD quote), costs aside: what trades are banded around and PnL is settled at.
+    /// @return price @return fresh Every price that it needs is.
+    function mark(uint256 instrumentId) external view returns (uint256 price, bool fresh);
+
+    /// @notice Once expired and fixed, what a unit of size is worth for ever (WAD quote).
+    function settlement(uint256 instrumentId) external view returns (bool settled, uint256 price);
+
+    /// @notice Value is a straight line in the spot, whatever the volatility: margin then needs only the ends of its grid.
+    function isLinear() external view returns (bool);
 
     /// @notice Cumulative cost per unit of size (WAD quote per base unit) that a long pays and a short receives: funding, coupons.
     function costIndex(uint256 instrumentId) external view returns (int256);
@@ -31,6 +44,6 @@ interface IInstrument {
     /// @notice Brings the cost index to now. Idempotent within a second. Anyone.
     function accrue(uint256 instrumentId) external returns (int256 index);
 
-    /// @notice Told by the clearinghouse after each trade (WAD), for funding.
+    /// @notice Told by the clearinghouse after each trade (WAD), for funding. Reverts where nothing may be traded any more.
     function onTrade(uint256 instrumentId, uint256 size, uint256 price) external;
 }

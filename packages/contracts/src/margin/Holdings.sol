@@ -10,19 +10,20 @@ library Holdings {
     error MalformedAnswer(address module);
     error NotAModule(address module);
 
-    /// @notice PnL of all holdings at each of the spots.
+    /// @notice PnL of all holdings in each scenario, as IInstrument.pnl.
     /// @param modules Of each holding; used up.
-    /// @param count Scenarios of an underlying.
     function pnl(
         IInstrument.Holding[] memory holdings,
         address[] memory modules,
         uint256 count,
-        uint256[] memory spots
+        uint256[] memory spots,
+        uint256[] memory volatilities
     ) internal view returns (int256[] memory total) {
         for (uint256 n; n < modules.length; ++n) {
             address module = modules[n];
             if (module == address(0)) continue;
-            int256[] memory values = _ask(module, _encode(holdings, modules, n, count, spots), spots.length);
+            bytes memory call = _encode(holdings, modules, n, count, spots, volatilities);
+            int256[] memory values = _ask(module, call, spots.length);
             if (total.length == 0) total = values;
             else _add(total, values);
         }
@@ -56,18 +57,19 @@ library Holdings {
         address[] memory modules,
         uint256 n,
         uint256 count,
-        uint256[] memory spots
+        uint256[] memory spots,
+        uint256[] memory volatilities
     ) private pure returns (bytes memory data) {
         bytes4 selector = IInstrument.pnl.selector;
         assembly ("memory-safe") {
             data := mload(0x40)
             let head := add(data, 0x24)
             mstore(add(data, 0x20), selector)
-            mstore(head, 0x60)
+            mstore(head, 0x80)
             mstore(add(head, 0x20), count)
             let length := mload(modules)
             let module := mload(add(modules, add(0x20, shl(5, n))))
-            let to := add(head, 0x80)
+            let to := add(head, 0xa0)
             for { let i := n } lt(i, length) { i := add(i, 1) } {
                 let place := add(0x20, shl(5, i))
                 if eq(mload(add(modules, place)), module) {
@@ -76,10 +78,14 @@ library Holdings {
                     mstore(add(modules, place), 0)
                 }
             }
-            mstore(add(head, 0x60), div(sub(to, add(head, 0x80)), 0xa0))
+            mstore(add(head, 0x80), div(sub(to, add(head, 0xa0)), 0xa0))
             mstore(add(head, 0x40), sub(to, head))
             let size := add(0x20, shl(5, mload(spots)))
             mcopy(to, spots, size)
+            to := add(to, size)
+            mstore(add(head, 0x60), sub(to, head))
+            size := add(0x20, shl(5, mload(volatilities)))
+            mcopy(to, volatilities, size)
             to := add(to, size)
             mstore(data, sub(to, add(data, 0x20)))
             mstore(0x40, and(add(to, 0x1f), not(0x1f)))

@@ -282,7 +282,9 @@ contract MarginEngine is IMarginEngine {
             for (uint256 n; n < exposures.length; ++n) {
                 Scenarios.fill(spotsAt + n * Scenarios.BYTES, prices[n], exposures[n].shocks);
             }
-            pnlAt = Holdings.first(Holdings.pnl(book.holdings, modules, Scenarios.COUNT, spots));
+            pnlAt = Holdings.first(
+                Holdings.pnl(book.holdings, modules, Scenarios.COUNT, spots, new uint256[](0))
+            );
         }
         Losses memory im;
         Losses memory mm;

@@ -62,7 +62,7 @@ contract Perp is IInstrument {
 
     /// @notice size × spot + quote, rounded down.
     /// @inheritdoc IInstrument
-    function pnl(Holding[] calldata holdings, uint256 count, uint256[] calldata spots)
+    function pnl(Holding[] calldata holdings, uint256 count, uint256[] calldata spots, uint256[] calldata)
         external
         view
         returns (int256[] memory values)
@@ -111,6 +111,23 @@ contract Perp is IInstrument {
     }
 
     /// @inheritdoc IInstrument
+    function mark(uint256 instrumentId) public view returns (uint256 price, bool fresh) {
+        IPriceOracle.Price memory p = oracle.price(riskConfig.instrument(instrumentId).feed);
+        return (p.price, p.fresh);
+    }
+
+    /// @notice A perpetual never expires.
+    /// @inheritdoc IInstrument
+    function settlement(uint256) external pure returns (bool, uint256) {
+        return (false, 0);
+    }
+
+    /// @inheritdoc IInstrument
+    function isLinear() external pure returns (bool) {
+        return true;
+    }
+
+    /// @inheritdoc IInstrument
     function costIndex(uint256 instrumentId) public view returns (int256) {
         Funding memory f = funding[instrumentId];
         int256 t = _fading(f);
@@ -140,7 +157,7 @@ contract Perp is IInstrument {
         (uint256 open,) = IClearinghouse(clearinghouse).openInterest(instrumentId);
         if (size * MIN_SHARE < open || size * price < MIN_NOTIONAL * 1e18) return;
         Funding storage f = funding[instrumentId];
-        uint256 mid = oracle.price(riskConfig.instrument(instrumentId).feed).price;
+        (uint256 mid,) = mark(instrumentId);
         int256 traded = FixedPointMathLib.clamp(
             (int256(price) - int256(mid)) * 1e18 / int256(mid), -MAX_PREMIUM, MAX_PREMIUM
         );

@@ -17,9 +17,9 @@ contract PerpTest is HubFixture {
         uint256[] memory spots = new uint256[](2);
         spots[0] = 2000e18;
         spots[1] = 1;
-        int256[] memory values = perp.pnl(_holding(2e18, -100e18, 0), 2, spots);
+        int256[] memory values = perp.pnl(_holding(2e18, -100e18, 0), 2, spots, new uint256[](0));
         assertEq(values[0], 3900e18);
-        values = perp.pnl(_holding(-1, 0, 0), 2, spots);
+        values = perp.pnl(_holding(-1, 0, 0), 2, spots, new uint256[](0));
         assertEq(values[1], -1, "a loss of a fraction of a wei is a wei");
     }
 
@@ -40,7 +40,7 @@ contract PerpTest is HubFixture {
         holdings[1] = IInstrument.Holding(ETH_PERP, 2e18, 0, 0, 0);
         // Costs since its index: 5 a unit.
         holdings[2] = IInstrument.Holding(ETH_PERP, 1e18, 0, -5e18, 0);
-        int256[] memory values = perp.pnl(holdings, 2, spots);
+        int256[] memory values = perp.pnl(holdings, 2, spots, new uint256[](0));
         assertEq(values.length, 4);
         assertEq(values[0], 4000e18 + 1995e18);
         assertEq(values[1], 2000e18 + 995e18);
@@ -51,12 +51,12 @@ contract PerpTest is HubFixture {
     function test_refusesWhatItCannotPrice() public {
         uint256[] memory spots = new uint256[](2);
         vm.expectRevert(abi.encodeWithSelector(Perp.UnknownUnderlying.selector, 1));
-        perp.pnl(_holding(1e18, 0, 1), 2, spots);
+        perp.pnl(_holding(1e18, 0, 1), 2, spots, new uint256[](0));
         vm.expectRevert(Perp.TooLarge.selector);
-        perp.pnl(_holding(1 << 127, 0, 0), 2, spots);
+        perp.pnl(_holding(1 << 127, 0, 0), 2, spots, new uint256[](0));
         spots[1] = 1 << 127;
         vm.expectRevert(Perp.TooLarge.selector);
-        perp.pnl(_holding(0, 0, 0), 2, spots);
+        perp.pnl(_holding(0, 0, 0), 2, spots, new uint256[](0));
     }
 
     function test_onlyClearinghouse() public {

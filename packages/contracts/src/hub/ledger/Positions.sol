@@ -5,7 +5,6 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {IClearinghouse} from "../../interfaces/IClearinghouse.sol";
 import {IInstrument} from "../../interfaces/IInstrument.sol";
-import {IPriceOracle} from "../../interfaces/IPriceOracle.sol";
 import {IRiskConfig} from "../../interfaces/IRiskConfig.sol";
 import {IdList} from "../../libraries/IdList.sol";
 import {WadMath} from "../../libraries/WadMath.sol";
@@ -77,7 +76,7 @@ abstract contract Positions is LedgerBase, IClearinghouse {
         if (buyer == seller) revert SameAccount();
         if (size == 0) revert ZeroValue();
         IRiskConfig.Instrument memory i = _instrument(instrumentId);
-        (uint256 mid, bool fresh) = _requireInBand(i, price);
+        (uint256 mid, bool fresh) = _requireInBand(instrumentId, i, price);
         uint256 spent = size.mulWadUp(price);
         _spendAllowance(buyer, spent);
         _spendAllowance(seller, spent);
@@ -137,12 +136,12 @@ abstract contract Positions is LedgerBase, IClearinghouse {
         if (p.size == 0) _settle(account, instrumentId, p.quote);
     }
 
-    function _requireInBand(IRiskConfig.Instrument memory i, uint256 price)
+    function _requireInBand(uint256 instrumentId, IRiskConfig.Instrument memory i, uint256 price)
         internal
         view
         returns (uint256 mid, bool fresh)
     {
-        (mid, fresh) = _price(i.feed);
+        (mid, fresh) = IInstrument(i.module).mark(instrumentId);
         uint256 distance = price > mid ? price - mid : mid - price;
         if (distance * BPS > mid * i.priceBand) revert PriceOutsideBand(price, mid);
     }
@@ -161,10 +160,10 @@ abstract contract Positions is LedgerBase, IClearinghouse {
         int256 costIndex = _accrue(i, instrumentId);
         _change(account, instrumentId, costIndex, 0, 0, type(uint256).max);
         Position storage p = _positions[account][instrumentId];
-        (uint256 mid, bool fresh) = _price(i.feed);
-        if (p.size != 0 && !fresh) revert PriceNotFresh();
-        int256 pnl = _pnl(instrumentId, p, i.module, mid, costIndex);
-        return _settle(account, instrumentId, pnl);
+        if (p.size == 0) return _settle(account, instrumentId, p.quote);
+        (uint256 mark, bool fresh) = IInstrument(i.module).mark(instrumentId);
+        if (!fresh) revert PriceNotFresh();
+        return _settle(account, instrumentId, _pnl(p, mark));
     }
 
     /// @dev `pnl` is rounded down. Losses are paid from free cash, profit as far as losers have paid.
@@ -203,8 +202,8 @@ abstract contract Positions is LedgerBase, IClearinghouse {
             int256 costIndex = _accrue(i, ids[n]);
             _change(account, ids[n], costIndex, 0, 0, type(uint256).max);
             Position storage p = _positions[account][ids[n]];
-            (uint256 mid,) = _price(i.feed);
-            int256 pnl = _pnl(ids[n], p, i.module, mid, costIndex);
+            (uint256 mark,) = IInstrument(i.module).mark(ids[n]);
+            int256 pnl = _pnl(p, mark);
             if (pnl < 0) losses[n] = uint256(-pnl);
             total += losses[n];
         }
@@ -323,22 +322,9 @@ abstract contract Positions is LedgerBase, IClearinghouse {
         }
     }
 
-    /// @dev The position's quote stands at `costIndex`.
-    function _pnl(uint256 instrumentId, Position storage p, address module, uint256 spot, int256 costIndex)
-        internal
-        view
-        returns (int256)
-    {
-        uint256[] memory spots = new uint256[](1);
-        spots[0] = spot;
-        IInstrument.Holding[] memory holdings = new IInstrument.Holding[](1);
-        holdings[0] = IInstrument.Holding(instrumentId, p.size, p.quote, costIndex, 0);
-        return IInstrument(module).pnl(holdings, 1, spots)[0];
-    }
-
-    function _price(uint256 feed) internal view returns (uint256 mid, bool fresh) {
-        IPriceOracle.Price memory price = oracle.price(feed);
-        return (price.price, price.fresh);
+    /// @dev Its quote has all costs up to now. Rounded down.
+    function _pnl(Position storage p, uint256 mark) internal view returns (int256) {
+        return int256(p.size).mulFloor(mark.toInt256()) + p.quote;
     }
 
     /// @dev The instrument's cost index, brought to now.
