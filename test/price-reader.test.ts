@@ -31,7 +31,7 @@ const feeds = [
   { name: 'ETH/USD', exponent: -8 },
 ]
 const logger = createLogger({ name: 'test', level: 'silent' })
-const shutdown = createShutdown({ logger })
+const shutdown = createShutdown({ logger, clock: systemClock })
 
 let network: OracleManifest
 let oracle: Address

@@ -67,7 +67,7 @@ export async function startTestNetwork(options: {
   const { nodeUrls = 'http://127.0.0.1:1', speed = SPEED } = options
   const roles = localRoles()
   const run = await openRunDirectory({ path: join(options.directory, 'run'), logger, clock: systemClock })
-  const shutdown = createShutdown({ logger })
+  const shutdown = createShutdown({ logger, clock: systemClock })
   shutdown.add('chains', () => run.close())
   const stop = async () => {
     await shutdown.run()
@@ -140,7 +140,7 @@ export interface Operators {
 
 /** Operators of the network's Attestor in this process: as many as must sign. The third one is known, and down. */
 export async function startOperators({ network, roles }: TestNetwork): Promise<Operators> {
-  const shutdown = createShutdown({ logger })
+  const shutdown = createShutdown({ logger, clock: systemClock })
   const [first, second, third] = roles.attestors.map(({ account }) => account)
   const start = async (account: PrivateKeyAccount) => {
     const { url, stop } = await startAttestService({

@@ -80,7 +80,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   const counters = createNodeMetrics(metrics)
   const board = createReportBoard(config, networkClock)
   const abort = new AbortController()
-  const shutdown = createShutdown({ logger })
+  const shutdown = createShutdown({ logger, clock: realClock })
 
   const present = makeTerm(config)
   const nextIndex = config.next?.oracle.nodes.findIndex((node) => isAddressEqual(node.signer, signer.address))

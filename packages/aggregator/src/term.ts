@@ -83,7 +83,7 @@ export function createTerm(parameters: TermParameters): Term {
   const clocks = createClockWatch({ nodes, quorum, boundMs, logger, metrics })
   const auth = createPeerAuth({ protocol, index, signer: parameters.peerSigner, realClock })
   const abort = new AbortController()
-  const shutdown = createShutdown({ logger })
+  const shutdown = createShutdown({ logger, clock: realClock })
 
   function observe(seq: bigint) {
     const at = Number(seq) * oracle.slotMs

@@ -99,7 +99,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
   const hub = chains.find(({ chain }) => chain.chainId === network.hub.chainId)
   if (hub === undefined) throw new UserError('network hub.chainId', `no chain has id ${network.hub.chainId}`)
   const stages = createStages()
-  const shutdown = createShutdown({ logger })
+  const shutdown = createShutdown({ logger, clock })
   const abort = new AbortController()
   // Every lane and watcher sleeps on it.
   setMaxListeners(0, abort.signal)

@@ -164,6 +164,7 @@ export async function createKeystore(
   binding: { purpose: KeyPurpose; networkId: Hex },
   password: string,
 ): Promise<{ address: Hex; keystore: object }> {
+  // Not an injected `Random`: key material needs the system's cryptographic randomness.
   const privateKey = generatePrivateKey()
   const kdfparams = { dklen: 32 as const, n: 1 << 18, r: 8, p: 1, salt: randomBytes(32).toString('hex') }
   const key = await derive({ kdf: 'scrypt', kdfparams }, password)

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { expect, test } from 'vitest'
+import { systemClock } from './clock.js'
 import { createLogger } from './logger.js'
 import { createShutdown, onSignals } from './shutdown.js'
 
@@ -7,7 +8,7 @@ const logger = createLogger({ name: 'test', level: 'silent' })
 
 test('runs in reverse order, once, past failures and hangs', async () => {
   const order: string[] = []
-  const shutdown = createShutdown({ logger, timeoutMs: 30 })
+  const shutdown = createShutdown({ logger, clock: systemClock, timeoutMs: 30 })
   shutdown.add('first', () => order.push('first'))
   shutdown.add('throws', () => {
     order.push('throws')
@@ -25,7 +26,7 @@ test('runs in reverse order, once, past failures and hangs', async () => {
 })
 
 test('what is opened after shutdown began is closed at once', async () => {
-  const shutdown = createShutdown({ logger })
+  const shutdown = createShutdown({ logger, clock: systemClock })
   await shutdown.run()
   await new Promise<void>((resolve) => shutdown.add('late', resolve))
 })

@@ -1,3 +1,4 @@
+import type { Clock } from './clock.js'
 import type { Logger } from './logger.js'
 
 /** What a process must end before it may end itself, newest first. */
@@ -10,22 +11,24 @@ export interface Shutdown {
 
 export interface ShutdownOptions {
   logger: Logger
+  /** Real time. */
+  clock: Clock
   /** Longest a single disposal is waited for, in real milliseconds. */
   timeoutMs?: number
 }
 
 /** An ordered stack of disposals: one that fails or hangs is reported and never keeps the others from running. */
-export function createShutdown({ logger, timeoutMs = 5_000 }: ShutdownOptions): Shutdown {
+export function createShutdown({ logger, clock, timeoutMs = 5_000 }: ShutdownOptions): Shutdown {
   const stack: { name: string; fn: () => Promise<unknown> | unknown }[] = []
   let running: Promise<string[]> | undefined
 
   async function dispose({ name, fn }: (typeof stack)[number]): Promise<boolean> {
-    let timer: NodeJS.Timeout | undefined
+    const over = new AbortController()
     try {
       await Promise.race([
         (async () => fn())(),
-        new Promise((_, reject) => {
-          timer = setTimeout(() => reject(new Error(`still running after ${timeoutMs} ms`)), timeoutMs)
+        clock.sleep(timeoutMs, over.signal).then(() => {
+          throw new Error(`still running after ${timeoutMs} ms`)
         }),
       ])
       return true
@@ -33,7 +36,7 @@ export function createShutdown({ logger, timeoutMs = 5_000 }: ShutdownOptions): 
       logger.error({ err, part: name }, 'shutdown of a part failed')
       return false
     } finally {
-      clearTimeout(timer)
+      over.abort()
     }
   }
 

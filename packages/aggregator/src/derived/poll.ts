@@ -1,4 +1,5 @@
 import type { Clock, Logger, Random } from '@clearspan/shared'
+import { withDeadline } from '../deadline.js'
 import { createQuoteBook } from '../sources/book.js'
 import { parseObject } from '../sources/decimal.js'
 import type { Source } from '../sources/index.js'
@@ -38,7 +39,8 @@ export function createPolledSource(parameters: PollParameters): Source {
   let running: Promise<void> | undefined
 
   async function ask() {
-    const text = await request(parameters, AbortSignal.any([abort.signal, AbortSignal.timeout(pollMs)]))
+    const deadline = { clock: realClock, ms: pollMs, parent: abort.signal }
+    const text = await withDeadline(deadline, (signal) => request(parameters, signal))
     const now = networkClock.now()
     book.setConnected(true)
     const body = text === null ? null : parseObject(text)

@@ -110,7 +110,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
       ? { keystore: resolve(directory, spec.keystore), password: besideFile(spec.password) }
       : besideFile(spec)
   const logger = createLogger({ name: config.name, level: config.logLevel })
-  const shutdown = createShutdown({ logger })
+  const shutdown = createShutdown({ logger, clock: systemClock })
   const ended = new Promise<void>((done) => {
     const end = async () => {
       await shutdown.run()

@@ -93,7 +93,7 @@ async function start(options: StartOptions, env: Environment): Promise<void> {
     level: options.logLevel,
     destination: destination(join(dir, 'logs', 'network.log')),
   })
-  const shutdown = createShutdown({ logger, timeoutMs: STOP_TIMEOUT_MS })
+  const shutdown = createShutdown({ logger, clock: systemClock, timeoutMs: STOP_TIMEOUT_MS })
   const interrupted = new AbortController()
   const stopListening = onSignals(process, (_signal, times) => {
     if (times > 1) process.exit(INTERRUPTED)

@@ -141,7 +141,7 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
   signal.throwIfAborted()
   const networkId = toHex(Uint8Array.from({ length: 32 }, () => Math.floor(options.random.next() * 256)))
   const run = await openRunDirectory({ path: options.dir, logger, clock: realClock })
-  const shutdown = createShutdown({ logger, timeoutMs: STOP_TIMEOUT_MS })
+  const shutdown = createShutdown({ logger, clock: realClock, timeoutMs: STOP_TIMEOUT_MS })
   const { redisUrl } = options
   // Last of all, when nothing writes there any more: nobody else would ever delete it.
   if (redisUrl !== undefined)
