@@ -198,5 +198,6 @@ export function createTestRelayer(
     metrics: createMetrics(),
     backend,
     random: seededRandom(1),
+    fetch,
   })
 }

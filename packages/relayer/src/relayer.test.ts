@@ -28,6 +28,7 @@ const base = {
   metrics: createMetrics(),
   backend: {} as QueueBackend,
   random: seededRandom(1),
+  fetch,
   ledgerDir: 'nonces',
 }
 

@@ -51,6 +51,7 @@ export interface RelayerOptions {
   /** Where lanes keep their jobs; closed by whoever opened it, after `stop`. */
   backend: QueueBackend
   random: Random
+  fetch: typeof globalThis.fetch
   /** Directory of the nonce ledgers; absent: in memory, which only a local network bears. */
   ledgerDir?: string | undefined
 }
@@ -81,7 +82,7 @@ export interface Relayer {
 
 /** One relayer process. @throws UserError when configuration or keys don't fit the network. */
 export function createRelayer(options: RelayerOptions): Relayer {
-  const { network, clock, networkClock, logger, metrics, backend, random } = options
+  const { network, clock, networkClock, logger, metrics, backend, random, fetch } = options
   const config = parseConfig(relayerConfigSchema, options.config, 'relayer')
   const roles = new Set(config.roles)
   if (roles.has('relayer')) checkSigners(config, options)
@@ -115,6 +116,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     handoverMs: config.sweepMs,
     opened: () => openedEpoch(hub),
     random,
+    fetch,
     logger,
     metrics,
     onReport: () => {
@@ -135,6 +137,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     stages,
     networkClock,
     clock,
+    fetch,
     logger,
     metrics,
   }

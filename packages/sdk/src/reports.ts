@@ -30,6 +30,7 @@ export interface ReportOptions {
   /** Real time. */
   realClock?: Clock
   random?: Random
+  fetch?: typeof globalThis.fetch
 }
 
 /**
@@ -40,7 +41,12 @@ export interface ReportOptions {
  */
 export async function latestReport(
   network: OracleManifest,
-  { signal, realClock = systemClock, timeoutMs = TIMEOUT_MS }: ReportOptions & { timeoutMs?: number } = {},
+  {
+    signal,
+    realClock = systemClock,
+    fetch = globalThis.fetch,
+    timeoutMs = TIMEOUT_MS,
+  }: ReportOptions & { timeoutMs?: number } = {},
 ): Promise<SignedReport> {
   const { nodes } = network.oracle
   const networkClock = networkClockOf(network.clock)
@@ -51,7 +57,7 @@ export async function latestReport(
   signal?.addEventListener('abort', end, { once: true })
   const asked = nodes.map(async ({ url }) => {
     try {
-      const body = await getJson(`${url.replace(/\/$/, '')}/reports/latest`, over.signal)
+      const body = await getJson(`${url.replace(/\/$/, '')}/reports/latest`, fetch, over.signal)
       found.push(await verifyReport(servedReportSchema.parse(body), network, networkClock.now()))
     } catch (error) {
       failures.push(`${url}: ${error instanceof Error ? error.message : error}`)
@@ -70,7 +76,7 @@ export async function latestReport(
   return found.reduce((newest, one) => (one.seq > newest.seq ? one : newest))
 }
 
-async function getJson(url: string, signal: AbortSignal): Promise<unknown> {
+async function getJson(url: string, fetch: typeof globalThis.fetch, signal: AbortSignal): Promise<unknown> {
   const response = await fetch(url, { signal, redirect: 'error' })
   if (!response.ok || response.body === null) throw new RetryableError(`answered ${response.status}`)
   const chunks: Uint8Array[] = []
@@ -89,7 +95,7 @@ async function getJson(url: string, signal: AbortSignal): Promise<unknown> {
  */
 export async function* followReports(
   network: OracleManifest,
-  { signal, realClock = systemClock, random = systemRandom }: ReportOptions = {},
+  { signal, realClock = systemClock, random = systemRandom, fetch = globalThis.fetch }: ReportOptions = {},
 ): AsyncGenerator<SignedReport, void, void> {
   const networkClock = networkClockOf(network.clock)
   const over = new AbortController()
@@ -112,7 +118,7 @@ export async function* followReports(
 
   async function follow(url: string): Promise<void> {
     for (let failures = 0; !over.signal.aborted; failures += 1) {
-      const stream = { clock: realClock, idleMs: IDLE_MS, signal: over.signal }
+      const stream = { fetch, clock: realClock, idleMs: IDLE_MS, signal: over.signal }
       await readEventStream(`${url.replace(/\/$/, '')}/reports/stream`, stream, async (data) => {
         await receive(data)
         failures = 0

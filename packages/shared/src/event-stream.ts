@@ -9,7 +9,12 @@ const CONNECT_TIMEOUT_MS = 5_000
 /** Reads one server-sent event stream to its end, or until it falls silent. @throws RetryableError when it can't be opened or an event is too long; what `onData` throws. */
 export async function readEventStream(
   url: string,
-  { clock, idleMs, signal }: { clock: Clock; idleMs: number; signal: AbortSignal },
+  {
+    fetch,
+    clock,
+    idleMs,
+    signal,
+  }: { fetch: typeof globalThis.fetch; clock: Clock; idleMs: number; signal: AbortSignal },
   onData: (data: string) => Promise<void>,
 ): Promise<void> {
   const opening = new AbortController()

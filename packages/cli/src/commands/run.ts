@@ -210,6 +210,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
       metrics: createMetrics(),
       backend,
       random: systemRandom,
+      fetch,
       ledgerDir: config.relayer.ledgerDir && resolve(directory, config.relayer.ledgerDir),
     })
     shutdown.add('relayer', () => relayer.stop())

@@ -32,6 +32,7 @@ export interface LaneContext {
   networkClock: Clock
   /** Real time. */
   clock: Clock
+  fetch: typeof globalThis.fetch
   logger: Logger
   metrics: Metrics
 }

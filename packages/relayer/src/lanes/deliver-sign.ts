@@ -20,7 +20,7 @@ export interface Signed {
 
 /** Collects signatures for one destination: our own keys' for the stock DVN, those of operators elsewhere for both. */
 export function createSigning(
-  { network, config, keys, clock, logger }: LaneContext,
+  { network, config, keys, clock, fetch, logger }: LaneContext,
   destination: Pick<ChainContext, 'chain' | 'client'>,
 ): (steps: readonly Step[]) => Promise<Signed> {
   const { chain, client } = destination
@@ -29,7 +29,7 @@ export function createSigning(
   const remote = (kind: AttestKind, operators: typeof config.operators) => {
     const account = keys.peer
     if (account === undefined) return []
-    const options = { kind, networkId: network.networkId, account, clock, fetch: globalThis.fetch }
+    const options = { kind, networkId: network.networkId, account, clock, fetch }
     return operators.map((operator) => createRemoteOperator(operator, options))
   }
   const poster = createPoster({

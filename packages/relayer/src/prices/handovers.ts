@@ -13,6 +13,7 @@ const MAX_BYTES = 256 * 1024
 
 export interface HandoverWatchOptions {
   epochs: OracleEpochs
+  fetch: typeof globalThis.fetch
   clock: Clock
   /** Real ms between questions. */
   pollMs: number
@@ -33,7 +34,7 @@ export async function watchHandovers(options: HandoverWatchOptions, signal: Abor
   /** Whether this node has shown an epoch that was not known. */
   async function ask(base: string, epoch: number, opened?: OpenedEpoch): Promise<boolean> {
     try {
-      const handover = await fetchHandover(`${base.replace(/\/$/, '')}/handover/${epoch}`, clock, signal)
+      const handover = await fetchHandover(`${base.replace(/\/$/, '')}/handover/${epoch}`, options, signal)
       if (handover === undefined) return false
       if (!(opened ? epochs.adopt(handover, opened) : await epochs.add(handover))) return false
       logger.info({ epoch, firstSeq: handover.firstSeq }, 'the oracle network has a next epoch')
@@ -66,7 +67,7 @@ export async function watchHandovers(options: HandoverWatchOptions, signal: Abor
 /** Undefined when the node has none. @throws RetryableError, or what parsing throws. */
 async function fetchHandover(
   url: string,
-  clock: Clock,
+  { fetch, clock }: Pick<HandoverWatchOptions, 'fetch' | 'clock'>,
   signal: AbortSignal,
 ): Promise<SignedHandover | undefined> {
   const over = new AbortController()

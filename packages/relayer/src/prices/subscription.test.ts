@@ -143,6 +143,7 @@ function subscribe(
     clock,
     idleMs,
     random: seededRandom(1),
+    fetch,
     logger: createLogger({ name: 'test', level: 'silent' }),
     metrics,
     onReport,

@@ -33,6 +33,7 @@ export interface PriceSubscriptionOptions {
   /** The newest epoch on the hub. */
   opened: () => Promise<OpenedEpoch>
   random: Random
+  fetch: typeof globalThis.fetch
   logger: Logger
   metrics: Metrics
   /** Called for every report newer than all before, with the real ms at which it had arrived. */
@@ -96,7 +97,7 @@ export function createPriceSubscription(options: PriceSubscriptionOptions): Pric
     try {
       await readEventStream(
         `${url.replace(/\/$/, '')}/reports/stream`,
-        { clock, idleMs, signal },
+        { fetch: options.fetch, clock, idleMs, signal },
         async (data) => {
           const outcome = await receive(node, data)
           heard.anything = true
@@ -148,8 +149,8 @@ export function createPriceSubscription(options: PriceSubscriptionOptions): Pric
         followAll()
         options.onHandover()
       }
-      const { handoverMs: pollMs, opened } = options
-      await watchHandovers({ epochs, clock, pollMs, logger, opened, onHandover }, signal)
+      const { handoverMs: pollMs, opened, fetch } = options
+      await watchHandovers({ epochs, fetch, clock, pollMs, logger, opened, onHandover }, signal)
       await Promise.all(following.values())
     },
   }
