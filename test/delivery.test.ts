@@ -91,7 +91,7 @@ afterEach(async () => {
 })
 
 async function relay(config: Partial<RelayerConfigInput> = {}): Promise<Relayer> {
-  const backend = await createQueueBackend({ logger })
+  const backend = await createQueueBackend({ clock: systemClock, logger })
   const relayer = createTestRelayer(on, backend, {
     roles: ['relayer'],
     operators: operators.known,

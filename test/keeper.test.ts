@@ -46,7 +46,7 @@ beforeAll(async () => {
   dir = await temporaryDirectory()
   oracle = await startTestOracle()
   on = await startTestNetwork({ directory: dir.path, chains: ['alpha'], nodeUrls: oracle.url })
-  backend = await createQueueBackend({ dataDir: join(dir.path, 'queue'), logger })
+  backend = await createQueueBackend({ dataDir: join(dir.path, 'queue'), clock: systemClock, logger })
   // Only a keeper that has looked may let a price pass.
   relayer = createTestRelayer(on, backend, { keeperPatienceMs: TEST_TIMEOUT_MS })
   await relayer.start()

@@ -1,6 +1,12 @@
 import { join } from 'node:path'
 import { priceOracleAbi } from '@clearspan/contracts'
-import { createLogger, createQueueBackend, type QueueBackend, unpackPrices } from '@clearspan/shared'
+import {
+  createLogger,
+  createQueueBackend,
+  type QueueBackend,
+  systemClock,
+  unpackPrices,
+} from '@clearspan/shared'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Relayer } from '../packages/relayer/src/index.js'
 import { temporaryDirectory } from './clearspan.js'
@@ -28,7 +34,7 @@ beforeAll(async () => {
   dir = await temporaryDirectory()
   oracle = await startTestOracle()
   on = await startTestNetwork({ directory: dir.path, chains: ['alpha', 'beta'], nodeUrls: oracle.url })
-  backend = await createQueueBackend({ dataDir: join(dir.path, 'queue'), logger })
+  backend = await createQueueBackend({ dataDir: join(dir.path, 'queue'), clock: systemClock, logger })
   const [alpha, beta] = on.chains
   relayer = createTestRelayer(on, backend, {
     roles: ['relayer'],

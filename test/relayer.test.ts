@@ -1,5 +1,11 @@
 import { join } from 'node:path'
-import { createLogger, createQueueBackend, type Network, type QueueBackend } from '@clearspan/shared'
+import {
+  createLogger,
+  createQueueBackend,
+  type Network,
+  type QueueBackend,
+  systemClock,
+} from '@clearspan/shared'
 import { parseUnits } from 'viem'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Relayer } from '../packages/relayer/src/index.js'
@@ -62,8 +68,10 @@ async function relay(backend: QueueBackend, spokeUrls?: string[]): Promise<Relay
 }
 
 const QUEUES = {
-  embedded: (name: string) => createQueueBackend({ dataDir: join(dir.path, name), logger }),
-  redis: (name: string) => createQueueBackend({ redisUrl: redis?.url, namespace: name, logger }),
+  embedded: (name: string) =>
+    createQueueBackend({ dataDir: join(dir.path, name), clock: systemClock, logger }),
+  redis: (name: string) =>
+    createQueueBackend({ redisUrl: redis?.url, namespace: name, clock: systemClock, logger }),
 }
 
 describe.each(['embedded', 'redis'] as const)('on %s', (kind) => {

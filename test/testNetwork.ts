@@ -16,8 +16,8 @@ import {
   createShutdown,
   type Network,
   type QueueBackend,
-  seededRandom,
   systemClock,
+  systemRandom,
 } from '@clearspan/shared'
 import { type Address, type PrivateKeyAccount, zeroHash } from 'viem'
 import { deployClearspan } from '../packages/devnet/src/network/deploy.js'
@@ -197,7 +197,7 @@ export function createTestRelayer(
     logger,
     metrics: createMetrics(),
     backend,
-    random: seededRandom(1),
+    random: systemRandom,
     fetch,
   })
 }

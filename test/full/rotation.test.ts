@@ -138,7 +138,7 @@ beforeAll(async () => {
     nodes: [...first.nodes.slice(1), memberOf(4)],
   }
   await Promise.all([0, 1, 2, 3].map((at) => startNode(at, configOf(first, at, at))))
-  backend = await createQueueBackend({ logger })
+  backend = await createQueueBackend({ clock: systemClock, logger })
   relayer = createTestRelayer(on, backend, { roles: ['relayer'], sweepMs: 2_000 })
   await relayer.start()
   owner = on.chains.map(({ chainId, rpcUrl }) =>

@@ -50,6 +50,7 @@ export interface RelayerOptions {
   metrics: Metrics
   /** Where lanes keep their jobs; closed by whoever opened it, after `stop`. */
   backend: QueueBackend
+  /** Names jobs, so it must not repeat itself after a restart on the same queue. */
   random: Random
   fetch: typeof globalThis.fetch
   /** Directory of the nonce ledgers; absent: in memory, which only a local network bears. */
@@ -137,6 +138,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     stages,
     networkClock,
     clock,
+    random,
     fetch,
     logger,
     metrics,

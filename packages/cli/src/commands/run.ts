@@ -191,6 +191,7 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
       redisUrl: env.REDIS_URL || undefined,
       dataDir: config.relayer.queueDir && resolve(directory, config.relayer.queueDir),
       namespace: queueNamespace(network.networkId),
+      clock: systemClock,
       logger,
     })
     shutdown.add('queue', () => backend.close())

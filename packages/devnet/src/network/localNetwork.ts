@@ -146,7 +146,7 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
   // Last of all, when nothing writes there any more: nobody else would ever delete it.
   if (redisUrl !== undefined)
     shutdown.add('queues on Redis', () =>
-      forgetQueues(redisUrl, { namespace: queueNamespace(networkId), logger }),
+      forgetQueues(redisUrl, { namespace: queueNamespace(networkId), clock: realClock, logger }),
     )
   // Closing the directory ends what has been started and refuses what would be.
   shutdown.add('processes', () => run.close())
@@ -178,9 +178,9 @@ async function unlessEnded<T>(work: Promise<T>, failed: Promise<PermanentError>,
 }
 
 /** The relayer will connect by itself; what it can't use is said before anything starts. */
-async function checkRedis({ redisUrl, logger }: LocalNetworkOptions): Promise<void> {
+async function checkRedis({ redisUrl, realClock: clock, logger }: LocalNetworkOptions): Promise<void> {
   if (redisUrl === undefined) return
-  const backend = await createQueueBackend({ redisUrl, logger })
+  const backend = await createQueueBackend({ redisUrl, clock, logger })
   await backend.close()
 }
 

@@ -8,6 +8,7 @@ import {
   type Network,
   PermanentError,
   type QueueBackend,
+  type Random,
   RetryableError,
 } from '@clearspan/shared'
 import { BaseError } from 'viem'
@@ -32,6 +33,7 @@ export interface LaneContext {
   networkClock: Clock
   /** Real time. */
   clock: Clock
+  random: Random
   fetch: typeof globalThis.fetch
   logger: Logger
   metrics: Metrics
@@ -56,7 +58,7 @@ export interface OpenedLane {
 
 /** Opens a lane whose jobs are one doorbell per kind of work. */
 export async function openLane(
-  { backend, clock, logger, metrics }: LaneContext,
+  { backend, clock, random, logger, metrics }: LaneContext,
   name: string,
   works: Readonly<Record<string, (signal: AbortSignal) => Promise<void>>>,
   backoff = BULK_BACKOFF,
@@ -64,6 +66,7 @@ export async function openLane(
   const lane = await createLane<Doorbell>({
     backend,
     clock,
+    random,
     logger,
     metrics,
     name,

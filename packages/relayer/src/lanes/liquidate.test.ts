@@ -6,6 +6,7 @@ import {
   createQueueBackend,
   type QueueBackend,
   systemClock,
+  systemRandom,
   type TransactionRequest,
 } from '@clearspan/shared'
 import { decodeFunctionData, getAddress, type Hex, numberToHex, pad } from 'viem'
@@ -31,7 +32,7 @@ const accountOf = (n: number) => accountId(address(100 + n))
 let backend: QueueBackend
 const open: LanePart[] = []
 beforeAll(async () => {
-  backend = await createQueueBackend({ logger })
+  backend = await createQueueBackend({ clock: systemClock, logger })
 })
 afterEach(async () => {
   for (const { lane } of open.splice(0)) await lane.close()
@@ -97,6 +98,7 @@ function liquidated({
       stages: createStages(),
       networkClock: systemClock,
       clock: systemClock,
+      random: systemRandom,
       logger,
       metrics: createMetrics(),
     } as unknown as LaneContext

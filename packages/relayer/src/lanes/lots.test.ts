@@ -4,6 +4,7 @@ import {
   createMetrics,
   createQueueBackend,
   systemClock,
+  systemRandom,
   type TransactionRequest,
 } from '@clearspan/shared'
 import { type Address, decodeFunctionData, getAddress, numberToHex, pad } from 'viem'
@@ -45,7 +46,7 @@ const holding = async (calls: { functionName: string; args?: readonly unknown[] 
   })
 
 it('opens the lots of a chain that answers beside one that never does', async () => {
-  const backend = await createQueueBackend({ logger })
+  const backend = await createQueueBackend({ clock: systemClock, logger })
   let asked = () => {}
   const silentAsked = new Promise<void>((resolve) => {
     asked = resolve
@@ -59,7 +60,13 @@ it('opens the lots of a chain that answers beside one that never does', async ()
     return gone
   })
   const live = chainWith(2, holding)
-  const context = { backend, clock: systemClock, logger, metrics: createMetrics() } as unknown as LaneContext
+  const context = {
+    backend,
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    metrics: createMetrics(),
+  } as unknown as LaneContext
   const parts = [await createLotsLane(context, silent.on), await createLotsLane(context, live.on)]
   await parts[0]?.sweep()
   await silentAsked

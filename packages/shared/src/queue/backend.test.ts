@@ -8,10 +8,12 @@ import { systemClock } from '../clock.js'
 import { UserError } from '../errors.js'
 import { createLogger } from '../logger.js'
 import { createMetrics } from '../metrics.js'
+import { systemRandom } from '../random.js'
 import { createQueueBackend } from './backend.js'
 import { createLane } from './lane.js'
 import { freePort } from './redis.test-util.js'
 
+const clock = systemClock
 const logger = createLogger({ name: 'test', level: 'silent' })
 let dir = ''
 beforeAll(async () => {
@@ -22,7 +24,7 @@ afterAll(() => rm(dir, { recursive: true }))
 test.each(['localhost:6379', 'http://localhost', 'redis://bad host'])(
   '%s is no Redis URL',
   async (redisUrl) => {
-    await expect(createQueueBackend({ redisUrl, logger })).rejects.toMatchObject({
+    await expect(createQueueBackend({ redisUrl, clock, logger })).rejects.toMatchObject({
       name: 'UserError',
       field: 'REDIS_URL',
     })
@@ -31,7 +33,7 @@ test.each(['localhost:6379', 'http://localhost', 'redis://bad host'])(
 
 test('an unreachable Redis is one clear error', async () => {
   const redisUrl = `redis://127.0.0.1:${await freePort()}`
-  await expect(createQueueBackend({ redisUrl, logger })).rejects.toThrow(/REDIS_URL.*ECONNREFUSED/)
+  await expect(createQueueBackend({ redisUrl, clock, logger })).rejects.toThrow(/REDIS_URL.*ECONNREFUSED/)
 })
 
 test('a server that never answers is one clear error, and the connection is dropped', async () => {
@@ -40,7 +42,11 @@ test('a server that never answers is one clear error, and the connection is drop
   await once(server, 'listening')
   const address = server.address()
   const port = typeof address === 'object' ? address?.port : undefined
-  await expect(createQueueBackend({ redisUrl: `redis://127.0.0.1:${port}`, logger })).rejects.toMatchObject({
+  const connected = once(server, 'connection')
+  // Its patience ends once the server has let it in.
+  const hasty = { ...systemClock, sleep: async () => void (await connected) }
+  const redisUrl = `redis://127.0.0.1:${port}`
+  await expect(createQueueBackend({ redisUrl, clock: hasty, logger })).rejects.toMatchObject({
     field: 'REDIS_URL',
   })
   const [socket] = sockets
@@ -53,8 +59,8 @@ test('a server that never answers is one clear error, and the connection is drop
 
 test('the embedded queue keeps work across restarts, alone in its directory', async () => {
   const dataDir = join(dir, 'embedded')
-  const backend = await createQueueBackend({ dataDir, logger })
-  await expect(createQueueBackend({ dataDir, logger })).rejects.toThrow(UserError)
+  const backend = await createQueueBackend({ dataDir, clock, logger })
+  await expect(createQueueBackend({ dataDir, clock, logger })).rejects.toThrow(UserError)
   const queue = backend.queue('kept')
   await queue.add('path', { upTo: '3' })
   await backend.close()
@@ -62,7 +68,7 @@ test('the embedded queue keeps work across restarts, alone in its directory', as
 
   // What a killed process leaves behind: a lock of a process that is gone (this id, started long ago).
   await writeFile(join(dataDir, 'lock'), `${process.pid} 1`)
-  const reopened = await createQueueBackend({ dataDir, logger })
+  const reopened = await createQueueBackend({ dataDir, clock, logger })
   const done = new Promise<string>((resolve, reject) => {
     createLane<{ upTo: string }>({
       backend: reopened,
@@ -70,7 +76,8 @@ test('the embedded queue keeps work across restarts, alone in its directory', as
       process: async ({ upTo }) => resolve(upTo),
       logger,
       metrics: createMetrics(),
-      clock: systemClock,
+      clock,
+      random: systemRandom,
     }).catch(reject)
   })
   expect(await done).toBe('3')
@@ -81,7 +88,7 @@ test('the embedded queue keeps work across restarts, alone in its directory', as
 test('a directory that can not be one is refused by name', async () => {
   const file = join(dir, 'file')
   await writeFile(file, '')
-  await expect(createQueueBackend({ dataDir: join(file, 'sub'), logger })).rejects.toMatchObject({
+  await expect(createQueueBackend({ dataDir: join(file, 'sub'), clock, logger })).rejects.toMatchObject({
     field: join(file, 'sub'),
   })
 })

@@ -9,6 +9,7 @@ import {
 } from 'bullmq'
 import { Redis } from 'ioredis'
 import type { Hex } from 'viem'
+import type { Clock } from '../clock.js'
 import { UserError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { openPglitePool } from './pglite-pool.js'
@@ -62,6 +63,8 @@ export interface QueueBackendOptions {
   dataDir?: string | undefined
   /** First part of every key on Redis, so that two networks can share one; the embedded queue is one network's own. */
   namespace?: string
+  /** Real time. */
+  clock: Clock
   logger: Logger
 }
 
@@ -103,8 +106,8 @@ function closables(logger: Logger, closeConnection: () => Promise<unknown>) {
   }
 }
 
-async function openEmbedded({ dataDir, logger }: QueueBackendOptions): Promise<QueueBackend> {
-  const connection = await openPglitePool({ dataDir, logger })
+async function openEmbedded({ dataDir, clock, logger }: QueueBackendOptions): Promise<QueueBackend> {
+  const connection = await openPglitePool({ dataDir, clock, logger })
   const Embedded = withBackend(createPostgresBackend)
   const open = closables(logger, () => connection.end())
   return {
@@ -117,7 +120,10 @@ async function openEmbedded({ dataDir, logger }: QueueBackendOptions): Promise<Q
 }
 
 /** Connects and asks once; a server that is absent, refuses, or is not Redis is the person's to mend. */
-async function connectRedis(url: string, logger: Logger): Promise<Redis> {
+async function connectRedis(
+  url: string,
+  { clock, logger }: Pick<QueueBackendOptions, 'clock' | 'logger'>,
+): Promise<Redis> {
   if (!/^rediss?:\/\//.test(url) || !URL.canParse(url))
     throw new UserError('REDIS_URL', 'must look like redis://host:6379 (rediss:// for TLS)')
   let connected = false
@@ -132,12 +138,12 @@ async function connectRedis(url: string, logger: Logger): Promise<Redis> {
     if (connected) logger.warn({ err }, 'redis connection error')
     else cause = err
   })
-  let timer: NodeJS.Timeout | undefined
+  const over = new AbortController()
   try {
     await Promise.race([
       redis.connect().then(() => redis.ping()),
-      new Promise((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`no answer in ${REDIS_TIMEOUT_MS} ms`)), REDIS_TIMEOUT_MS)
+      clock.sleep(REDIS_TIMEOUT_MS, over.signal).then(() => {
+        throw new Error(`no answer in ${REDIS_TIMEOUT_MS} ms`)
       }),
     ])
   } catch (error) {
@@ -148,7 +154,7 @@ async function connectRedis(url: string, logger: Logger): Promise<Redis> {
       `Redis can't be used (${reason.message}): start it, correct the URL, or unset it for the embedded queue`,
     )
   } finally {
-    clearTimeout(timer)
+    over.abort()
   }
   connected = true
   return redis
@@ -162,9 +168,9 @@ export function queueNamespace(networkId: Hex): string {
 /** Deletes all that a network has left on Redis, once nothing of it runs any more. @throws UserError('REDIS_URL') when Redis can't be used. */
 export async function forgetQueues(
   redisUrl: string,
-  { namespace, logger }: { namespace: string; logger: Logger },
+  { namespace, ...options }: { namespace: string; clock: Clock; logger: Logger },
 ): Promise<void> {
-  const redis = await connectRedis(redisUrl, logger)
+  const redis = await connectRedis(redisUrl, options)
   try {
     for await (const keys of redis.scanStream({ match: `${namespace}:*`, count: 1_000 }))
       if ((keys as string[]).length > 0) await redis.unlink(...(keys as string[]))
@@ -174,10 +180,10 @@ export async function forgetQueues(
 }
 
 async function openRedis(
-  { namespace = 'clearspan', logger }: QueueBackendOptions,
+  { namespace = 'clearspan', clock, logger }: QueueBackendOptions,
   url: string,
 ): Promise<QueueBackend> {
-  const connection = await connectRedis(url, logger)
+  const connection = await connectRedis(url, { clock, logger })
   const open = closables(logger, async () => connection.disconnect())
   return {
     kind: 'redis',

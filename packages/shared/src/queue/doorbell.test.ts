@@ -1,13 +1,16 @@
 import { expect, test } from 'vitest'
+import { type Random, seededRandom } from '../random.js'
 import type { BackendQueue } from './backend.js'
 import { ringDoorbell } from './doorbell.js'
 
 /** A queue whose deduplicating job is in the given states, one per look; it records what is asked of it. */
-function scripted(states: string[]) {
+function scripted(states: string[], random: Random = seededRandom(1)) {
   const calls: string[] = []
+  const ids: (string | undefined)[] = []
   const queue: Pick<BackendQueue, 'add'> = {
     add: async (_key, data, options) => {
       calls.push(`add ${data.upTo}`)
+      ids.push(options?.jobId)
       const state = states.shift()
       const id = state === undefined ? options?.jobId : 'existing'
       return {
@@ -20,7 +23,7 @@ function scripted(states: string[]) {
       } as unknown as Awaited<ReturnType<BackendQueue['add']>>
     },
   }
-  return { calls, ring: () => ringDoorbell(queue, 'path', { upTo: '2' }) }
+  return { calls, ids, ring: () => ringDoorbell(queue, 'path', { upTo: '2' }, random) }
 }
 
 test.each([
@@ -38,4 +41,18 @@ test.each([
   const { calls, ring } = scripted([...states])
   await ring()
   expect(calls).toEqual(expected)
+})
+
+test('a job is named by the randomness that is given, never alike twice, and by no number', async () => {
+  const names = async (random: Random) => {
+    const { ids, ring } = scripted([], random)
+    for (let i = 0; i < 3; i++) await ring()
+    return ids
+  }
+  const ids = await names(seededRandom(7))
+  expect(new Set(ids).size).toBe(3)
+  expect(await names(seededRandom(7))).toEqual(ids)
+  expect(await names(seededRandom(8))).not.toEqual(ids)
+  // BullMQ refuses an id that is a whole number, even where randomness ends in one.
+  for (const id of await names({ next: () => 0 })) expect(`${Number.parseInt(id ?? '', 10)}`).not.toBe(id)
 })

@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto'
 import { ErrorCode } from 'bullmq'
+import type { Random } from '../random.js'
 import type { BackendQueue, QueueJobData } from './backend.js'
 import type { LaneJob } from './processor.js'
 
@@ -7,6 +7,12 @@ import type { LaneJob } from './processor.js'
 const ATTEMPTS = 1_000_000
 /** Dead letters kept per lane; a doorbell that always fails must not fill the disk. */
 const DEAD_LETTERS_KEPT = 1_000
+
+/** 106 random bits, since jobs of earlier runs and of other processes lie in the same queue; the dash because BullMQ takes no number. */
+function newJobId(random: Random): string {
+  const half = () => Math.floor(random.next() * 2 ** 53).toString(36)
+  return `${half()}-${half()}`
+}
 
 function addJob(
   queue: Pick<BackendQueue, 'add'>,
@@ -34,10 +40,11 @@ export async function ringDoorbell(
   queue: Pick<BackendQueue, 'add'>,
   key: string,
   data: QueueJobData,
+  random: Random,
 ): Promise<void> {
   let activeId: string | undefined
   for (;;) {
-    const jobId = randomUUID()
+    const jobId = newJobId(random)
     const job = await addJob(queue, key, data, jobId)
     if (job.id === jobId) return
     if (!(await replaceData(job, data))) continue

@@ -3,6 +3,7 @@ import { systemClock } from '../clock.js'
 import { AlreadyDoneError, PermanentError, RetryableError } from '../errors.js'
 import { createLogger } from '../logger.js'
 import { createMetrics } from '../metrics.js'
+import { systemRandom } from '../random.js'
 import { createQueueBackend, type QueueBackend } from './backend.js'
 import { createLane, type Lane } from './lane.js'
 import { startRedis } from './redis.test-util.js'
@@ -47,7 +48,11 @@ for (const kind of ['embedded', 'redis'] as const)
     const metrics = createMetrics()
 
     beforeAll(async () => {
-      backend = await createQueueBackend({ redisUrl: kind === 'redis' ? redis?.url : undefined, logger })
+      backend = await createQueueBackend({
+        redisUrl: kind === 'redis' ? redis?.url : undefined,
+        clock: systemClock,
+        logger,
+      })
     })
     afterEach(async () => {
       for (const lane of lanes.splice(0)) await lane.close()
@@ -65,6 +70,7 @@ for (const kind of ['embedded', 'redis'] as const)
         logger,
         metrics,
         clock: systemClock,
+        random: systemRandom,
         backoff: { firstMs: 20, maxMs: 40 },
       })
       lanes.push(lane)

@@ -1,3 +1,4 @@
+import type { Random } from '../random.js'
 import type { QueueBackend, QueueJobData } from './backend.js'
 import { ringDoorbell } from './doorbell.js'
 import { createProcessor, type DeadLetter, type ProcessorOptions, toDeadLetter } from './processor.js'
@@ -29,13 +30,15 @@ export interface Lane<T extends QueueJobData> {
 
 export interface LaneOptions<T extends QueueJobData> extends ProcessorOptions<T> {
   backend: QueueBackend
+  /** Names jobs: must repeat itself neither after a restart nor in another process of the same queue. */
+  random: Random
   /** First and longest wait before a retry, in real milliseconds; it doubles in between. */
   backoff?: { firstMs: number; maxMs: number }
 }
 
 /** Opens a lane. On Redis one job of a lane runs at a time among all processes; embedded there is only this one. */
 export async function createLane<T extends QueueJobData>(options: LaneOptions<T>): Promise<Lane<T>> {
-  const { backend, name, backoff = BACKOFF } = options
+  const { backend, name, random, backoff = BACKOFF } = options
   const logger = options.logger.child({ lane: name })
   const queue = backend.queue(name)
   await queue.waitUntilReady()
@@ -57,7 +60,7 @@ export async function createLane<T extends QueueJobData>(options: LaneOptions<T>
 
   async function ring(key: string, data: QueueJobData): Promise<void> {
     assertStorable(data)
-    await ringDoorbell(queue, key, data)
+    await ringDoorbell(queue, key, data, random)
   }
   let closing: Promise<void> | undefined
   return {

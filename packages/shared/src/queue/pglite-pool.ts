@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setImmediate as macrotask } from 'node:timers/promises'
 import { PGlite, type Results } from '@electric-sql/pglite'
 import { DEFAULT_SCHEMA, type PgPool, type PgPoolClient, type PgQueryResult, runMigrations } from 'bullmq'
+import type { Clock } from '../clock.js'
 import type { Logger } from '../logger.js'
 import { lockDirectory } from './directory-lock.js'
 
@@ -16,6 +17,8 @@ const INT8 = 20
 export interface PglitePoolOptions {
   /** Directory of its own; absent: in memory, gone with the process. */
   dataDir?: string | undefined
+  /** Real time. */
+  clock: Clock
   logger: Logger
 }
 
@@ -81,7 +84,7 @@ export interface PglitePool extends PgPool {
  * At least once and kill-safe, but without fsync: not safe against power loss.
  * @throws UserError when `dataDir` is in use or can't be written.
  */
-export async function openPglitePool({ dataDir, logger }: PglitePoolOptions): Promise<PglitePool> {
+export async function openPglitePool({ dataDir, clock, logger }: PglitePoolOptions): Promise<PglitePool> {
   const unlock = dataDir === undefined ? undefined : await lockDirectory(dataDir, "the queue's directory")
   let db: PGlite | undefined
   try {
@@ -94,7 +97,7 @@ export async function openPglitePool({ dataDir, logger }: PglitePoolOptions): Pr
     await runMigrations(migrator, DEFAULT_SCHEMA)
     migrator.release()
     await db.exec(`SET search_path TO "${DEFAULT_SCHEMA}", public`)
-    return pool(db, logger, unlock)
+    return pool(db, { clock, logger }, unlock)
   } catch (error) {
     await db?.close()
     await unlock?.()
@@ -102,19 +105,31 @@ export async function openPglitePool({ dataDir, logger }: PglitePoolOptions): Pr
   }
 }
 
-function pool(db: PGlite, logger: Logger, unlock: (() => Promise<void>) | undefined): PglitePool {
+function pool(
+  db: PGlite,
+  { clock, logger }: Omit<PglitePoolOptions, 'dataDir'>,
+  unlock: (() => Promise<void>) | undefined,
+): PglitePool {
   const clients = new Set<SharedClient>()
   let ending: Promise<void> | undefined
-  let maintaining: Promise<unknown> = Promise.resolve()
-  const timer = setInterval(() => {
-    maintaining = db
-      .exec('VACUUM ANALYZE')
-      .then(() => db.exec('CHECKPOINT'))
-      .catch((err: unknown) => logger.error({ err }, 'queue maintenance failed'))
-  }, MAINTENANCE_MS).unref()
+  const over = new AbortController()
+
+  async function maintain(): Promise<void> {
+    for (;;) {
+      await clock.sleep(MAINTENANCE_MS, over.signal)
+      try {
+        await db.exec('VACUUM ANALYZE')
+        await db.exec('CHECKPOINT')
+      } catch (err) {
+        logger.error({ err }, 'queue maintenance failed')
+      }
+    }
+  }
+  // Ends by the abort of its sleep.
+  const maintaining = maintain().catch(() => {})
 
   async function end(): Promise<void> {
-    clearInterval(timer)
+    over.abort()
     await maintaining
     for (const client of clients) client.release()
     await db.close()
