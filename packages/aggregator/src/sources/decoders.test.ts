@@ -10,122 +10,12 @@ import { decodeOkx } from './okx.js'
 import { createHermesDecoder, createVaaDecoder, decodeUnread } from './pyth.js'
 import { testGuardians } from './pythUpdate.test-util.js'
 import { decodeReplay } from './replay.js'
-import { fixture, frames, hasFixtures } from './testData.js'
 import type { Decoded } from './types.js'
-
-const present = hasFixtures('golden frames of venues')
 
 function onlyTick(decoded: Decoded) {
   if (decoded.kind !== 'ticks' || decoded.ticks.length !== 1) throw new Error(`no tick: ${decoded.kind}`)
   return decoded.ticks[0]
 }
-
-describe.skipIf(!present)('frames as venues sent them', () => {
-  it('binance: trades are prices, the book only their spread', () => {
-    const { aggTrade, bookTicker, kline } = fixture('ws_captured.json').binance
-    expect(frames(aggTrade).map(decodeBinance)).toEqual([
-      {
-        kind: 'ticks',
-        ticks: [
-          {
-            symbol: 'NKNUSDT',
-            price: 352800000000000000n,
-            confidence: null,
-            eventTime: 1633998523963,
-            sequence: 15683430n,
-            contiguous: true,
-          },
-        ],
-      },
-      {
-        kind: 'ticks',
-        ticks: [
-          {
-            symbol: 'LRCBTC',
-            price: 6380000000000n,
-            confidence: null,
-            eventTime: 1633998534486,
-            sequence: 9213679n,
-            contiguous: true,
-          },
-        ],
-      },
-    ])
-    const books = frames(bookTicker).map(decodeBinance)
-    expect(books[0]).toEqual({ kind: 'spread', symbol: 'NKNUSDT', halfSpread: 250000000000000n })
-    expect(new Set(books.map(({ kind }) => kind))).toEqual(new Set(['spread']))
-    for (const frame of frames(kline)) {
-      expect(decodeBinance(frame)).toEqual({ kind: 'rejected', reason: 'unexpected_shape' })
-    }
-  })
-
-  it('coinbase: the middle of the book, with its time', () => {
-    const { ticker, control, match } = fixture('ws_captured.json').coinbase
-    expect(onlyTick(decodeCoinbase(frames(ticker)[0] ?? ''))).toEqual({
-      symbol: 'BAND-GBP',
-      price: 14780500000000000000n,
-      confidence: 25500000000000000n,
-      eventTime: Date.parse('2021-04-17T16:43:30.244Z'),
-      sequence: 881613n,
-    })
-    for (const frame of frames(ticker)) {
-      const sent = JSON.parse(frame)
-      const tick = onlyTick(decodeCoinbase(frame))
-      expect(tick?.symbol).toBe(sent.product_id)
-      expect(tick?.price).toBeLessThanOrEqual(decimalToWad(sent.best_ask) ?? 0n)
-      expect(tick?.price).toBeGreaterThanOrEqual(decimalToWad(sent.best_bid) ?? 0n)
-    }
-    expect(frames(control).map(decodeCoinbase)).toEqual([{ kind: 'control' }])
-    expect(decodeCoinbase(frames(match)[0] ?? '').kind).toBe('rejected')
-  })
-
-  it('kraken: a v2 snapshot; a v1 frame is no v2 frame', () => {
-    const { sample } = fixture('ws_current_shapes.json').kraken_v2
-    expect(onlyTick(decodeKraken(JSON.stringify(sample)))).toEqual({
-      symbol: 'BTC/USD',
-      price: 105944250000000000000000n,
-      confidence: 50000000000000000n,
-      eventTime: Date.parse('2022-12-25T09:30:59.123Z'),
-      sequence: null,
-    })
-    for (const frame of frames(fixture('ws_captured.json').kraken_v1.ticker)) {
-      expect(decodeKraken(frame).kind).toBe('rejected')
-    }
-  })
-
-  it('okx: the middle of the book, spot and whatever else was subscribed; trades are another channel', () => {
-    const { control, tickers, trades } = fixture('ws_captured.json').okx_v5
-    expect(onlyTick(decodeOkx(frames(tickers)[2] ?? ''))).toEqual({
-      symbol: 'BTC-USDT',
-      price: 30228650000000000000000n,
-      confidence: 50000000000000000n,
-      eventTime: 1652459224956,
-      sequence: null,
-    })
-    for (const frame of frames(tickers)) {
-      const [sent] = JSON.parse(frame).data
-      expect(onlyTick(decodeOkx(frame))).toMatchObject({ symbol: sent.instId, eventTime: Number(sent.ts) })
-    }
-    for (const frame of frames(control)) expect(decodeOkx(frame)).toEqual({ kind: 'control' })
-    for (const frame of frames(trades)) expect(decodeOkx(frame).kind).toBe('rejected')
-    const unknown = { event: 'error', code: '60018', msg: "doesn't exist", connId: 'a4d3ae55' }
-    expect(decodeOkx(JSON.stringify(unknown))).toEqual({ kind: 'rejected', reason: 'venue_error' })
-  })
-
-  it('bybit: a v5 ticker snapshot; a v1 frame is no v5 frame', () => {
-    const { sample } = fixture('ws_current_shapes.json').bybit_v5
-    expect(onlyTick(decodeBybit(JSON.stringify(sample)))).toEqual({
-      symbol: 'BTCUSDT',
-      price: 17216000000000000000000n,
-      confidence: null,
-      eventTime: 1673272861686,
-      sequence: 24987956059n,
-    })
-    for (const frame of frames(fixture('ws_captured.json').bybit_v1_realtime.trade)) {
-      expect(decodeBybit(frame).kind).toBe('rejected')
-    }
-  })
-})
 
 describe('bybit', () => {
   it('gives the spread of the first level, answers of the venue, and refuses deltas', () => {

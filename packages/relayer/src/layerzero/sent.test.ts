@@ -4,17 +4,22 @@ import { fileURLToPath } from 'node:url'
 import {
   type AbiEvent,
   type Address,
+  concatHex,
+  decodeEventLog,
   encodeAbiParameters,
+  getAddress,
   type Hex,
   hexToBigInt,
+  keccak256,
   numberToHex,
   pad,
+  sliceHex,
   toEventSelector,
 } from 'viem'
 import { expect, it } from 'vitest'
 import type { ChainLog } from '../chains/feed.js'
 import { endpointAbi, sendUlnAbi } from './abi.js'
-import { encodePacket, packetGuid } from './packet.js'
+import { decodePacket, encodePacket, packetGuid, packetHeader } from './packet.js'
 import { sentPackets } from './sent.js'
 
 const address = (n: number) => pad(numberToHex(n), { size: 20 })
@@ -120,22 +125,89 @@ if (!present) {
   console.warn(`skipped: recorded logs, because ${fixtures} is absent (set CLEARSPAN_SHARED)`)
 }
 
+interface RecordedLog {
+  event: string
+  data?: Hex
+  log?: Omit<ChainLog, 'blockNumber'> & { blockNumber: Hex }
+}
+const recorded = <T>(name: string): T => JSON.parse(readFileSync(join(fixtures, name), 'utf8'))
+const logsOf = (name: string) =>
+  recorded<{ logs: RecordedLog[] }>('layerzero_v2_logs.json').logs.filter(({ event }) => event === name)
+const { vectors } = present
+  ? recorded<{ vectors: { encodedPacket: Hex; options?: Hex; sendLibrary?: Address }[] }>(
+      'layerzero_v2_packets.json',
+    )
+  : { vectors: [] }
+
 it.skipIf(!present)('reads a recorded PacketSent log', () => {
-  const { logs } = JSON.parse(readFileSync(join(fixtures, 'layerzero_v2_logs.json'), 'utf8'))
-  const raw = logs.find(
-    (item: { event: string; log?: object }) => item.event === 'PacketSent' && item.log,
-  ).log
-  const recorded: ChainLog = {
+  const raw = logsOf('PacketSent')[0]!.log!
+  const whole: ChainLog = {
     ...raw,
     blockNumber: hexToBigInt(raw.blockNumber),
     logIndex: Number(raw.logIndex),
     transactionIndex: Number(raw.transactionIndex),
   }
   const library: Address = '0xC39161c743D0307EB9BCc9FEF03eeb9Dc4802de7'
-  const [found] = sentPackets([recorded], { ...workers, endpoint: raw.address, sendUln: library }, () => {})
+  const [found] = sentPackets([whole], { ...workers, endpoint: raw.address, sendUln: library }, () => {})
   expect(found).toMatchObject({
     packet: { nonce: 3244n, srcEid: 30327, dstEid: 30111 },
     options: { gas: 105_000n, value: 0n, other: false },
     blockNumber: 0x1d74c5n,
   })
 })
+
+it.skipIf(!present)('decodes every recorded event of the endpoint to the last field', () => {
+  const decode = ({ event: name, data, log: raw }: RecordedLog) => {
+    const topics: [Hex] = [toEventSelector(event(name))]
+    // A log whose topics were kept shows that the signature is the real one.
+    if (raw) expect(raw.topics).toEqual(topics)
+    return decodeEventLog({ abi: endpointAbi, topics, data: raw?.data ?? data ?? '0x' }).args
+  }
+  const sentArgs = (at: number) => {
+    const { encodedPacket: encodedPayload, options, sendLibrary } = vectors[at]!
+    return { encodedPayload, options, sendLibrary }
+  }
+  expect(logsOf('PacketSent').map(decode)).toEqual([sentArgs(0), sentArgs(1)])
+  expect(logsOf('PacketDelivered').map(decode)).toEqual([
+    {
+      origin: {
+        srcEid: 30_184,
+        sender: pad('0x5634c4a5fed09819e3c46d86a965dd9447d86e47'),
+        nonce: 13_024n,
+      },
+      receiver: getAddress('0x06eb48763f117c7be887296cdcdfad2e4092739c'),
+    },
+    {
+      origin: {
+        srcEid: 30_110,
+        sender: pad('0x19cfce47ed54a88614648dc3f19a5980097007dd'),
+        nonce: 607_540n,
+      },
+      receiver: getAddress('0x5634c4a5fed09819e3c46d86a965dd9447d86e47'),
+    },
+  ])
+  expect(logsOf('PacketVerified').map(decode)).toEqual([
+    {
+      origin: {
+        srcEid: 30_110,
+        sender: pad('0x896e3a0f5c499c72ded0cd59a6c0162a5172c1e4'),
+        nonce: 8_533n,
+      },
+      receiver: getAddress('0xcee9b58c2cdb01b8bf75a27e96ec09bf885ef55a'),
+      payloadHash: '0xd8bf06400f12b0a4da2c4fa069b04b6106d52f5bdb2c0db14a0cd89e95b16578',
+    },
+  ])
+})
+
+it.skipIf(!present)('recorded headers with 32-byte receivers survive reading and writing', () => {
+  const { headersOnly } = recorded<{ headersOnly: { header: Hex }[] }>('layerzero_v2_logs.json')
+  const read = headersOnly.map(({ header }) => decodePacket(concatHex([header, guidOf(header)])))
+  expect(read.map(packetHeader)).toEqual(headersOnly.map(({ header }) => header))
+  expect(read).toMatchObject([
+    { nonce: 32n, srcEid: 30_101, dstEid: 30_600 },
+    { nonce: 16n, srcEid: 30_101, dstEid: 30_378 },
+  ])
+})
+
+/** A guid is the hash of all of a header but its version. */
+const guidOf = (header: Hex) => keccak256(sliceHex(header, 1))
