@@ -56,9 +56,16 @@ async function startVenue(clock: Clock): Promise<string> {
   return `ws://127.0.0.1:${(sockets.address() as AddressInfo).port}`
 }
 
-/** Answers of what is polled, by host: three venues of each kind, one of them a liar. */
+/** Answers of what is polled, by host: three venues of each kind, one of them a liar. Each answer differs from the last: what doesn't is frozen. */
 function polled(clock: Clock): Record<string, (request: string) => unknown> {
-  const book = (amount: string) => ({ bids: [['2999', amount]], asks: [['3001', amount]] })
+  let nth = 0
+  const book = (amount: string) => ({
+    bids: [['2999', amount]],
+    asks: [
+      ['3001', amount],
+      [`${9_000 + nth++}`, '1'],
+    ],
+  })
   // 60 % for 30 days at the money: 3,000 × (2 Φ(σ√T / 2) − 1), with both strikes at about the forward.
   const option = (letter: string, strike: number, mark: string) => ({
     name: `ETH-30JAN26-${strike}-${letter}`,
@@ -67,16 +74,16 @@ function polled(clock: Clock): Record<string, (request: string) => unknown> {
   })
   const options = (mark: string) => ({
     time: clock.now(),
-    options: [option('P', 3000, mark), option('C', 3001, mark)],
+    options: [option('P', 3000, mark), option('C', 3001, `${mark}${nth++}`)],
   })
   const block = (seconds: number) => ({ jsonrpc: '2.0', id: 1, result: { timestamp: toHex(seconds) } })
   return {
-    binance: () => ({ lastUpdateId: 1, ...book('100') }),
+    binance: () => ({ lastUpdateId: nth, ...book('100') }),
     coinbase: () => ({ ...book('200'), time: new Date(clock.now()).toISOString() }),
     kraken: () => ({ error: [], result: { XETHZUSD: book('1000000') } }),
     'options-a': () => options('205.68'),
     'options-b': () => options('205.68'),
-    'options-c': () => options('1000'),
+    'options-c': () => options('1000.0'),
     'rpc-a': () => block(Math.floor(clock.now() / 1_000)),
     'rpc-b': () => block(Math.floor(clock.now() / 1_000)),
     'rpc-c': () => block(1),

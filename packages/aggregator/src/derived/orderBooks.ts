@@ -18,7 +18,7 @@ const query = (parameters: Record<string, string>) => new URLSearchParams(parame
 
 /** Public REST books; a path follows each venue's documentation. */
 export const bookVenues = {
-  /** Spot `GET /api/v3/depth`: no time, hence the time of receipt counts. */
+  /** Spot `GET /api/v3/depth`: no time, hence that of receipt of a new number counts. */
   binance: {
     path: (symbol) => `api/v3/depth?${query({ symbol, limit: '5000' })}`,
     decode: (body) => bookOf(body, null, asSequence(body.lastUpdateId)),

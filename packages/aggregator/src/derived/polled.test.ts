@@ -2,7 +2,7 @@ import { type Clock, createLogger, seededRandom, UserError } from '@clearspan/sh
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { WAD } from '../sources/decimal.js'
 import type { Source } from '../sources/index.js'
-import { checkDerived, derivedFeedSchema } from './config.js'
+import { checkDerived, derivedFeedSchema, isPolled } from './config.js'
 import { createPolledSources, polledSpecs } from './polled.js'
 
 const NOW = 1_700_000_000_000
@@ -13,11 +13,21 @@ afterEach(async () => {
   for (const source of running.splice(0)) await source.stop()
 })
 
-/** Asks a chain for its block, once for each answer. A step of the clock is a turn of the event loop. */
-function poll(answers: readonly ((signal: AbortSignal) => Response | Promise<Response>)[]) {
+const rpc = {
+  kind: 'liveness',
+  feed: 'ALPHA.TIME/S',
+  sources: [{ id: 'rpc', url: 'https://rpc.test/key/', tags: ['rpc'] }],
+}
+
+/** Asks a source, a chain without another, once for each answer. A sleep of the clock is a turn of the event loop, a question `stepMs`. */
+function poll(
+  answers: readonly ((signal: AbortSignal) => Response | Promise<Response>)[],
+  feed: object = rpc,
+  stepMs = 0,
+) {
   const asked: { url: string; body: unknown }[] = []
   const clock: Clock = {
-    now: () => NOW,
+    now: () => NOW + Math.max(asked.length - 1, 0) * stepMs,
     sleep: async (_, signal) => {
       await new Promise((resolve) => setImmediate(resolve))
       if (asked.length < answers.length || signal?.aborted) return
@@ -30,9 +40,8 @@ function poll(answers: readonly ((signal: AbortSignal) => Response | Promise<Res
     if (!answer) throw new TypeError('network down')
     return answer(init?.signal ?? new AbortController().signal)
   }
-  const source = { id: 'rpc', url: 'https://rpc.test/key/', tags: ['rpc'] }
-  const config = derivedFeedSchema.parse({ kind: 'liveness', feed: 'ALPHA.TIME/S', sources: [source] })
-  if (config.kind !== 'liveness') throw new Error('no liveness')
+  const config = derivedFeedSchema.parse(feed)
+  if (!isPolled(config)) throw new Error('not polled')
   const parameters = {
     maxClockSkewMs: 2_000,
     networkClock: clock,
@@ -99,6 +108,112 @@ describe('a polled source', () => {
     await source.stop()
     expect(source.status()).toMatchObject({ connected: false, quotes: 0 })
   })
+})
+
+const iso = (at: number) => new Date(at).toISOString()
+const source = { id: 'venue', url: 'https://venue.test', tags: ['venue'] }
+const depthOf = (venue: string) => ({
+  kind: 'depth',
+  feed: 'ETH.DEPTH/USD',
+  sources: [{ ...source, venue, symbol: 'ETH-USD', quote: 'USD' }],
+})
+const volatilityOf = (venue: string) => ({
+  kind: 'impliedVolatility',
+  feed: 'ETH.IV/VOL',
+  sources: [{ ...source, venue, currency: 'ETH' }],
+})
+/** The nth state of a book and of two options at the money, which differ by little. */
+const levels = (nth: number) => ({ bids: [['99', String(2 + nth / 100)]], asks: [['101', '3']] })
+const options = (nth: number) => [
+  { name: 'ETH-15DEC23-3000-P', forward: 3_000, mark: 205 + nth / 100 },
+  { name: 'ETH-15DEC23-3001-C', forward: 3_000, mark: 205 },
+]
+
+/** What a venue answers at a time about its nth state. */
+const venues: Record<string, [feed: object, body: (nth: number, at: number) => object]> = {
+  binance: [depthOf('binance'), (nth) => ({ lastUpdateId: nth, ...levels(nth) })],
+  coinbase: [depthOf('coinbase'), (nth, at) => ({ ...levels(nth), sequence: nth, time: iso(at) })],
+  'coinbase without a time': [depthOf('coinbase'), (nth) => ({ ...levels(nth), sequence: nth })],
+  kraken: [depthOf('kraken'), (nth) => ({ error: [], result: { XETHZUSD: levels(nth) } })],
+  okx: [depthOf('okx'), (nth, at) => ({ code: '0', data: [{ ...levels(nth), ts: String(at) }] })],
+  deribit: [
+    volatilityOf('deribit'),
+    (nth, at) => ({
+      usOut: at * 1_000,
+      result: options(nth).map(({ name, forward, mark }) => ({
+        instrument_name: name,
+        underlying_price: forward,
+        mark_price: mark / forward,
+        creation_timestamp: at,
+      })),
+    }),
+  ],
+  bybit: [
+    volatilityOf('bybit'),
+    (nth, at) => ({
+      retCode: 0,
+      time: at,
+      result: {
+        list: options(nth).map(({ name, forward, mark }) => ({
+          symbol: name,
+          underlyingPrice: `${forward}`,
+          markPrice: `${mark}`,
+        })),
+      },
+    }),
+  ],
+  'plain options': [volatilityOf('plain'), (nth, at) => ({ time: at, options: options(nth) })],
+}
+
+describe.each(Object.entries(venues))('a venue that is polled, %s,', (_, [feed, body]) => {
+  /** An answer a second, of these states. */
+  const follow = (states: readonly number[]) =>
+    poll(
+      states.map((nth, second) => () => Response.json(body(nth, NOW + second * 1_000))),
+      feed,
+      1_000,
+    ).source
+
+  it('has the age of what it tells, however often it answers', async () => {
+    const states = [1, 1, 1, 2, 2]
+    const source = follow(states)
+    await vi.waitFor(() => {
+      const { quotes, rejected } = source.status()
+      expect(quotes + Object.values(rejected).reduce((sum, count) => sum + count, 0)).toBe(states.length)
+    })
+    // The second state came with the fourth answer.
+    expect(source.quotes()).toMatchObject([{ eventTime: NOW + 3_000 }])
+    expect(source.status()).toMatchObject({ lastEventTime: NOW + 3_000, lastFrameTime: NOW + 4_000 })
+  })
+
+  it('stays as old as it is when it is frozen from the first', async () => {
+    const source = follow([1, 1, 1, 1])
+    await vi.waitFor(() => expect(source.status().lastFrameTime).toBe(NOW + 3_000))
+    expect(source.quotes()).toMatchObject([{ eventTime: NOW }])
+  })
+})
+
+describe('a book that is numbered but bears no time', () => {
+  const book = (nth: number) => () => Response.json({ lastUpdateId: nth, ...levels(nth) })
+
+  it('is old when an older number comes from another cache', async () => {
+    const { source } = poll([101, 100, 101, 100].map(book), depthOf('binance'), 1_000)
+    await vi.waitFor(() => expect(source.status().rejected).toEqual({ out_of_order: 2, duplicate: 1 }))
+    expect(source.quotes()).toMatchObject([{ eventTime: NOW, sequence: 101n }])
+  })
+
+  it('is followed when the venue was down and counts anew', async () => {
+    const down = () => new Response(null, { status: 503 })
+    const { source } = poll([book(101), down, book(101), down, book(3)], depthOf('binance'), 1_000)
+    await vi.waitFor(() => expect(source.quotes()).toMatchObject([{ eventTime: NOW + 4_000, sequence: 3n }]))
+    expect(source.status()).toMatchObject({ quotes: 2, rejected: { duplicate: 1 }, connects: 3 })
+  })
+})
+
+it('the block of a chain that stands still is a new answer each time: how old it is is what is told', async () => {
+  const { source } = poll([block('0x6553f100'), block('0x6553f100')], rpc, 1_000)
+  await vi.waitFor(() => expect(source.status().quotes).toBe(2))
+  expect(source.quotes()).toMatchObject([{ price: 1_700_000_000n * WAD, eventTime: NOW + 1_000 }])
 })
 
 describe('configuration of derived feeds', () => {

@@ -1,25 +1,18 @@
 import type { PlanSource } from '../aggregation/plan.js'
-import { rejected, WAD } from '../sources/decimal.js'
+import { asObject, WAD } from '../sources/decimal.js'
 import type { Source } from '../sources/index.js'
-import type { Decoded, Market, RejectReason } from '../sources/types.js'
+import type { Market, RejectReason } from '../sources/types.js'
 import type { PolledFeedConfig } from './config.js'
 import { depth } from './depth.js'
 import { impliedVolatility } from './impliedVolatility.js'
 import { optionVenues } from './optionMarks.js'
 import { bookVenues } from './orderBooks.js'
-import { createPolledSource, type PolledParameters } from './poll.js'
+import { createPolledSource, type PolledParameters, type Told } from './poll.js'
 
 interface Request {
   path: string
   body?: object
-  decode(body: Record<string, unknown>, now: number): Value | RejectReason
-}
-
-interface Value {
-  /** WAD. */
-  value: bigint
-  eventTime: number
-  sequence: bigint | null
+  decode(body: Record<string, unknown>): Told | RejectReason
 }
 
 /**
@@ -44,7 +37,7 @@ export function createPolledSources(config: PolledFeedConfig, parameters: Polled
       ...(request.body && { body: request.body }),
       market: marketOf(config, source),
       pollMs: config.pollMs,
-      decode: (body, now) => toDecoded(source.id, request.decode(body, now)),
+      decode: request.decode,
     }),
   )
 }
@@ -80,13 +73,14 @@ function depthRequest(
 ): Request {
   return {
     path: venue.path(symbol),
-    decode(body, now) {
+    decode(body) {
       const book = venue.decode(body)
       if (typeof book === 'string') return book
       const value = depth(book, band)
       if (value === null) return 'crossed_book'
       // Nothing inside the band is an answer too, and a quote is positive.
-      return { value: value || 1n, eventTime: book.eventTime ?? now, sequence: book.sequence }
+      const { eventTime, sequence, bids, asks } = book
+      return { value: value || 1n, eventTime, sequence, content: { bids, asks } }
     },
   }
 }
@@ -102,7 +96,8 @@ function volatilityRequest(
       const decoded = venue.decode(body)
       if (typeof decoded === 'string') return decoded
       const value = impliedVolatility(decoded.marks, decoded.eventTime, horizonMs)
-      return value === null ? 'bad_price' : { value, eventTime: decoded.eventTime, sequence: null }
+      if (value === null) return 'bad_price'
+      return { value, eventTime: decoded.eventTime, sequence: null, content: decoded.marks }
     },
   }
 }
@@ -111,16 +106,10 @@ function volatilityRequest(
 const blockRequest: Request = {
   path: '',
   body: { jsonrpc: '2.0', id: 1, method: 'eth_getBlockByNumber', params: ['latest', false] },
-  decode({ error, result }, now) {
+  decode({ error, result }) {
     if (error !== undefined) return 'venue_error'
-    const timestamp = (result as { timestamp?: unknown } | null)?.timestamp
+    const timestamp = asObject(result)?.timestamp
     if (typeof timestamp !== 'string' || !/^0x[0-9a-f]{1,10}$/.test(timestamp)) return 'unexpected_shape'
-    return { value: BigInt(timestamp) * WAD, eventTime: now, sequence: null }
+    return { value: BigInt(timestamp) * WAD, eventTime: null, sequence: null, content: null }
   },
-}
-
-function toDecoded(symbol: string, told: Value | RejectReason): Decoded {
-  if (typeof told === 'string') return rejected(told)
-  const { value: price, eventTime, sequence } = told
-  return { kind: 'ticks', ticks: [{ symbol, price, confidence: null, eventTime, sequence }] }
 }
