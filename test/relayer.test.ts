@@ -20,11 +20,7 @@ const TEST_TIMEOUT_MS = 600_000
 const usdc = (amount: number) => parseUnits(String(amount), 6)
 
 const logger = createLogger({ name: 'test', level: 'silent' })
-const redis = await startRedis()
-if (redis === undefined) {
-  if (process.env.CI === 'true') throw new Error('redis-server is missing: apt-get install redis-server')
-  console.warn('SKIP: a relayer without its queue, on Redis: redis-server is not installed')
-}
+const redis = await startRedis('a relayer without its queue, on Redis')
 
 let dir: Awaited<ReturnType<typeof temporaryDirectory>>
 let on: TestNetwork

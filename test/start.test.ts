@@ -8,11 +8,7 @@ import { leftBehind, playedStory, readReport, startNetwork, temporaryDirectory }
 const RUN_TIMEOUT_MS = 600_000
 const ARGS = ['--window', '1h', '--speed', '480']
 
-const redis = await startRedis()
-if (redis === undefined) {
-  if (process.env.CI === 'true') throw new Error('redis-server is missing: apt-get install redis-server')
-  console.warn('SKIP: the main job on Redis: redis-server is not installed')
-}
+const redis = await startRedis('the main job on Redis')
 afterAll(() => redis?.stop())
 
 let dir: Awaited<ReturnType<typeof temporaryDirectory>>

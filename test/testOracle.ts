@@ -1,8 +1,14 @@
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { encodeReport, quorumOf, type Report, reportDigest, systemClock } from '@clearspan/shared'
-import { parseSignature, serializeCompactSignature, signatureToCompactSignature } from 'viem'
+import {
+  compactSignature,
+  encodeReport,
+  quorumOf,
+  type Report,
+  reportDigest,
+  systemClock,
+} from '@clearspan/shared'
 import type { TestNetwork } from './testNetwork.js'
 
 /** Real ms; a slot of a test network is a second. */
@@ -38,9 +44,7 @@ export async function startTestOracle(): Promise<TestOracle> {
     const signatures = await Promise.all(
       signers.map(async ({ account }, signer) => ({
         signer,
-        signature: serializeCompactSignature(
-          signatureToCompactSignature(parseSignature(await account.sign({ hash }))),
-        ),
+        signature: compactSignature(await account.sign({ hash })),
       })),
     )
     const { seq } = report

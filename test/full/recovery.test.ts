@@ -14,11 +14,7 @@ const ROUNDS = 3
 const MAX_BLOCKS = 12
 const SEEDS = [1, 2, 3, 4, 5]
 
-const redis = await startRedis()
-if (redis === undefined) {
-  if (process.env.CI === 'true') throw new Error('redis-server is missing: apt-get install redis-server')
-  console.warn('SKIP: a queue deleted at random moments, on Redis: redis-server is not installed')
-}
+const redis = await startRedis('a queue deleted at random moments, on Redis')
 
 let dir: Awaited<ReturnType<typeof temporaryDirectory>>
 let on: TestNetwork

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { epochRevokerAbi, priceOracleAbi } from '@clearspan/contracts'
 import {
+  compactSignature,
   createChainClient,
   createLogger,
   createQueueBackend,
@@ -20,15 +21,7 @@ import {
   seededRandom,
   systemClock,
 } from '@clearspan/shared'
-import {
-  type Hex,
-  keccak256,
-  parseEventLogs,
-  parseSignature,
-  serializeCompactSignature,
-  signatureToCompactSignature,
-  toHex,
-} from 'viem'
+import { type Hex, keccak256, parseEventLogs, toHex } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -197,10 +190,10 @@ async function stored() {
 /** Signatures of the first 2f + 1 of an epoch's four places. */
 function quorumSigns(hash: Hex, places: readonly number[]): Promise<ReportSignature[]> {
   return Promise.all(
-    places.slice(0, quorumOf(places.length)).map(async (place, signer) => {
-      const signature = parseSignature(await privateKeyToAccount(keyOf(place)).sign({ hash }))
-      return { signer, signature: serializeCompactSignature(signatureToCompactSignature(signature)) }
-    }),
+    places.slice(0, quorumOf(places.length)).map(async (place, signer) => ({
+      signer,
+      signature: compactSignature(await privateKeyToAccount(keyOf(place)).sign({ hash })),
+    })),
   )
 }
 

@@ -1,14 +1,14 @@
 import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { encodeReport, type Report, RetryableError, reportDigest, systemClock } from '@clearspan/shared'
 import {
-  type Hex,
-  numberToHex,
-  pad,
-  parseSignature,
-  serializeCompactSignature,
-  signatureToCompactSignature,
-} from 'viem'
+  compactSignature,
+  encodeReport,
+  type Report,
+  RetryableError,
+  reportDigest,
+  systemClock,
+} from '@clearspan/shared'
+import { type Hex, numberToHex, pad } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterEach, expect, it } from 'vitest'
 import { followReports, latestReport, type OracleManifest } from './reports.js'
@@ -24,10 +24,10 @@ async function served(seq: bigint, signers = [0, 1, 2]): Promise<string> {
   const report: Report = { epoch: 1, seq, prices: [{ price: 10n ** 10n + seq, confidence: 5 }] }
   const hash = reportDigest(report, feeds, networkId)
   const signatures = await Promise.all(
-    signers.map(async (signer) => {
-      const signature = parseSignature(await accounts[signer]!.sign({ hash }))
-      return { signer, signature: serializeCompactSignature(signatureToCompactSignature(signature)) }
-    }),
+    signers.map(async (signer) => ({
+      signer,
+      signature: compactSignature(await accounts[signer]!.sign({ hash })),
+    })),
   )
   const encoded = encodeReport(report, signatures)
   return JSON.stringify({ seq: `${seq}`, observedAt: Number(seq) * SLOT_MS, encoded })

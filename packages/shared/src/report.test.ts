@@ -1,11 +1,4 @@
-import {
-  type Hex,
-  keccak256,
-  parseSignature,
-  serializeCompactSignature,
-  signatureToCompactSignature,
-  toHex,
-} from 'viem'
+import { type Hex, keccak256, toHex } from 'viem'
 import { privateKeyToAccount, sign } from 'viem/accounts'
 import { describe, expect, it } from 'vitest'
 import { type Handover, handoverArgument, handoverDigest } from './handover.js'
@@ -20,6 +13,7 @@ import {
   UNUSABLE_CONFIDENCE,
   unpackPrices,
 } from './report.js'
+import { compactSignature } from './signature.js'
 
 const networkId = keccak256(toHex('a network of the tests'))
 const keys = Array.from({ length: 31 }, (_, i) => keccak256(toHex(`oracle node ${i}`)))
@@ -36,8 +30,7 @@ function report(epoch: number, seq: bigint, count: number): Report {
 }
 
 async function compact(key: Hex, hash: Hex): Promise<Hex> {
-  const signature = parseSignature(await sign({ hash, privateKey: key, to: 'hex' }))
-  return serializeCompactSignature(signatureToCompactSignature(signature))
+  return compactSignature(await sign({ hash, privateKey: key, to: 'hex' }))
 }
 
 async function vector(name: string, value: Report, n: number, signers: number[]) {

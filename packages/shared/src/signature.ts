@@ -1,5 +1,14 @@
 import { secp256k1 } from '@bitauth/libauth'
-import { bytesToHex, type Hex, hexToBytes, keccak256 } from 'viem'
+import {
+  bytesToHex,
+  type Hex,
+  hexToBytes,
+  keccak256,
+  numberToHex,
+  parseSignature,
+  serializeCompactSignature,
+  signatureToCompactSignature,
+} from 'viem'
 
 /** Signs `digest` (32 bytes) in EIP-2098 compact form, `r | yParityAndS`: s low, nonce by RFC 6979. Throws RangeError for what is no private key. */
 export function signCompact(digest: Uint8Array, privateKey: Uint8Array): Hex {
@@ -27,4 +36,17 @@ export function recoverCompact(digest: Hex, signature: Hex): Hex | null {
   const yParity = (rs[32] ?? 0) >= 0x80 ? 1 : 0
   rs[32] = (rs[32] ?? 0) & 0x7f
   return recoverSigner(hexToBytes(digest), rs, yParity)
+}
+
+/** Order of secp256k1. */
+export const CURVE_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
+
+/** EIP-2098 compact form of a 65-byte signature, with a low s, as the chain demands: some key stores answer with either of the two that are valid. */
+export function compactSignature(text: Hex): Hex {
+  const { r, s, yParity } = parseSignature(text)
+  const low = BigInt(s) <= CURVE_ORDER / 2n
+  const signature = low
+    ? { r, s, yParity }
+    : { r, s: numberToHex(CURVE_ORDER - BigInt(s), { size: 32 }), yParity: 1 - yParity }
+  return serializeCompactSignature(signatureToCompactSignature(signature))
 }

@@ -1,7 +1,6 @@
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { readJson, type SignedHandover, signedHandoverSchema } from '@clearspan/shared'
-import { replaceFile } from '../observation/files.js'
+import { readJson, replaceFile, type SignedHandover, signedHandoverSchema } from '@clearspan/shared'
 
 /** Finished handovers, a file each, for anyone to fetch and to deliver to any chain, however late. */
 export interface HandoverArchive {

@@ -1,9 +1,15 @@
 import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { oracleConfigHash, oracleSchema, parseConfig, UserError, wordSchema } from '@clearspan/shared'
+import {
+  oracleConfigHash,
+  oracleSchema,
+  parseConfig,
+  replaceFile,
+  UserError,
+  wordSchema,
+} from '@clearspan/shared'
 import type { Hex } from 'viem'
 import { z } from 'zod'
-import { replaceFile } from './files.js'
 import type { MessageKind, Observation, Proposal, Protocol, SignedReport } from './message.js'
 import { authenticate, type Unverified } from './verify.js'
 import { toWire, wireSchemas } from './wire.js'

@@ -1,9 +1,8 @@
 import { constants, type FileHandle, mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { UserError } from '@clearspan/shared'
+import { replaceFile, UserError } from '@clearspan/shared'
 import type { Hex } from 'viem'
 import { z } from 'zod'
-import { replaceFile } from './files.js'
 
 /** What a node binds itself to, once per slot each. */
 export type CommitmentKind = 'observation' | 'proposal' | 'report'

@@ -1,15 +1,12 @@
-import { type Clock, PermanentError, RetryableError, signCompact } from '@clearspan/shared'
 import {
-  type Hex,
-  hexToBytes,
-  isAddressEqual,
-  keccak256,
-  numberToHex,
-  parseSignature,
-  recoverAddress,
-  serializeCompactSignature,
-  signatureToCompactSignature,
-} from 'viem'
+  type Clock,
+  CURVE_ORDER,
+  compactSignature,
+  PermanentError,
+  RetryableError,
+  signCompact,
+} from '@clearspan/shared'
+import { type Hex, hexToBytes, isAddressEqual, keccak256, recoverAddress } from 'viem'
 import { privateKeyToAddress, publicKeyToAddress } from 'viem/accounts'
 import { z } from 'zod'
 import { readAnswer } from '../answer.js'
@@ -25,7 +22,7 @@ export interface Signer {
 /** Signs with a key in memory; the signature is deterministic (RFC 6979). Throws PermanentError for text that is no private key. */
 export function createSigner(key: Hex): Signer {
   // Before a library sees it: their errors repeat what they were given.
-  if (!/^0x[0-9a-fA-F]{64}$/.test(key) || BigInt(key) === 0n || BigInt(key) >= ORDER)
+  if (!/^0x[0-9a-fA-F]{64}$/.test(key) || BigInt(key) === 0n || BigInt(key) >= CURVE_ORDER)
     throw new PermanentError(
       'a private key must be 32 bytes of hex, of a number below the order of the curve',
     )
@@ -94,20 +91,7 @@ export function createRemoteSigner(
       if (signer === null || !isAddressEqual(signer, address)) {
         throw new PermanentError(`remote signer signed with another key than ${address}`)
       }
-      return compact(signature)
+      return compactSignature(signature)
     },
   }
-}
-
-/** Order of secp256k1. */
-const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
-
-/** Compact form with a low s, as the chain demands: some key stores answer with either of the two that are valid. */
-function compact(text: Hex): Hex {
-  const { r, s, yParity } = parseSignature(text)
-  const low = BigInt(s) <= ORDER / 2n
-  const signature = low
-    ? { r, s, yParity }
-    : { r, s: numberToHex(ORDER - BigInt(s), { size: 32 }), yParity: 1 - yParity }
-  return serializeCompactSignature(signatureToCompactSignature(signature))
 }

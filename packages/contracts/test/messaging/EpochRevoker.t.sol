@@ -12,8 +12,6 @@ import {LayerZeroTest} from "../utils/LayerZeroTest.sol";
 
 /// @notice The oracles of two chains and what revokes on them, over LayerZero's real contracts.
 contract EpochRevokerTest is LayerZeroTest {
-    uint32 private constant HUB = 30_901;
-    uint32 private constant SPOKE = 30_902;
     uint32 private constant SLOT = 2;
     address private immutable governance = makeAddr("governance");
 
@@ -25,10 +23,7 @@ contract EpochRevokerTest is LayerZeroTest {
     receive() external payable {}
 
     function setUp() public {
-        vm.warp(1_700_000_000);
-        uint32[] memory eids = new uint32[](2);
-        (eids[0], eids[1]) = (HUB, SPOKE);
-        _deployLayerZero(eids);
+        _deployTwoChains();
         (hub, hubOracle) = _deployOn(HUB);
         (spoke, oracle) = _deployOn(SPOKE);
         vm.startPrank(governance);

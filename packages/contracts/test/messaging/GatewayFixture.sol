@@ -18,8 +18,6 @@ import {LayerZeroTest} from "../utils/LayerZeroTest.sol";
 /// @notice The real clearinghouse and two vaults, one on the hub's chain and one behind LayerZero's real contracts. Both chains'
 /// tokens are the settlement token, so what arrives becomes cash and may be withdrawn without a margin engine.
 abstract contract GatewayFixture is LayerZeroTest {
-    uint32 internal constant HUB = 30_901;
-    uint32 internal constant SPOKE = 30_902;
     uint64 internal constant SKEW = 300;
     uint256 internal constant HUB_ASSET = 1;
     uint256 internal constant SPOKE_ASSET = 2;
@@ -37,10 +35,7 @@ abstract contract GatewayFixture is LayerZeroTest {
     TestToken internal token;
 
     function _deployAll() internal {
-        vm.warp(1_700_000_000);
-        uint32[] memory eids = new uint32[](2);
-        (eids[0], eids[1]) = (HUB, SPOKE);
-        _deployLayerZero(eids);
+        _deployTwoChains();
         hubToken = new TestToken("Settlement on the hub", "USDC", 6);
         token = new TestToken("Settlement on the spoke", "USDC", 6);
         _deployHub();

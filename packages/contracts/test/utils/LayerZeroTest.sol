@@ -135,12 +135,22 @@ abstract contract LayerZeroTest is Test {
         uint256 gas;
     }
 
+    uint32 internal constant HUB = 30_901;
+    uint32 internal constant SPOKE = 30_902;
     uint64 internal constant CONFIRMATIONS = 3;
     uint256 private constant QUORUM = 2;
     string private constant ARTIFACTS = "node_modules/@layerzerolabs/lz-evm-sdk-v2/artifacts/contracts/";
 
     Stack[] internal stacks;
     uint256[] private _dvnKeys;
+
+    /// @dev A hub and a spoke, at a time of the present.
+    function _deployTwoChains() internal {
+        vm.warp(1_700_000_000);
+        uint32[] memory eids = new uint32[](2);
+        (eids[0], eids[1]) = (HUB, SPOKE);
+        _deployLayerZero(eids);
+    }
 
     /// @dev Deploys one stack for each eid (30000 or more, apart modulo 30000) and joins every pair.
     function _deployLayerZero(uint32[] memory eids) internal {

@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import {
+  compactSignature,
   createLogger,
   createMetrics,
   encodeQuorum,
@@ -15,14 +16,7 @@ import {
   seededRandom,
   systemClock,
 } from '@clearspan/shared'
-import {
-  type Hex,
-  numberToHex,
-  pad,
-  parseSignature,
-  serializeCompactSignature,
-  signatureToCompactSignature,
-} from 'viem'
+import { type Hex, numberToHex, pad } from 'viem'
 import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts'
 import { afterEach, expect, it, vi } from 'vitest'
 import { createOracleEpochs } from './epochs.js'
@@ -48,7 +42,7 @@ const oracleOf = (
 })
 
 async function sign(account: PrivateKeyAccount, hash: Hex) {
-  return serializeCompactSignature(signatureToCompactSignature(parseSignature(await account.sign({ hash }))))
+  return compactSignature(await account.sign({ hash }))
 }
 
 async function signed(

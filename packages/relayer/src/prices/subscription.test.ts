@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import {
   type Clock,
+  compactSignature,
   createLogger,
   createMetrics,
   decodeReport,
@@ -16,14 +17,7 @@ import {
   systemClock,
   verifyReport,
 } from '@clearspan/shared'
-import {
-  type Hex,
-  numberToHex,
-  pad,
-  parseSignature,
-  serializeCompactSignature,
-  signatureToCompactSignature,
-} from 'viem'
+import { type Hex, numberToHex, pad } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterEach, expect, it } from 'vitest'
 import { createPriceSubscription } from './subscription.js'
@@ -46,10 +40,10 @@ async function served(seq: bigint, signers = [0, 1, 2], change: Partial<Report> 
   const report: Report = { epoch: 1, seq, prices, ...change }
   const hash = reportDigest({ ...report, prices }, feeds, networkId)
   const signatures = await Promise.all(
-    signers.map(async (signer) => {
-      const signature = parseSignature(await accounts[signer]!.sign({ hash }))
-      return { signer, signature: serializeCompactSignature(signatureToCompactSignature(signature)) }
-    }),
+    signers.map(async (signer) => ({
+      signer,
+      signature: compactSignature(await accounts[signer]!.sign({ hash })),
+    })),
   )
   return { seq: `${seq}`, observedAt: Number(seq) * SLOT_MS, encoded: encodeReport(report, signatures) }
 }

@@ -5,7 +5,8 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { createTestClient, http, type TestClient } from 'viem'
+import { createPublicClient, createTestClient, custom, http, type TestClient } from 'viem'
+import type { ChainClient } from './client.js'
 
 /** Path of the anvil binary in its npm platform package. */
 function anvilBinary(): string {
@@ -15,11 +16,16 @@ function anvilBinary(): string {
   return join(dirname(launcher.resolve(`${name}/package.json`)), 'bin', file)
 }
 
+/** What a node that misbehaves does with a request; `forward` asks the real one. */
+export type Intercept = (method: string, forward: () => Promise<unknown>, params: unknown) => Promise<unknown>
+
 export interface TestAnvil {
   url: string
   control: TestClient<'anvil'>
   /** Empties the transaction pool. */
   dropAll(): Promise<void>
+  /** A client of the chain of `client` whose node misbehaves as `intercept` says. */
+  through(client: ChainClient, intercept: Intercept): ChainClient
   stop(): Promise<void>
 }
 
@@ -44,6 +50,16 @@ export async function startAnvil(...args: string[]): Promise<TestAnvil> {
     control,
     async dropAll() {
       await control.request({ method: 'anvil_dropAllTransactions' as never })
+    },
+    through(client, intercept) {
+      const { request } = http(url, { retryCount: 0 })({})
+      const misbehaving = (args: Parameters<typeof request>[0]) =>
+        intercept(args.method, () => request(args), args.params)
+      return createPublicClient({
+        chain: client.chain,
+        cacheTime: 0,
+        transport: custom({ request: misbehaving }, { retryCount: 0 }),
+      }) as ChainClient
     },
     async stop() {
       if (child.exitCode === null && child.signalCode === null) {

@@ -1,8 +1,9 @@
-import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises'
+import { type FileHandle, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Address, Hash, Hex } from 'viem'
 import { z } from 'zod'
 import { UserError } from '../errors.js'
+import { replaceFile } from '../files.js'
 import { lockDirectory } from '../queue/directory-lock.js'
 import type { Candidate } from './transaction.js'
 
@@ -241,22 +242,5 @@ function parse(line: string | undefined): unknown {
     return JSON.parse(line ?? '')
   } catch {
     return undefined
-  }
-}
-
-/** Replaces a file as a whole, durably: after a crash it is either the old one or the new one. The caller closes the handle. */
-async function replaceFile(path: string, text: string): Promise<FileHandle> {
-  const temporary = `${path}.new`
-  const file = await open(temporary, 'w')
-  try {
-    await file.appendFile(text)
-    await file.datasync()
-    await rename(temporary, path)
-    const directory = await open(join(path, '..'), 'r')
-    await directory.sync().finally(() => directory.close())
-    return file
-  } catch (error) {
-    await file.close()
-    throw error
   }
 }

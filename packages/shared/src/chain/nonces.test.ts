@@ -1,24 +1,14 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  createPublicClient,
-  custom,
-  http,
-  type PrivateKeyAccount,
-  pad,
-  parseEther,
-  parseGwei,
-  parseTransaction,
-  RpcRequestError,
-} from 'viem'
+import { type PrivateKeyAccount, pad, parseEther, parseGwei, parseTransaction, RpcRequestError } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { systemClock } from '../clock.js'
 import { RetryableError } from '../errors.js'
 import { createLogger } from '../logger.js'
 import { createMetrics } from '../metrics.js'
-import { startAnvil, type TestAnvil } from './anvil.test-util.js'
+import { type Intercept, startAnvil, type TestAnvil } from './anvil.test-util.js'
 import { type ChainClient, createChainClient } from './client.js'
 import { createSender, type Sender } from './sender.js'
 
@@ -86,25 +76,17 @@ function open(
 const mine = (blocks = 1) => anvil.control.mine({ blocks })
 const pooled = (pending: number, queued = 0) =>
   expect.poll(() => anvil.control.getTxpoolStatus()).toEqual({ pending, queued })
+/** Sends once, and mines it. */
+async function sendMined(sender: Sender) {
+  const sending = sender.send(work)
+  await pooled(1)
+  await mine()
+  return sending
+}
 const count = (address: `0x${string}`) => client.getTransactionCount({ address })
 const failure = (sending: Promise<unknown>) => sending.catch((error: unknown) => error)
 
-type Forward = () => Promise<unknown>
-/** A client whose node misbehaves as `intercept` says. */
-function through(intercept: (method: string, forward: Forward, params: unknown) => Promise<unknown>) {
-  const { request } = http(anvil.url, { retryCount: 0 })({})
-  return createPublicClient({
-    chain: client.chain,
-    cacheTime: 0,
-    transport: custom(
-      {
-        request: (args: Parameters<typeof request>[0]) =>
-          intercept(args.method, () => request(args), args.params),
-      },
-      { retryCount: 0 },
-    ),
-  }) as ChainClient
-}
+const through = (intercept: Intercept) => anvil.through(client, intercept)
 const answers = (code: number, message: string) =>
   new RpcRequestError({ body: {}, url: '', error: { code, message } })
 
@@ -144,10 +126,7 @@ test('a transaction is reserved and signed on disk before its bytes leave, then 
     return forward()
   })
   const { sender } = open(account, { through: node, finalBlocks: 3 })
-  const sending = sender.send(work)
-  await pooled(1)
-  await mine()
-  await sending
+  await sendMined(sender)
   expect(before).toEqual([['reserved', 'signed']])
   await expect.poll(async () => (await ledgerOf(account)).at(-1)?.state).toBe('mined')
   await mine(2)
@@ -194,10 +173,7 @@ test('with its ledger deleted a sender starts from the chain, and loses and jams
 test('a nonce that another process used while this one was away is named', async () => {
   const account = await fund()
   const first = open(account)
-  const sending = first.sender.send(work)
-  await pooled(1)
-  await mine()
-  await sending
+  await sendMined(first.sender)
   await crash(first.sender)
   const hash = await foreignSend(account, 1)
   await mine()
@@ -206,10 +182,7 @@ test('a nonce that another process used while this one was away is named', async
   await sender.start()
   expect(lines.find(({ nonce }) => nonce === 1)).toMatchObject({ hash })
   expect(await metrics.text()).toMatch(/transactions_foreign_total\{.*\} 1/)
-  const next = sender.send(work)
-  await pooled(1)
-  await mine()
-  expect((await next).nonce).toBe(2)
+  expect((await sendMined(sender)).nonce).toBe(2)
 })
 
 test('OZ #818: a nonce whose transaction is never broadcast does not put the counter above the chain', async () => {
@@ -226,10 +199,7 @@ test('OZ #818: a nonce whose transaction is never broadcast does not put the cou
   refuses = false
   // Neither in this process nor after a restart is there a nonce that nobody uses.
   const { sender } = open(account, { through: node })
-  const sending = sender.send(work)
-  await pooled(1)
-  await mine()
-  expect((await sending).nonce).toBe(0)
+  expect((await sendMined(sender)).nonce).toBe(0)
 })
 
 test('OZ #843: a region of signed nonces that no node ever had is used, on a chain that takes none out of turn', async () => {
@@ -274,17 +244,11 @@ test.each([
       }
     })
     const { sender } = open(account, { through: node })
-    const first = sender.send(work)
-    await pooled(1)
-    await mine()
-    await first
+    await sendMined(sender)
     await foreignSend(account, 1)
     await mine()
     offers = 0
-    const sending = sender.send(work)
-    await pooled(1)
-    await mine()
-    expect((await sending).nonce).toBe(2)
+    expect((await sendMined(sender)).nonce).toBe(2)
     expect(offers).toBe(2)
   },
 )

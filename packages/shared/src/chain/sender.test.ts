@@ -1,11 +1,8 @@
 import {
   type Abi,
-  createPublicClient,
-  custom,
   encodeErrorResult,
   encodeFunctionData,
   type Hex,
-  http,
   parseAbi,
   parseEther,
   parseGwei,
@@ -16,7 +13,7 @@ import { systemClock } from '../clock.js'
 import { AlreadyDoneError, PermanentError, RetryableError } from '../errors.js'
 import { createLogger } from '../logger.js'
 import { createMetrics } from '../metrics.js'
-import { startAnvil, type TestAnvil } from './anvil.test-util.js'
+import { type Intercept, startAnvil, type TestAnvil } from './anvil.test-util.js'
 import { type ChainClient, createChainClient } from './client.js'
 import { createSender, type Sender } from './sender.js'
 
@@ -77,20 +74,7 @@ const pooled = (pending: number, queued = 0) =>
   expect.poll(() => anvil.control.getTxpoolStatus()).toEqual({ pending, queued })
 const work = { to: picky, data: poke(0n), gas: 60_000n, label: 'work' } as const
 
-/** A client whose node misbehaves as `intercept` says. */
-function unreliable(intercept: (method: string, forward: () => Promise<unknown>) => Promise<unknown>) {
-  const { request } = http(anvil.url, { retryCount: 0 })({})
-  return createPublicClient({
-    chain: client.chain,
-    cacheTime: 0,
-    transport: custom(
-      {
-        request: (args: Parameters<typeof request>[0]) => intercept(args.method, () => request(args)),
-      },
-      { retryCount: 0 },
-    ),
-  }) as ChainClient
-}
+const unreliable = (intercept: Intercept) => anvil.through(client, intercept)
 
 test('a send is estimated, mined in the first possible block, and timed', async () => {
   const { sender, metrics } = await open()
