@@ -84,7 +84,7 @@ export const oracleNodeConfigSchema = z.strictObject({
   deadlineFraction: z.number().gt(0).lt(1).default(0.6),
   /** A source's connection without any frame for this long is made anew; real ms. */
   maxSilenceMs: positiveMs.default(30_000),
-  /** Segments of raw quotes and decisions, from which every report can be computed again. */
+  /** Segments of raw ticks and decisions, from which every report can be computed again. */
   recording: z
     .strictObject({
       maxSegmentBytes: z

@@ -5,6 +5,7 @@ import type { OracleNodeConfig } from './config.js'
 import { isPolled } from './derived/config.js'
 import { createPolledSources, polledSpecs } from './derived/polled.js'
 import { checkRules, createDecision, type Decision, type Rules, rulesOf } from './rules.js'
+import type { BookEvent, BookState } from './sources/book.js'
 import {
   createSource,
   defaultTimings,
@@ -13,14 +14,15 @@ import {
   type SourceParameters,
   type SourceStatus,
 } from './sources/index.js'
-import type { Quote } from './sources/types.js'
 
 /** The sources of a node and what it makes of them. */
 export interface Observer {
   start(): void
   stop(): Promise<void>
-  /** Every feed's price at `at` (unix ms of network time), or why it is held, in feed order; and the quotes that say so. */
-  observe(at: number): { quotes: Quote[]; observed: ObservedPrice[] }
+  /** Every feed's price at `at` (unix ms of network time), or why it is held, in feed order. */
+  observe(at: number): ObservedPrice[]
+  /** Where each source's book is, by id. */
+  books(): [string, BookState][]
   /** What, besides quotes, decides an observation. */
   rules: Rules
   /** A report is finished: what feeds derived from reports are made of. */
@@ -39,8 +41,8 @@ export interface ObserverParameters {
   logger: Logger
   /** Keys for services that ask for one, by source id. */
   accessTokens?: Readonly<Record<string, string>> | undefined
-  /** Told of every quote that a source hands on. */
-  onQuote(quote: Quote): void
+  /** Told of all that happens to a source's book: what it holds follows from that, and what is observed from what it holds. */
+  onEvent(source: string, event: BookEvent): void
   /** How polled sources are asked; the runtime's own without it. */
   fetch?: typeof globalThis.fetch
 }
@@ -66,7 +68,14 @@ export function createObserver({ config, accessTokens = {}, ...injected }: Obser
   const timings = { ...defaultTimings, maxSilenceMs: config.maxSilenceMs }
   const sources = [
     ...specs.map((spec) =>
-      createSource({ ...spec, ...injected, timings, accessToken: accessTokens[spec.id], maxClockSkewMs }),
+      createSource({
+        ...spec,
+        ...injected,
+        timings,
+        accessToken: accessTokens[spec.id],
+        maxClockSkewMs,
+        onEvent: (event) => injected.onEvent(spec.id, event),
+      }),
     ),
     ...config.derived
       .filter(isPolled)
@@ -79,10 +88,12 @@ export function createObserver({ config, accessTokens = {}, ...injected }: Obser
     async stop() {
       await Promise.all(sources.map((source) => source.stop()))
     },
-    observe(at) {
-      const quotes = sources.flatMap((source) => source.quotes())
-      return { quotes, observed: decide(quotes, at) }
-    },
+    observe: (at) =>
+      decide(
+        sources.flatMap((source) => source.quotes()),
+        at,
+      ),
+    books: () => sources.map((source) => [source.status().id, source.state()]),
     onReport,
     history,
     listings,

@@ -28,6 +28,8 @@ export interface RunnerParameters {
   metrics: NodeMetrics
   /** This node's prices for a slot. */
   observe(seq: bigint): Report['prices']
+  /** The observation just made isn't signed: this node is bound to another, or the slot isn't its own any more. */
+  onUnsigned(seq: bigint): void
   /** A proposal whose median this node is about to sign. */
   onProposal(seq: bigint, observations: readonly Observation[]): void
   onFinish(report: Report, signatures: ReportSignature[]): void
@@ -61,7 +63,7 @@ export function createRunner(parameters: RunnerParameters): Runner {
   async function observe(seq: bigint) {
     const report: Report = { epoch, seq, prices: parameters.observe(seq) }
     const signed = await sign('observation', seq, observationPreimage(report, protocol))
-    if (!signed) return
+    if (!signed) return parameters.onUnsigned(seq)
     const { digest, signature } = signed
     const message = { ...report, signature }
     const leader = Number(seq % BigInt(nodes.length))

@@ -78,7 +78,10 @@ export function createTerm(parameters: TermParameters): Term {
   const speed = config.clock?.speed ?? 1
   let recording: Recording | undefined
   let parts: { peers: Peers; runner: Runner } | undefined
-  const observer = createObserver({ ...parameters, onQuote: (quote) => recording?.quote(quote) })
+  const observer = createObserver({
+    ...parameters,
+    onEvent: (source, event) => recording?.event(source, event),
+  })
   const boundMs = config.maxClockSkewMs / speed
   const clocks = createClockWatch({ nodes, quorum, boundMs, logger, metrics })
   const auth = createPeerAuth({ protocol, index, signer: parameters.peerSigner, realClock })
@@ -87,8 +90,8 @@ export function createTerm(parameters: TermParameters): Term {
 
   function observe(seq: bigint) {
     const at = Number(seq) * oracle.slotMs
-    const { quotes, observed } = observer.observe(at)
-    recording?.observation(seq, at, quotes, observed)
+    const observed = observer.observe(at)
+    recording?.observation(seq, at, observed)
     board.setOwnReasons(
       seq,
       observed.map((value) => ('hold' in value ? value.hold : null)),
@@ -135,6 +138,7 @@ export function createTerm(parameters: TermParameters): Term {
       logger,
       metrics,
       observe,
+      onUnsigned: (seq) => recording?.unsigned(seq),
       onProposal: (seq, observations) => recording?.proposal(seq, observations),
       onFinish: parameters.onFinish,
       onEvidence: (proof) => evidence.save(proof, protocol),
@@ -153,6 +157,7 @@ export function createTerm(parameters: TermParameters): Term {
         dataDir: config.dataDir,
         rules: observer.rules,
         history: observer.history,
+        books: observer.books,
         ...config.recording,
         logger,
         onFailure: () => metrics.recordingFailures.inc(),

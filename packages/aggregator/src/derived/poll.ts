@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Logger, Random } from '@clearspan/shared'
 import { withDeadline } from '../deadline.js'
-import { createQuoteBook } from '../sources/book.js'
+import { type BookEvent, createQuoteBook } from '../sources/book.js'
 import { parseObject, rejected } from '../sources/decimal.js'
 import type { Source } from '../sources/index.js'
 import type { Decoded, Market, RejectReason } from '../sources/types.js'
@@ -17,6 +17,8 @@ export interface PolledParameters {
   random: Random
   logger: Logger
   fetch: typeof globalThis.fetch
+  /** Told, in order, of all that decides a source's quotes. */
+  onEvent?: ((source: string, event: BookEvent) => void) | undefined
 }
 
 /** What an answer says. */
@@ -45,7 +47,13 @@ export interface PollParameters extends PolledParameters {
 export function createPolledSource(parameters: PollParameters): Source {
   const { id, market, pollMs, realClock, networkClock, random, maxClockSkewMs } = parameters
   const logger = parameters.logger.child({ source: id })
-  const book = createQuoteBook({ source: id, kind: 'price', markets: [market], maxClockSkewMs })
+  const book = createQuoteBook({
+    source: id,
+    kind: 'price',
+    markets: [market],
+    maxClockSkewMs,
+    onEvent: (event) => parameters.onEvent?.(id, event),
+  })
   const ages = createAges()
   const abort = new AbortController()
   let running: Promise<void> | undefined
@@ -96,6 +104,7 @@ export function createPolledSource(parameters: PollParameters): Source {
       await running
     },
     quotes: book.quotes,
+    state: book.state,
     status: book.status,
   }
 }

@@ -4,34 +4,39 @@ import { PermanentError } from '@clearspan/shared'
 /** Hex digits of a line's check: enough that no accident passes, and short beside what it follows. */
 const CHECK_DIGITS = 16
 
+const BIGINT = /^~*-?\d+n$/
+
 /**
  * Lines of a segment, each ending with a check that also covers all lines before it: JSON, a tab, the first 16 hex digits of
- * SHA-256(previous check | JSON). So any changed, missing or moved byte shows at its own line. BigInts are written as text with an `n`.
+ * SHA-256(previous check | JSON). So any changed, missing or moved byte shows at its own line. BigInts are written as text with an `n`, and
+ * a text that looks like one, by a source's name or a venue's symbol, with a tilde before it.
  */
 export function createLineWriter(): (value: object) => string {
   let previous = ''
   return (value) => {
-    const json = JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? `${item}n` : item))
+    const json = JSON.stringify(value, (_, item) => {
+      if (typeof item === 'bigint') return `${item}n`
+      return typeof item === 'string' && BIGINT.test(item) ? `~${item}` : item
+    })
     previous = checkOf(previous, json)
     return `${json}\t${previous}\n`
   }
 }
 
-/** The inverse. Throws PermanentError naming the line that isn't as it was written. */
-export function createLineReader(where: string): (line: string) => unknown {
+/** The inverse. Throws PermanentError for a line that isn't as it was written. */
+export function createLineReader(): (line: string) => unknown {
   let previous = ''
-  let number = 0
   return (line) => {
-    number += 1
     const tab = line.lastIndexOf('\t')
     const json = line.slice(0, tab)
     if (tab < 0 || line.slice(tab + 1) !== checkOf(previous, json)) {
-      throw new PermanentError(`${where}:${number}: is damaged: its check doesn't fit`)
+      throw new PermanentError("is damaged: its check doesn't fit")
     }
     previous = line.slice(tab + 1)
-    return JSON.parse(json, (_, item) =>
-      typeof item === 'string' && /^-?\d+n$/.test(item) ? BigInt(item.slice(0, -1)) : item,
-    )
+    return JSON.parse(json, (_, item) => {
+      if (typeof item !== 'string' || !BIGINT.test(item)) return item
+      return item.startsWith('~') ? item.slice(1) : BigInt(item.slice(0, -1))
+    })
   }
 }
 

@@ -5,8 +5,9 @@ import type { ObservedPrice } from '../aggregation/aggregate.js'
 import type { Observation } from '../observation/message.js'
 import { toWire } from '../observation/wire.js'
 import { type Rules, rulesHash } from '../rules.js'
-import type { Quote } from '../sources/types.js'
+import type { BookEvent, BookState } from '../sources/book.js'
 import { createLineWriter } from './lines.js'
+import { createRows, type Row } from './rows.js'
 
 export interface RecordingParameters {
   dataDir: string
@@ -17,21 +18,26 @@ export interface RecordingParameters {
   maxSegments: number
   /** Reports from before a segment that decide in it. */
   history(): { since: number; reports: Report[] } | null
+  /** Where each source's book is, by id: what the events before a segment decide in it. */
+  books(): [string, BookState][]
   logger: Logger
   /** Counts what could not be recorded. */
   onFailure(): void
 }
 
 /**
- * What a node needs to prove its decisions later: raw quotes, what it made of them, proposals, finished reports; append-only, in
- * segments that each replay alone. Nothing here waits for the disk: a full or slow one costs records, never a slot. Each slot's observation
- * makes what was recorded before it durable, one sync at a time: a power cut costs the records of a slot, or as many as the disk is behind.
+ * What a node needs to prove its decisions later: every tick that a source handed on, taken or refused, what the node made of them,
+ * proposals, finished reports; append-only, in segments that each replay alone. Nothing here waits for the disk: a full or slow one costs
+ * records, never a slot. Each slot's observation makes what was recorded before it durable, one sync at a time: a power cut costs the
+ * records of a slot, or as many as the disk is behind.
  */
 export interface Recording {
-  /** A quote as its source handed it on. */
-  quote(quote: Quote): void
-  /** Own observation of a slot, from exactly these quotes. */
-  observation(seq: bigint, at: number, quotes: readonly Quote[], observed: readonly ObservedPrice[]): void
+  /** What happened to a source's book. */
+  event(source: string, event: BookEvent): void
+  /** Own observation of a slot, by the books as they are now. */
+  observation(seq: bigint, at: number, observed: readonly ObservedPrice[]): void
+  /** The slot's observation was not signed: a restart had left another one behind. */
+  unsigned(seq: bigint): void
   /** The leader's proposal that this node has signed the median of. */
   proposal(seq: bigint, observations: readonly Observation[]): void
   finished(report: Report, signatures: readonly ReportSignature[]): void
@@ -40,20 +46,27 @@ export interface Recording {
   close(): Promise<void>
 }
 
+/** Raised whenever a line changes what it means: a replay refuses what it wasn't made for. */
+export const SEGMENT_VERSION = 2
 /** Lines waiting for the disk beyond which new ones are dropped. */
 const MAX_WAITING_BYTES = 32 << 20
+/** Lines kept in memory until the slot's observation hands them to the disk. */
+const MAX_BUFFERED_BYTES = 1 << 20
 /** A report may finish so many slots after its proposal: a new segment begins with the observations and proposals of these. */
 const CARRIED_SLOTS = 8n
+/** Events of books in a line: one check for all of them, and still a line that can be read. */
+const MAX_ROWS = 500
 const NAME = /^segment-(\d{8})\.jsonl$/
 
 /** Recording in `segments/` of the data directory. Throws when it can't be written at all. */
 export async function openRecording(parameters: RecordingParameters): Promise<Recording> {
-  const { rules, maxSegmentBytes, maxSegments, history, logger, onFailure } = parameters
+  const { rules, maxSegmentBytes, maxSegments, history, books, logger, onFailure } = parameters
   const directory = join(parameters.dataDir, 'segments')
   await mkdir(directory, { recursive: true })
   const existing = (await readdir(directory)).flatMap((name) => NAME.exec(name)?.[1] ?? []).map(Number)
   let number = Math.max(0, ...existing)
-  const newest = new Map<string, Quote>()
+  const { encode } = createRows(rules)
+  let events: { at: number; rows: Row[] } | null = null
   const carried = new Map<bigint, object[]>()
   let lineOf = createLineWriter()
   let size = 0
@@ -66,7 +79,15 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
   let torn = false
   let syncing = false
 
+  function writeEvents() {
+    const line = events
+    events = null
+    if (line) write({ type: 'events', ...line })
+  }
+
+  /** What comes behind events in time comes behind them in the segment. */
   function write(value: object) {
+    writeEvents()
     if (torn) return
     if (waiting.length + queued > MAX_WAITING_BYTES) return tear(new Error('the disk is too slow'))
     const line = lineOf(value)
@@ -78,6 +99,7 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     if (!torn) logger.error({ err }, 'recording failed, trying a new segment with the next slot')
     torn = true
     waiting = ''
+    events = null
     onFailure()
   }
 
@@ -96,14 +118,14 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     })
     write({
       type: 'header',
-      version: 1,
+      version: SEGMENT_VERSION,
       configHash: oracleConfigHash(rules.oracle),
       rulesHash: rulesHash(rules),
       rules,
     })
     const past = history()
     for (const report of past?.reports ?? []) write({ type: 'history', since: past?.since, report })
-    for (const quote of newest.values()) write({ type: 'quote', quote })
+    for (const [source, state] of books()) write({ type: 'book', source, state })
     for (const lines of carried.values()) for (const line of lines) write({ ...line, carried: true })
     flush()
   }
@@ -163,29 +185,26 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     write(line)
   }
 
-  function take(quote: Quote) {
-    const key = keyOf(quote)
-    if (newest.get(key) === quote) return
-    newest.set(key, quote)
-    write({ type: 'quote', quote })
-  }
-
   begin()
   return {
-    quote: take,
-    observation(seq, at, quotes, observed) {
+    event(source, event) {
+      if (torn) return
+      events ??= { at: event.kind === 'connection' ? 0 : event.now, rows: [] }
+      events.rows.push(encode(source, event, events.at))
+      if (events.rows.length < MAX_ROWS) return
+      writeEvents()
+      // Before an epoch's first slot there may be events for days.
+      if (size > maxSegmentBytes) begin()
+      else if (waiting.length > MAX_BUFFERED_BYTES) flush()
+    },
+    observation(seq, at, observed) {
       if (torn || size > maxSegmentBytes) begin()
-      // Most were recorded as they came; what a source took back is gone.
-      for (const quote of quotes) take(quote)
-      const live = new Set(quotes.map(keyOf))
-      for (const key of newest.keys()) {
-        if (live.has(key)) continue
-        newest.delete(key)
-        write({ type: 'gone', key })
-      }
       carry(seq, { type: 'observation', seq, at, observed })
       flush()
       sync()
+    },
+    unsigned(seq) {
+      carry(seq, { type: 'unsigned', seq })
     },
     proposal(seq, observations) {
       carry(seq, { type: 'proposal', seq, observations: observations.map(toWire) })
@@ -206,9 +225,4 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
       file = null
     },
   }
-}
-
-/** A market of a source: one newest quote each. */
-export function keyOf({ source, market }: Quote): string {
-  return `${source} ${market.symbol}`
 }

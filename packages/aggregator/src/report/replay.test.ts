@@ -6,14 +6,16 @@ import fc from 'fast-check'
 import { keccak256, toHex } from 'viem'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { parameters } from '../aggregation/scene.test-util.js'
-import { observationPreimage, preimageOf } from '../observation/message.js'
+import { type Observation, observationPreimage, preimageOf } from '../observation/message.js'
 import { createSigner } from '../observation/signer.js'
 import { createDecision, type Rules, rulesHash, rulesSchema, toReportPrice } from '../rules.js'
-import type { Quote } from '../sources/types.js'
+import { type BookEvent, createQuoteBook } from '../sources/book.js'
+import type { Decoded } from '../sources/types.js'
 import { combine } from './combine.js'
 import { createLineReader, createLineWriter } from './lines.js'
-import { openRecording } from './recording.js'
+import { openRecording, type Recording } from './recording.js'
 import { replaySegment } from './replay.js'
+import { createRows } from './rows.js'
 
 const signers = [1, 2, 3, 4].map((n) => createSigner(keccak256(toHex(`replay ${n}`))))
 const SLOT_MS = 1_000
@@ -51,68 +53,102 @@ interface Move {
   price: number
   /** ms before the slot's start. */
   age: number
+  symbol?: string
+  sequence?: bigint
+  contiguous?: true
+  /** What the book is told before the tick. */
+  first?: 'reconnected' | Decoded
+  confidence?: null
 }
 
-/** Records a node that sees these quotes, one list a slot, in a network whose other nodes see the same. */
-async function record(
-  slots: readonly (readonly Move[])[],
-  change: object = {},
-  afterSlot: (index: number) => Promise<unknown> = async () => {},
-) {
-  const limits = { maxSegmentBytes: 1 << 20, maxSegments: 100, ...change }
+type Slots = readonly (readonly Move[])[]
+
+interface Changes {
+  maxSegmentBytes?: number
+  maxSegments?: number
+  /** What happens between the observation and the proposal. */
+  beforeProposal?(recording: Recording, seq: bigint): void
+  /** What this node was proposed and which nodes signed what was finished; without it what the leader makes of all, and by all but this. */
+  proposed?(observations: Observation[]): Promise<{ observations: Observation[]; signers: number[] }>
+  afterSlot?(index: number): Promise<unknown>
+}
+
+/** Tells a node's books what its sources say, in a network whose other nodes see the same, and answers the segments that it recorded. */
+async function record(slots: Slots, changes: Changes = {}) {
+  const books = rules.sources.map(({ id, markets }) =>
+    createQuoteBook({
+      source: id,
+      kind: 'price',
+      markets,
+      maxClockSkewMs: rules.maxClockSkewMs,
+      onEvent: (event) => recording.event(id, event),
+    }),
+  )
   const recording = await openRecording({
     dataDir,
     rules,
-    ...limits,
+    maxSegmentBytes: 1 << 20,
+    maxSegments: 100,
+    ...changes,
     history: () => null,
+    books: () => books.map((book) => [book.status().id, book.state()]),
     logger,
     onFailure: () => {},
   })
   const { decide } = createDecision(rules)
-  const newest = new Map<number, Quote>()
+  for (const book of books) book.setConnected(true)
   for (const [index, moves] of slots.entries()) {
     const seq = BigInt(START + index)
     const at = Number(seq) * SLOT_MS
-    for (const { source, price, age } of moves) {
-      const { id, markets } = rules.sources[source]!
-      const quote: Quote = {
-        source: id,
-        kind: 'price',
-        market: markets[0]!,
+    for (const { source, price, age, first, ...tick } of moves) {
+      const book = books[source]!
+      if (first === 'reconnected') for (const connected of [false, true]) book.setConnected(connected)
+      else if (first) book.take(first, at - Math.max(age, 0))
+      const symbol = 'ETH-USD'
+      const told = {
+        symbol,
         price: BigInt(price) * 10n ** 16n,
         confidence: 10n ** 15n,
-        eventTime: at - age,
-        receiveTime: at - age,
-        expiresAt: null,
         sequence: null,
+        ...tick,
       }
-      newest.set(source, quote)
-      recording.quote(quote)
+      book.take({ kind: 'ticks', ticks: [{ ...told, eventTime: at - age }] }, at - Math.max(age, 0))
     }
-    const observed = decide([...newest.values()], at)
-    recording.observation(seq, at, [...newest.values()], observed)
-    const own: Report = { epoch: 1, seq, prices: observed.map(toReportPrice) }
-    const observations = await Promise.all(
-      signers.slice(0, 3).map(async (signer) => ({
-        ...own,
-        signature: await signer.sign(observationPreimage(own, protocol)),
-      })),
+    const observed = decide(
+      books.flatMap((book) => book.quotes()),
+      at,
     )
-    recording.proposal(seq, observations)
-    const report = { epoch: 1, seq, prices: combine(observations, 1, 3) }
+    recording.observation(seq, at, observed)
+    changes.beforeProposal?.(recording, seq)
+    const own = await observationsOf({ epoch: 1, seq, prices: observed.map(toReportPrice) })
+    const { observations, signers: from } = (await changes.proposed?.(own)) ?? {
+      observations: own,
+      signers: [1, 2, 3],
+    }
+    const report = { epoch: 1, seq, prices: combine(own, 1, 3) }
     const signatures = await Promise.all(
-      [1, 2, 3].map(async (signer) => ({
+      from.map(async (signer) => ({
         signer,
         signature: await signers[signer]!.sign(preimageOf(report, protocol)),
       })),
     )
+    recording.proposal(seq, observations)
     recording.finished(report, signatures)
-    await afterSlot(index)
+    await changes.afterSlot?.(index)
   }
   await recording.close()
   const names = (await readdir(join(dataDir, 'segments'))).sort()
   return Promise.all(names.map((name) => readFile(join(dataDir, 'segments', name))))
 }
+
+/** What the first three nodes sign, this one among them. */
+const observationsOf = (report: Report) =>
+  Promise.all(
+    signers.slice(0, 3).map(async (signer) => ({
+      ...report,
+      signature: await signer.sign(observationPreimage(report, protocol)),
+    })),
+  )
 
 async function* chunksOf(text: string) {
   for (let at = 0; at < text.length; at += 1_000) yield text.slice(at, at + 1_000)
@@ -123,49 +159,78 @@ const steady: Move[][] = Array.from({ length: 3 }, (_, slot) =>
   [0, 1, 2].map((source) => ({ source, price: 20_000 + slot * 7 + source, age: 100 })),
 )
 
+type Json = Record<string, unknown>
+
 /** The segment with one line changed and every check right: a liar's record rather than a disk's mistake. */
-function rewritten(bytes: Buffer, change: (line: Record<string, unknown>) => void): string {
-  const read = createLineReader('segment')
+function rewritten(bytes: Buffer, type: string, change: (line: Json) => void, nth = 0): string {
+  const read = createLineReader()
   const write = createLineWriter()
+  let found = 0
   return bytes
     .toString()
     .trimEnd()
     .split('\n')
     .map((text) => {
-      const line = read(text) as Record<string, unknown>
-      change(line)
+      const line = read(text) as Json
+      if (line.type === type && found++ === nth) change(line)
       return write(line)
     })
     .join('')
 }
 
+/** A row of an events line: source, market, receive time, event time, price, confidence, sequence, reason. */
+const rowsOf = (line: Json) => line.rows as unknown[][]
+const rowOf = (line: Json, reason: string | null) => rowsOf(line).find((row) => row[7] === reason)!
+
 describe('replaying a recorded segment', () => {
-  it('recomputes every observation and report of any run, bit for bit', async () => {
-    const move = fc.record({
-      source: fc.integer({ min: 0, max: 2 }),
-      price: fc.oneof(fc.integer({ min: 19_000, max: 21_000 }), fc.integer({ min: 1, max: 10_000_000 })),
-      age: fc.integer({ min: -1_000, max: 90_000 }),
-    })
+  it('recomputes what became of every tick, every observation and report of any run, bit for bit', async () => {
+    const move = fc.record(
+      {
+        source: fc.integer({ min: 0, max: 2 }),
+        price: fc.oneof(fc.integer({ min: 19_000, max: 21_000 }), fc.integer({ min: 1, max: 10_000_000 })),
+        age: fc.integer({ min: -5_000, max: 90_000 }),
+        symbol: fc.oneof({ weight: 9, arbitrary: fc.constant('ETH-USD') }, fc.string({ maxLength: 80 })),
+        sequence: fc.bigInt({ min: 0n, max: 4n }),
+        contiguous: fc.constant<true>(true),
+        first: fc.constantFrom<NonNullable<Move['first']>>(
+          'reconnected',
+          { kind: 'spread', symbol: 'ETH-USD', halfSpread: 10n ** 17n },
+          { kind: 'spread', symbol: 'ETH-EUR', halfSpread: 1n },
+          { kind: 'heartbeat', symbol: 'ETH-USD', sequence: 4n },
+          { kind: 'heartbeat', symbol: 'ETH-USD', sequence: 1n },
+          { kind: 'rejected', reason: 'malformed' },
+          { kind: 'rejected', reason: 'stale', symbol: 'ETH-USD' },
+          { kind: 'control' },
+        ),
+        confidence: fc.constant(null),
+      },
+      { requiredKeys: ['source', 'price', 'age'] },
+    )
     const run = fc.array(fc.array(move, { maxLength: 6 }), { minLength: 1, maxLength: 6 })
     await fc.assert(
-      fc.asyncProperty(run, async (slots) => {
+      fc.asyncProperty(run, fc.boolean(), async (slots, rotates) => {
         await rm(join(dataDir, 'segments'), { recursive: true, force: true })
-        const [bytes] = await record(slots)
-        expect(await replay(bytes!)).toEqual({
-          epoch: 1,
-          configHash: oracleConfigHash(rules.oracle),
-          rulesHash: rulesHash(rules),
-          quotes: slots.flat().length,
-          observations: slots.length,
-          reports: slots.length,
-          unproposed: 0,
-          firstSeq: `${START}`,
-          lastSeq: `${START + slots.length - 1}`,
-          closed: true,
-          torn: 0,
-        })
+        const segments = await record(slots, rotates ? { maxSegmentBytes: 1 } : {})
+        expect(segments).toHaveLength(rotates ? slots.length + 1 : 1)
+        const summaries = await Promise.all(segments.map(replay))
+        const sum = (field: 'ticks' | 'observations' | 'reports') =>
+          summaries.reduce((total, summary) => total + summary[field], 0)
+        expect(sum('ticks')).toBe(slots.flat().length)
+        expect(sum('observations')).toBe(slots.length)
+        expect(sum('reports')).toBe(slots.length)
+        for (const summary of summaries)
+          expect(summary).toMatchObject({
+            epoch: 1,
+            configHash: oracleConfigHash(rules.oracle),
+            rulesHash: rulesHash(rules),
+            unproposed: 0,
+            contradicted: 0,
+            closed: true,
+            torn: 0,
+          })
+        expect(summaries.at(-1)?.lastSeq).toBe(`${START + slots.length - 1}`)
       }),
-      { numRuns: 10 },
+      { numRuns: 30 },
     )
   })
 
@@ -183,41 +248,106 @@ describe('replaying a recorded segment', () => {
     )
   })
 
-  it('names slot and feed, what was recorded and what comes out', async () => {
+  it('names line, slot, feed, what was recorded and what comes out', async () => {
     const [bytes] = await record(steady)
-    const otherQuote = rewritten(bytes!, (line) => {
-      if (line.type === 'quote') (line.quote as Quote).price += 10n ** 18n
+    // Every line of a first segment: the header, three empty books, then for each slot its events, observation, proposal and report.
+    const price = rewritten(bytes!, 'events', (line) => {
+      rowOf(line, null)[4] = '201'
     })
-    await expect(replay(otherQuote)).rejects.toThrow(
-      /^segment:5: seq 1700000000, feed ETH\/USD: expected \{"price":"20001000000".*\}, got \{"price":"20101000000"/,
+    await expect(replay(price)).rejects.toThrow(
+      /^segment:6: seq 1700000000, feed ETH\/USD: recorded \{"price":"20001000000".*\}, recomputed \{"price":"20002000000"/,
     )
-    const otherReport = rewritten(bytes!, (line) => {
-      if (line.type === 'report') (line.report as Report).prices[0]!.price = 5n
+    const report = rewritten(bytes!, 'report', (line) => {
+      ;(line.report as Report).prices[0]!.price = 5n
     })
-    await expect(replay(otherReport)).rejects.toThrow(
-      /^segment:7: seq 1700000000, feed ETH\/USD: expected \{"price":"5".*\}, got \{"price":"20001000000"/,
+    await expect(replay(report)).rejects.toThrow(
+      /^segment:8: seq 1700000000, feed ETH\/USD: recorded \{"price":"5".*\}, recomputed \{"price":"20001000000"/,
     )
-    const otherRules = rewritten(bytes!, (line) => {
-      if (line.type === 'header') (line.rules as Rules).maxDispersionBps = 1
+    const observation = rewritten(
+      bytes!,
+      'observation',
+      (line) => {
+        line.observed = [{ hold: 'no_quotes' }]
+      },
+      1,
+    )
+    await expect(replay(observation)).rejects.toThrow(
+      /^segment:10: seq 1700000001, feed ETH\/USD: recorded \{"hold":"no_quotes"\}, recomputed \{"price":"20008000000"/,
+    )
+    const signer = rewritten(bytes!, 'report', (line) => {
+      ;(line.signatures as { signer: number }[])[0]!.signer = 0
     })
-    await expect(replay(otherRules)).rejects.toThrow(/^segment:1: the rules don't have the hash/)
-    const otherNetwork = rewritten(bytes!, (line) => {
-      if (line.type === 'header') (line.rules as Rules).oracle.nodes[3]!.signer = `0x${'11'.repeat(20)}`
-    })
-    await expect(replay(otherNetwork)).rejects.toThrow(/^segment:1: the network doesn't have the hash/)
-    // A recording of a node that didn't go by its network's rules proves nothing about the network.
-    const disagreed = rewritten(bytes!, (line) => {
-      if (line.type !== 'header') return
-      const { oracle } = line.rules as Rules
-      oracle.rulesHash = keccak256('0x')
-      line.configHash = oracleConfigHash(oracle)
-    })
-    await expect(replay(disagreed)).rejects.toThrow(/oracle.rulesHash/)
-    const otherSigner = rewritten(bytes!, (line) => {
-      if (line.type === 'report') (line.signatures as { signer: number }[])[0]!.signer = 0
-    })
-    await expect(replay(otherSigner)).rejects.toThrow(/^segment:7: seq 1700000000: the signature of node 0/)
+    await expect(replay(signer)).rejects.toThrow(/^segment:8: seq 1700000000: the signature of node 0/)
     await expect(replay('')).rejects.toThrow('holds no segment')
+  })
+
+  it('names the tick that the book would not have taken, or refused, for another reason', async () => {
+    const slots: Move[][] = [
+      [0, 1, 2].map((source) => ({ source, price: 20_000, age: 100 })),
+      [
+        { source: 1, price: 20_001, age: 5_000 },
+        { source: 2, price: 200_010, age: 100 },
+        { source: 0, price: 20_003, age: 100 },
+      ],
+    ]
+    const [bytes] = await record(slots)
+    const falsified = (reason: string | null, change: (row: unknown[]) => void) =>
+      replay(rewritten(bytes!, 'events', (line) => change(rowOf(line, reason)), 1))
+    await expect(
+      falsified('out_of_order', (row) => {
+        row[7] = null
+      }),
+    ).rejects.toThrow(
+      'segment:9: seq 1699999996, feed ETH/USD: tick of b ETH-USD at 1699999996000: recorded taken, recomputed out_of_order',
+    )
+    await expect(
+      falsified('decimal_slip', (row) => {
+        row[7] = 'duplicate'
+      }),
+    ).rejects.toThrow(/^segment:9: seq .* tick of c .* recorded duplicate, recomputed decimal_slip$/)
+    await expect(
+      falsified('decimal_slip', (row) => {
+        row[4] = '200.02'
+      }),
+    ).rejects.toThrow(/recorded decimal_slip, recomputed taken$/)
+    await expect(
+      falsified(null, (row) => {
+        row[4] = 'x'
+      }),
+    ).rejects.toThrow(/^segment:9: is no row of a segment$/)
+    await expect(
+      falsified(null, (row) => {
+        row[0] = 7
+      }),
+    ).rejects.toThrow(/^segment:9: source 7 isn't there$/)
+  })
+
+  it("refuses a header of another version, and one whose rules or network don't have its hashes", async () => {
+    const [bytes] = await record(steady)
+    const headed = (change: (line: Json, header: Rules) => void) =>
+      replay(rewritten(bytes!, 'header', (line) => change(line, line.rules as Rules)))
+    await expect(
+      headed((line) => {
+        line.version = 1
+      }),
+    ).rejects.toThrow(/^segment:1: the segment has version 1, and this program replays 2$/)
+    await expect(
+      headed((_, header) => {
+        header.maxDispersionBps = 1
+      }),
+    ).rejects.toThrow(/^segment:1: the rules don't have the hash/)
+    await expect(
+      headed((_, header) => {
+        header.oracle.nodes[3]!.signer = `0x${'11'.repeat(20)}`
+      }),
+    ).rejects.toThrow(/^segment:1: the network doesn't have the hash/)
+    // A recording of a node that didn't go by its network's rules proves nothing about the network.
+    await expect(
+      headed((line, { oracle }) => {
+        oracle.rulesHash = keccak256('0x')
+        line.configHash = oracleConfigHash(oracle)
+      }),
+    ).rejects.toThrow(/^segment:1: oracle.rulesHash/)
   })
 
   it('rotates, keeps so many, and each segment replays alone', async () => {
@@ -235,6 +365,70 @@ describe('replaying a recorded segment', () => {
     }
   })
 
+  it('rotates and keeps little in memory while no slot is observed', async () => {
+    const busy = Array.from({ length: 5_000 }, (_, tick) => ({
+      source: 0,
+      price: 20_000 + tick,
+      age: 5_000 - tick,
+    }))
+    const segments = await record([busy], { maxSegmentBytes: 65_536 })
+    expect(segments.length).toBeGreaterThan(2)
+    const summaries = await Promise.all(segments.map(replay))
+    expect(summaries.reduce((ticks, summary) => ticks + summary.ticks, 0)).toBe(5_000)
+    expect(summaries.filter(({ observations }) => observations === 0).length).toBeGreaterThan(1)
+  })
+
+  it('says nothing of an observation that a restart kept from being signed', async () => {
+    // What was signed before the restart is in the proposal, what is observed after it in the segment.
+    const proposed = async (own: Observation[]) => {
+      const before = { epoch: 1, seq: own[0]!.seq, prices: [{ price: 19_999_000_000n, confidence: 1 }] }
+      const signature = await signers[0]!.sign(observationPreimage(before, protocol))
+      return { observations: [{ ...before, signature }, ...own.slice(1)], signers: [0, 1, 2] }
+    }
+    const [bytes] = await record(steady, {
+      beforeProposal: (recording, seq) => recording.unsigned(seq),
+      proposed,
+    })
+    expect(await replay(bytes!)).toMatchObject({ reports: 3, contradicted: 0, unproposed: 0 })
+    await rm(join(dataDir, 'segments'), { recursive: true })
+    const [lying] = await record(steady, { proposed })
+    await expect(replay(lying!)).rejects.toThrow(
+      /^segment:7: seq 1700000000, feed ETH\/USD: recorded \{"price":"20001000000",.* recomputed \{"price":"19999000000"/,
+    )
+  })
+
+  it("counts the report that a leader's second proposal led to, unless this node signed it", async () => {
+    const proposedTo = (from: number[]) => async (own: Observation[]) => {
+      const other = await observationsOf({ ...own[0]!, prices: [{ price: 30_000_000_000n, confidence: 1 }] })
+      return { observations: [own[0]!, ...other.slice(1)], signers: from }
+    }
+    const [bytes] = await record(steady, { proposed: proposedTo([1, 2, 3]) })
+    expect(await replay(bytes!)).toMatchObject({ reports: 3, contradicted: 3, unproposed: 0 })
+    await rm(join(dataDir, 'segments'), { recursive: true })
+    const [signed] = await record(steady, { proposed: proposedTo([0, 1, 2]) })
+    await expect(replay(signed!)).rejects.toThrow(
+      /^segment:8: seq 1700000000, feed ETH\/USD: recorded \{"price":"20001000000",.* recomputed \{"price":"30000000000"/,
+    )
+  })
+
+  it('recomputes a report whose proposal came after it', async () => {
+    const [bytes] = await record(steady)
+    const lines = bytes!.toString().trimEnd().split('\n')
+    const read = createLineReader()
+    const write = createLineWriter()
+    const values = lines.map((line) => read(line) as Json)
+    const reorder = (change: (line: Json) => Json[]) => values.flatMap(change).map(write).join('')
+    const held: Json[] = []
+    const late = reorder((line) => {
+      if (line.type === 'proposal') held.push(line)
+      return line.type === 'proposal' ? [] : line.type === 'report' ? [line, held.pop()!] : [line]
+    })
+    expect(await replay(late)).toMatchObject({ reports: 3, unproposed: 0 })
+    const never = values.filter(({ type }) => type !== 'proposal')
+    const again = createLineWriter()
+    expect(await replay(never.map(again).join(''))).toMatchObject({ reports: 3, unproposed: 3 })
+  })
+
   it('has made a slot durable when the next one begins', async () => {
     const file = await open(join(dataDir, 'any'), 'w')
     const handles: { datasync(): Promise<void> } = Object.getPrototypeOf(file)
@@ -249,7 +443,7 @@ describe('replaying a recorded segment', () => {
       return datasync.call(this)
     })
     try {
-      await record(steady, {}, (slot) => vi.waitFor(() => expect(kept.length).toBe(slot + 1)))
+      await record(steady, { afterSlot: (slot) => vi.waitFor(() => expect(kept.length).toBe(slot + 1)) })
     } finally {
       spy.mockRestore()
     }
@@ -267,4 +461,82 @@ describe('replaying a recorded segment', () => {
     expect(torn).toBeGreaterThan(0)
     expect(await replay(whole)).toMatchObject({ closed: false, reports: 2, torn: 0 })
   })
+})
+
+describe('rows of a segment', () => {
+  const { encode, decode } = createRows(rules)
+  const now = 1_700_000_000_000
+  const anyTime = fc.oneof(
+    fc.integer({ min: 0, max: 2 * now }),
+    fc.double().map((ms) => ms + 0),
+  )
+  const wad = fc.bigInt({ min: -(10n ** 60n), max: 10n ** 60n })
+  const symbol = fc.oneof(fc.constant('ETH-USD'), fc.string({ maxLength: 60 }))
+  const reason = fc.constantFrom(null, 'duplicate' as const, 'future' as const)
+  const sequence = fc.bigInt({ min: -(10n ** 20n), max: 10n ** 20n })
+
+  const event: fc.Arbitrary<BookEvent> = fc.oneof(
+    fc.record({ kind: fc.constant('connection' as const), connected: fc.boolean() }),
+    fc.record({
+      kind: fc.constant('tick' as const),
+      now: anyTime,
+      reason,
+      tick: fc.record(
+        {
+          symbol,
+          price: wad,
+          confidence: fc.option(wad),
+          eventTime: anyTime,
+          sequence: fc.option(sequence),
+          contiguous: fc.constant<true>(true),
+          expiresAt: anyTime,
+        },
+        { requiredKeys: ['symbol', 'price', 'confidence', 'eventTime', 'sequence'] },
+      ),
+    }),
+    fc.record({
+      kind: fc.constant('told' as const),
+      now: anyTime,
+      reason,
+      decoded: fc.oneof(
+        fc.record({ kind: fc.constant('spread' as const), symbol, halfSpread: wad }),
+        fc.record({ kind: fc.constant('heartbeat' as const), symbol, sequence }),
+      ),
+    }),
+    fc
+      .record(
+        { symbol, reason: fc.constantFrom('malformed' as const, 'stale' as const) },
+        { requiredKeys: ['reason'] },
+      )
+      .map((decoded) => ({
+        kind: 'told' as const,
+        now,
+        reason: decoded.reason,
+        decoded: { kind: 'rejected' as const, ...decoded },
+      })),
+  )
+
+  it('say everything that a venue can say, whatever it is', () => {
+    fc.assert(
+      fc.property(fc.constantFrom('a', 'c'), event, fc.integer({ min: 0, max: now }), (source, told, at) => {
+        const line = createLineReader()(createLineWriter()([encode(source, told, at)]).trimEnd())
+        expect(decode((line as unknown[])[0], at)).toEqual({ source, event: told })
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('cut only the symbol that no market has', () => {
+    const tick = { symbol: 'x'.repeat(1 << 20), price: 1n, confidence: null, eventTime: now, sequence: null }
+    const row = encode('a', { kind: 'tick', tick, now, reason: 'unknown_symbol' }, now)
+    expect(JSON.stringify(row).length).toBeLessThan(200)
+  })
+})
+
+it('a text that looks like a big number stays one', () => {
+  fc.assert(
+    fc.property(fc.array(fc.oneof(fc.bigInt(), fc.stringMatching(/^~{0,2}-?\d{1,3}n?$/))), (values) => {
+      expect(createLineReader()(createLineWriter()(values).trimEnd())).toEqual(values)
+    }),
+  )
 })

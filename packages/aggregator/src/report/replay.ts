@@ -13,10 +13,11 @@ import { type Observation, recoverNode } from '../observation/message.js'
 import { authenticate } from '../observation/verify.js'
 import { wireSchemas } from '../observation/wire.js'
 import { checkRules, createDecision, type Rules, rulesHash, rulesSchema, toReportPrice } from '../rules.js'
-import type { Quote } from '../sources/types.js'
+import { type BookEvent, type BookState, createQuoteBook } from '../sources/book.js'
 import { combine } from './combine.js'
 import { createLineReader } from './lines.js'
-import { keyOf } from './recording.js'
+import { SEGMENT_VERSION } from './recording.js'
+import { createRows } from './rows.js'
 
 /** What a replay found equal. */
 export interface ReplaySummary {
@@ -24,13 +25,18 @@ export interface ReplaySummary {
   /** What `PriceOracle.configHash(epoch)` must be on every chain, if these were the network's nodes and rules. */
   configHash: Hex
   rulesHash: Hex
-  quotes: number
-  /** Own observations, each recomputed from the quotes before it. */
+  /** Ticks, each taken or refused as recorded. */
+  ticks: number
+  /** Of them, those refused. */
+  refused: number
+  /** Own observations, each recomputed from the ticks before it. */
   observations: number
-  /** Finished reports, each recomputed from the proposal's observations, with their signatures. */
+  /** Finished reports, each recomputed from the observations in its proposal, with their signatures. */
   reports: number
-  /** Finished reports whose proposal this node never saw: signatures checked, prices not recomputed. */
+  /** Finished reports whose proposal never reached this node: signatures checked, prices not recomputed. */
   unproposed: number
+  /** Finished reports that aren't what this node was proposed, and that it didn't sign: their leader had proposed two. */
+  contradicted: number
   firstSeq: string | null
   lastSeq: string | null
   /** False for a segment that is still being written, or whose writer was killed: its last lines may be missing. */
@@ -41,15 +47,15 @@ export interface ReplaySummary {
 
 const headerSchema = z.object({
   type: z.literal('header'),
-  version: z.literal(1),
+  version: z.literal(SEGMENT_VERSION),
   configHash: z.string(),
   rulesHash: z.string(),
   rules: rulesSchema,
 })
 /** Lines carry a check, so what they hold is what a node wrote; the schema only tells them apart. */
 const lineSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('quote'), quote: z.custom<Quote>() }),
-  z.object({ type: z.literal('gone'), key: z.string() }),
+  z.object({ type: z.literal('book'), source: z.string(), state: z.custom<BookState>() }),
+  z.object({ type: z.literal('events'), at: z.number(), rows: z.array(z.unknown()) }),
   z.object({ type: z.literal('history'), since: z.number(), report: z.custom<Report>() }),
   z.object({
     type: z.literal('observation'),
@@ -58,6 +64,7 @@ const lineSchema = z.discriminatedUnion('type', [
     observed: z.array(z.custom<ObservedPrice>()),
     carried: z.boolean().optional(),
   }),
+  z.object({ type: z.literal('unsigned'), seq: z.bigint() }),
   z.object({ type: z.literal('proposal'), seq: z.bigint(), observations: z.array(z.unknown()) }),
   z.object({
     type: z.literal('report'),
@@ -69,11 +76,12 @@ const lineSchema = z.discriminatedUnion('type', [
 type Line = z.output<typeof lineSchema>
 
 /**
- * Recomputes a segment line by line: every own observation from the raw quotes, every report from its proposal's signed observations,
- * every signature. Throws PermanentError at the first difference, naming the line, slot, feed, what was recorded and what comes out.
+ * Recomputes a segment line by line: whether each tick was taken, every own observation from the ticks, every report from its proposal's
+ * signed observations, every signature. Throws PermanentError at the first difference, naming the line, slot, feed, what was recorded and
+ * what comes out.
  */
 export async function replaySegment(chunks: AsyncIterable<string>, where: string): Promise<ReplaySummary> {
-  const read = createLineReader(where)
+  const read = createLineReader()
   let replayer: ReturnType<typeof createReplayer> | null = null
   let number = 0
   let torn = 0
@@ -82,10 +90,15 @@ export async function replaySegment(chunks: AsyncIterable<string>, where: string
   }
   for await (const text of completeLines(chunks, onRest)) {
     number += 1
-    const at = `${where}:${number}`
-    const value = read(text)
-    if (replayer) await replayer.take(readLine(value, at), at)
-    else replayer = createReplayer(readHeader(value, at))
+    try {
+      const value = read(text)
+      if (replayer) replayer.take(readLine(value))
+      else replayer = createReplayer(readHeader(value))
+    } catch (error) {
+      // What a segment holds may be anything: whatever it is, it makes one line.
+      const message = error instanceof Error ? error.message : String(error)
+      throw new PermanentError(`${where}:${number}: ${message.replace(/[\p{Cc}\s]+/gu, ' ')}`)
+    }
   }
   if (replayer === null) throw new PermanentError(`${where}: holds no segment`)
   return { ...replayer.summary(), torn }
@@ -105,21 +118,26 @@ async function* completeLines(
   onRest(rest)
 }
 
-function readHeader(value: unknown, at: string): Rules {
+function readHeader(value: unknown): Rules {
+  const { version } = z.object({ version: z.number() }).safeParse(value).data ?? {}
+  if (version !== undefined && version !== SEGMENT_VERSION)
+    throw new PermanentError(
+      `the segment has version ${version}, and this program replays ${SEGMENT_VERSION}`,
+    )
   const header = headerSchema.safeParse(value)
-  if (!header.success) throw new PermanentError(`${at}: is no header of a segment`)
+  if (!header.success) throw new PermanentError('is no header of a segment')
   const { rules, ...hashes } = header.data
   if (rulesHash(rules) !== hashes.rulesHash)
-    throw new PermanentError(`${at}: the rules don't have the hash ${hashes.rulesHash}`)
+    throw new PermanentError(`the rules don't have the hash ${hashes.rulesHash}`)
   if (oracleConfigHash(rules.oracle) !== hashes.configHash)
-    throw new PermanentError(`${at}: the network doesn't have the hash ${hashes.configHash}`)
+    throw new PermanentError(`the network doesn't have the hash ${hashes.configHash}`)
   checkRules(rules)
   return rules
 }
 
-function readLine(value: unknown, at: string): Line {
+function readLine(value: unknown): Line {
   const line = lineSchema.safeParse(value)
-  if (!line.success) throw new PermanentError(`${at}: is no line of a segment`)
+  if (!line.success) throw new PermanentError('is no line of a segment')
   return line.data
 }
 
@@ -128,83 +146,110 @@ function createReplayer(rules: Rules) {
   const protocol = { networkId, oracle }
   const quorum = quorumOf(oracle.nodes.length)
   const { decide, onReport } = createDecision(rules)
+  const books = createBooks(rules)
   const observationSchema = wireSchemas(oracle.feeds.length, oracle.nodes.length).observation
-  const quotes = new Map<string, Quote>()
   const own = new Map<bigint, readonly ObservedPrice[]>()
   const proposals = new Map<bigint, Observation[]>()
+  /** Without a proposal so far; and who signed them. */
+  const unproposed = new Map<bigint, { prices: Report['prices']; signers: ReadonlySet<number> }>()
   const seqs: bigint[] = []
   let closed = false
-  const counts = { quotes: 0, observations: 0, reports: 0, unproposed: 0 }
+  const counts = { observations: 0, reports: 0, contradicted: 0 }
 
-  function compare(at: string, seq: bigint, recorded: readonly unknown[], computed: readonly unknown[]) {
+  /** The first feed of which the two say different things; null where there is none. */
+  function differenceOf(seq: bigint, recorded: readonly unknown[], recomputed: readonly unknown[]) {
     for (const [feed, { name }] of oracle.feeds.entries()) {
-      const [expected, got] = [textOf(recorded[feed]), textOf(computed[feed])]
-      if (expected !== got) {
-        throw new PermanentError(`${at}: seq ${seq}, feed ${name}: expected ${expected}, got ${got}`)
-      }
+      const [before, now] = [textOf(recorded[feed]), textOf(recomputed[feed])]
+      if (before !== now) return `seq ${seq}, feed ${name}: recorded ${before}, recomputed ${now}`
     }
+    return null
   }
 
-  function takeObservation({ seq, at: time, observed, carried }: Line & { type: 'observation' }, at: string) {
+  function compare(...values: Parameters<typeof differenceOf>) {
+    const difference = differenceOf(...values)
+    if (difference !== null) throw new PermanentError(difference)
+  }
+
+  function takeObservation({ seq, at, observed, carried }: Line & { type: 'observation' }) {
     own.set(seq, observed)
-    // The quotes of then are in the segment before.
+    // The ticks before it are in the segment before.
     if (carried) return
-    compare(at, seq, observed, decide([...quotes.values()], time))
+    compare(seq, observed, decide(books.quotes(), at))
     counts.observations += 1
   }
 
-  async function takeProposal({ seq, observations }: Line & { type: 'proposal' }, at: string) {
-    const parsed = observations.map((one) => observationSchema.parse(one))
-    for (const message of parsed) {
+  function takeProposal({ seq, observations }: Line & { type: 'proposal' }) {
+    const parsed: Observation[] = []
+    for (const one of observations) {
+      const { data: message } = observationSchema.safeParse(one)
+      if (!message) throw new PermanentError(`seq ${seq}: an observation isn't one`)
+      parsed.push(message)
       const authenticated = authenticate({ kind: 'observation', message }, protocol)
-      if (!authenticated) throw new PermanentError(`${at}: seq ${seq}: an observation is signed by no node`)
+      if (!authenticated) throw new PermanentError(`seq ${seq}: an observation is signed by no node`)
       const recorded = own.get(seq)
-      if (authenticated.from === index && recorded)
-        compare(at, seq, recorded.map(toReportPrice), message.prices)
+      if (authenticated.from === index && recorded) compare(seq, recorded.map(toReportPrice), message.prices)
     }
     proposals.set(seq, parsed)
+    const waiting = unproposed.get(seq)
+    if (waiting && unproposed.delete(seq)) recompute(seq, waiting.prices, parsed, waiting.signers)
   }
 
-  async function takeReport({ report, signatures }: Line & { type: 'report' }, at: string) {
+  function recompute(
+    seq: bigint,
+    prices: Report['prices'],
+    observations: readonly Observation[],
+    signers: ReadonlySet<number>,
+  ) {
+    const difference = differenceOf(seq, prices, combine(observations, oracle.feeds.length, quorum))
+    // A faulty leader can propose one thing to this node and another to a quorum: then this node has signed neither.
+    if (difference === null) return
+    if (signers.has(index)) throw new PermanentError(difference)
+    counts.contradicted += 1
+  }
+
+  function takeReport({ report, signatures }: Line & { type: 'report' }) {
     const { seq, prices } = report
     const observations = proposals.get(seq)
-    if (observations) compare(at, seq, prices, combine(observations, oracle.feeds.length, quorum))
-    else counts.unproposed += 1
-    const digest = reportDigest(report, oracle.feeds, networkId)
-    const signers = new Set<number>()
-    for (const { signer, signature } of signatures) {
-      if (recoverNode(digest, signature, oracle) !== signer) {
-        throw new PermanentError(`${at}: seq ${seq}: the signature of node ${signer} is not its own`)
-      }
-      signers.add(signer)
-    }
-    if (signers.size < quorum)
-      throw new PermanentError(`${at}: seq ${seq}: ${signers.size} signatures, not ${quorum}`)
+    const { signers, problem } = checkSignatures(report, signatures)
+    if (problem !== null && observations)
+      compare(seq, prices, combine(observations, oracle.feeds.length, quorum))
+    if (problem !== null) throw new PermanentError(`seq ${seq}: ${problem}`)
+    if (observations) recompute(seq, prices, observations, signers)
+    else unproposed.set(seq, { prices, signers })
     onReport(report)
     counts.reports += 1
     seqs.push(seq)
   }
 
+  function checkSignatures(report: Report, signatures: readonly ReportSignature[]) {
+    const digest = reportDigest(report, oracle.feeds, networkId)
+    const signers = new Set(signatures.map(({ signer }) => signer))
+    const foreign = signatures.find(
+      ({ signer, signature }) => recoverNode(digest, signature, oracle) !== signer,
+    )
+    if (foreign) return { signers, problem: `the signature of node ${foreign.signer} is not its own` }
+    const tooFew = signers.size < quorum ? `${signers.size} signatures, not ${quorum}` : null
+    return { signers, problem: tooFew }
+  }
+
   return {
-    async take(line: Line, at: string) {
-      if (closed) throw new PermanentError(`${at}: follows the end of the segment`)
+    take(line: Line) {
+      if (closed) throw new PermanentError('follows the end of the segment')
       switch (line.type) {
-        case 'quote':
-          quotes.set(keyOf(line.quote), line.quote)
-          counts.quotes += 1
-          return
-        case 'gone':
-          quotes.delete(line.key)
-          return
+        case 'book':
+          return books.restore(line.source, line.state)
+        case 'events':
+          return books.take(line.at, line.rows)
         case 'history':
-          onReport(line.report, line.since)
-          return
+          return onReport(line.report, line.since)
         case 'observation':
-          return takeObservation(line, at)
+          return takeObservation(line)
+        case 'unsigned':
+          return void own.delete(line.seq)
         case 'proposal':
-          return takeProposal(line, at)
+          return takeProposal(line)
         case 'report':
-          return takeReport(line, at)
+          return takeReport(line)
         case 'end':
           closed = true
       }
@@ -213,12 +258,77 @@ function createReplayer(rules: Rules) {
       epoch: oracle.epoch,
       configHash: oracleConfigHash(oracle),
       rulesHash: rulesHash(rules),
+      ...books.counts,
       ...counts,
+      unproposed: unproposed.size,
       firstSeq: seqs[0]?.toString() ?? null,
       lastSeq: seqs.at(-1)?.toString() ?? null,
       closed,
     }),
   }
+}
+
+/** The books of a node's sources, told again what they were told. */
+function createBooks(rules: Rules) {
+  const { oracle, sources, maxClockSkewMs } = rules
+  const { decode } = createRows(rules)
+  const counts = { ticks: 0, refused: 0 }
+  /** What the book says of the event that it is being told. */
+  let heard: BookEvent | null = null
+  const onEvent = (event: BookEvent) => {
+    heard = event
+  }
+  const make = ({ id, kind = 'price', markets }: Rules['sources'][number], state?: BookState) =>
+    createQuoteBook({ source: id, kind, markets, maxClockSkewMs, onEvent, state })
+  const books = new Map(sources.map((source) => [source.id, make(source)]))
+
+  /** Throws PermanentError when the book refuses what it took, takes what it refused, or refuses it for another reason. */
+  function tell(source: string, event: BookEvent) {
+    const book = books.get(source)
+    heard = null
+    if (event.kind === 'connection') book?.setConnected(event.connected)
+    else if (event.kind === 'told') book?.take(event.decoded, event.now)
+    else book?.take({ kind: 'ticks', ticks: [event.tick] }, event.now)
+    const before = outcomeOf(event)
+    const now = outcomeOf(heard)
+    if (before !== now)
+      throw new PermanentError(`${nameOf(source, event)}: recorded ${before}, recomputed ${now}`)
+  }
+
+  function nameOf(source: string, event: BookEvent): string {
+    if (event.kind === 'connection') return `source ${source}`
+    const symbol = event.kind === 'tick' ? event.tick.symbol : event.decoded.symbol
+    const known = sources.find(({ id }) => id === source)?.markets.find((market) => market.symbol === symbol)
+    const feed = oracle.feeds.find(({ name }) => name.split('/')[0] === known?.base)
+    const about = feed ? `feed ${feed.name}` : known ? `leg ${known.base}/${known.quote}` : 'no feed'
+    const what = event.kind === 'tick' ? 'tick' : event.decoded.kind
+    return `seq ${Math.floor(event.now / oracle.slotMs)}, ${about}: ${what} of ${source} ${symbol} at ${event.now}`
+  }
+
+  return {
+    counts,
+    restore(id: string, state: BookState) {
+      const source = sources.find((one) => one.id === id)
+      if (!source) throw new PermanentError(`${id} is no source of the rules`)
+      books.set(id, make(source, state))
+    },
+    take(at: number, rows: readonly unknown[]) {
+      for (const row of rows) {
+        const { source, event } = decode(row, at)
+        tell(source, event)
+        if (event.kind !== 'tick') continue
+        counts.ticks += 1
+        if (event.reason !== null) counts.refused += 1
+      }
+    },
+    quotes: () => [...books.values()].flatMap((book) => book.quotes()),
+  }
+}
+
+function outcomeOf(event: BookEvent | null): string {
+  if (event === null) return 'nothing'
+  if (event.kind === 'connection') return event.connected ? 'connected' : 'disconnected'
+  return event.reason ?? 'taken'
 }
 
 function textOf(value: unknown): string {

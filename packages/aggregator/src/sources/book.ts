@@ -19,8 +19,33 @@ export interface QuoteBookParameters {
   markets: readonly Market[]
   /** How far ahead of this node's clock an event time may lie, ms of network time. */
   maxClockSkewMs: number
-  /** Told of every quote taken. */
-  onQuote?: ((quote: Quote) => void) | undefined
+  /** Told, in order, of all that decides what the book holds, once it does. */
+  onEvent?: ((event: BookEvent) => void) | undefined
+  /** Where another book was: this one goes on from there. */
+  state?: BookState | undefined
+}
+
+/** What a book was told at network time `now`, and why it didn't take it; null where it did. */
+export type BookEvent =
+  | { kind: 'connection'; connected: boolean }
+  | { kind: 'tick'; tick: Tick; now: number; reason: RejectReason | null }
+  | { kind: 'told'; decoded: Told; now: number; reason: RejectReason | null }
+
+/** What a frame without ticks may say of a market. */
+type Told = Exclude<Decoded, { kind: 'ticks' | 'control' }>
+
+/** All that a book remembers: a book of the same market that begins with it takes and refuses alike. */
+export interface BookState {
+  connected: boolean
+  quotes: readonly Quote[]
+  halfSpreads: readonly (readonly [string, bigint])[]
+  sequences: SequenceState
+}
+
+interface SequenceState {
+  last: readonly (readonly [string, bigint])[]
+  promised: readonly (readonly [string, bigint])[]
+  broken: readonly string[]
 }
 
 const SLIP_FACTOR = 10n
@@ -35,6 +60,7 @@ export interface QuoteBook {
   /** Takes what a decoder made of a frame at network time `now`. After a gap the market stays without a quote until the next connection. */
   take(decoded: Decoded, now: number): Taken
   quotes(): Quote[]
+  state(): BookState
   /** A new connection begins to count sequences anew. */
   setConnected(connected: boolean): void
   status(): SourceStatus
@@ -45,15 +71,16 @@ export function createQuoteBook({
   kind,
   markets,
   maxClockSkewMs,
-  onQuote,
+  onEvent,
+  state,
 }: QuoteBookParameters): QuoteBook {
   const bySymbol = new Map(markets.map((market) => [market.symbol, market]))
-  const newest = new Map<string, Quote>()
-  const halfSpreads = new Map<string, bigint>()
-  const sequences = createSequences()
+  const newest = new Map(state?.quotes.map((quote) => [quote.market.symbol, quote]))
+  const halfSpreads = new Map(state?.halfSpreads)
+  const sequences = createSequences(state?.sequences)
   const status: SourceStatus = {
     id: source,
-    connected: false,
+    connected: state?.connected ?? false,
     lastFrameTime: null,
     lastEventTime: null,
     quotes: 0,
@@ -91,7 +118,6 @@ export function createQuoteBook({
       sequence: tick.sequence,
     }
     newest.set(tick.symbol, quote)
-    onQuote?.(quote)
     status.quotes += 1
     status.lastEventTime = Math.max(status.lastEventTime ?? 0, tick.eventTime)
     return null
@@ -101,6 +127,7 @@ export function createQuoteBook({
     let taken: Taken = 'nothing'
     for (const tick of ticks) {
       const reason = admit(tick, now)
+      onEvent?.({ kind: 'tick', tick, now, reason })
       if (reason) reject(reason)
       else if (taken === 'nothing') taken = 'priced'
       if (reason === 'sequence_gap') taken = 'gap'
@@ -108,39 +135,46 @@ export function createQuoteBook({
     return taken
   }
 
+  function hear(told: Told): RejectReason | null {
+    const { kind, symbol } = told
+    if (kind === 'rejected') {
+      if (symbol !== undefined) newest.delete(symbol)
+      return told.reason
+    }
+    if (!bySymbol.has(symbol)) return 'unknown_symbol'
+    if (kind === 'spread') halfSpreads.set(symbol, told.halfSpread)
+    else if (!sequences.reached(told)) {
+      newest.delete(symbol)
+      return 'sequence_gap'
+    }
+    return null
+  }
+
   return {
     take(decoded, now) {
       status.lastFrameTime = now
-      switch (decoded.kind) {
-        case 'rejected':
-          reject(decoded.reason)
-          if (decoded.symbol !== undefined) newest.delete(decoded.symbol)
-          return 'nothing'
-        case 'spread':
-          if (bySymbol.has(decoded.symbol)) halfSpreads.set(decoded.symbol, decoded.halfSpread)
-          else reject('unknown_symbol')
-          return 'nothing'
-        case 'heartbeat':
-          if (!bySymbol.has(decoded.symbol)) reject('unknown_symbol')
-          else if (!sequences.reached(decoded)) {
-            newest.delete(decoded.symbol)
-            reject('sequence_gap')
-            return 'gap'
-          }
-          return 'nothing'
-        case 'ticks':
-          return takeTicks(decoded.ticks, now)
-        case 'control':
-          return 'nothing'
-      }
+      if (decoded.kind === 'control') return 'nothing'
+      if (decoded.kind === 'ticks') return takeTicks(decoded.ticks, now)
+      const reason = hear(decoded)
+      onEvent?.({ kind: 'told', decoded, now, reason })
+      if (reason) reject(reason)
+      return decoded.kind === 'heartbeat' && reason === 'sequence_gap' ? 'gap' : 'nothing'
     },
     quotes: () => [...newest.values()],
+    state: () => ({
+      connected: status.connected,
+      quotes: [...newest.values()],
+      halfSpreads: [...halfSpreads],
+      sequences: sequences.state(),
+    }),
     setConnected(connected) {
-      if (connected && !status.connected) {
+      if (connected === status.connected) return
+      if (connected) {
         status.connects += 1
         sequences.restart()
       }
       status.connected = connected
+      onEvent?.({ kind: 'connection', connected })
     },
     status: () => ({ ...status, rejected: { ...status.rejected } }),
   }
@@ -163,11 +197,12 @@ function isSlip(tick: Tick, last: Quote): boolean {
 }
 
 /** Which sequence numbers one connection has seen, by symbol. What the book doesn't know never gets here, so markets bound it. */
-function createSequences() {
-  const last = new Map<string, bigint>()
-  const promised = new Map<string, bigint>()
-  const broken = new Set<string>()
+function createSequences(state?: SequenceState) {
+  const last = new Map(state?.last)
+  const promised = new Map(state?.promised)
+  const broken = new Set(state?.broken)
   return {
+    state: (): SequenceState => ({ last: [...last], promised: [...promised], broken: [...broken] }),
     restart() {
       last.clear()
       promised.clear()

@@ -8,7 +8,7 @@ import { decodeKraken } from './kraken.js'
 import { decodeOkx } from './okx.js'
 import { createHermesDecoder, createVaaDecoder } from './pyth.js'
 import { fixture, frames, hasFixtures, mainnetGuardians } from './testData.js'
-import type { Decoded, Quote, Tick } from './types.js'
+import type { Decoded, Tick } from './types.js'
 import { connectSource, createCleanups, startVenue } from './venue.test-util.js'
 
 const present = hasFixtures('golden payloads of venues and of Pyth')
@@ -38,25 +38,25 @@ function fromBook(
   return { symbol, price: (low + high) / 2n, confidence: halfUp(high - low), ...rest }
 }
 
-/** Connects the adapter to a loopback venue that sends exactly these frames, and gives all quotes that it took. */
+/** Connects the adapter to a loopback venue that sends exactly these frames, and gives all ticks that it took. */
 async function stream(adapter: AdapterName, symbols: string[], sent: string[], count: number) {
   const venue = await startVenue(cleanups)
-  const taken: Quote[] = []
+  const taken: Tick[] = []
   const source = connectSource(cleanups, {
     adapter,
     url: `${adapter === 'hermes' || adapter === 'price-service' ? 'http' : 'ws'}://${venue.host}`,
     markets: symbols.map((symbol, at) => ({ symbol, base: `BASE${at}`, quote: 'USD' })),
     guardianSets: mainnetGuardians(),
-    onQuote: (quote) => taken.push(quote),
+    onEvent: (event) => {
+      if (event.kind === 'tick' && event.reason === null) taken.push(event.tick)
+    },
   })
   await venue.subscribed(1)
   for (const frame of sent) venue.clients[0]?.send(frame)
   await vi.waitFor(() => expect(taken).toHaveLength(count), { timeout: 10_000 })
   return {
     status: source.status(),
-    ticks: taken.map(({ market: { symbol }, price, confidence, eventTime, sequence }) => ({
-      ...{ symbol, price, confidence, eventTime, sequence },
-    })),
+    ticks: taken,
   }
 }
 

@@ -1,7 +1,7 @@
 import { type Clock, type Logger, type Random, UserError } from '@clearspan/shared'
 import { createUpdateVerifier, type GuardianSet } from './accumulator.js'
 import { binance } from './binance.js'
-import { createQuoteBook, type SourceStatus } from './book.js'
+import { type BookEvent, type BookState, createQuoteBook, type SourceStatus } from './book.js'
 import { bybit } from './bybit.js'
 import { readChainlink } from './chainlink.js'
 import { coinbase } from './coinbase.js'
@@ -74,8 +74,8 @@ export interface SourceParameters {
   random: Random
   logger: Logger
   timings?: ConnectionTimings
-  /** Told of every quote taken. */
-  onQuote?: (quote: Quote) => void
+  /** Told, in order, of all that decides its quotes. */
+  onEvent?: ((event: BookEvent) => void) | undefined
 }
 
 /** A running connection to one source. */
@@ -85,17 +85,19 @@ export interface Source {
   stop(): Promise<void>
   /** The newest quote of each market, whatever its age: the aggregation judges that. */
   quotes(): Quote[]
+  /** What decides its quotes to come, beside what it will be told. */
+  state(): BookState
   status(): SourceStatus
 }
 
 /** Throws UserError for an access token that the adapter's client can't send. */
 export function createSource(parameters: SourceParameters): Source {
   const { id, adapter, markets, maxClockSkewMs, timings = defaultTimings, guardianSets = [] } = parameters
-  const { onQuote, accessToken } = parameters
+  const { onEvent, accessToken } = parameters
   if (adapter === 'price-service' && accessToken !== undefined) {
     throw new UserError(`accessTokens.${id}`, "can't be sent by the adapter price-service: use hermes")
   }
-  const book = createQuoteBook({ source: id, kind: quoteKind(adapter), markets, maxClockSkewMs, onQuote })
+  const book = createQuoteBook({ source: id, kind: quoteKind(adapter), markets, maxClockSkewMs, onEvent })
   const abort = new AbortController()
   let running: Promise<void> | undefined
   return {
@@ -108,6 +110,7 @@ export function createSource(parameters: SourceParameters): Source {
       await running
     },
     quotes: book.quotes,
+    state: book.state,
     status: book.status,
   }
 }
