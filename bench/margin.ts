@@ -3,11 +3,20 @@ import {
   type Health,
   type MarginMarket,
   type MarginPortfolio,
+  marginHealth,
+  perpetual,
   type Random,
   seededRandom,
-  standardHealth,
 } from '@clearspan/shared'
 
+const NO_GRID = {
+  volatilityUp: 0n,
+  volatilityDown: 0n,
+  nakedShort: 0n,
+  portfolioShock: 0n,
+  portfolioRhoIm: 0n,
+  portfolioRhoMm: 0n,
+}
 const WAD = 10n ** 18n
 const BPS = 10_000n
 const SEED = 1
@@ -22,14 +31,14 @@ export default async function measure(say: (line: string) => void) {
   const market = marketOf(random)
   const portfolios = Array.from({ length: PORTFOLIOS }, () => portfolioOf(random))
   for (const portfolio of portfolios) {
-    const [twin, plain] = [standardHealth(portfolio, market), transcribed(portfolio, market)]
+    const [twin, plain] = [marginHealth(portfolio, market), transcribed(portfolio, market)]
     for (const key of ['equity', 'im', 'mm', 'pnl', 'notional', 'fresh'] as const)
       if (twin[key] !== plain[key])
         throw new Error(`${key} differs: ${twin[key]}, transcription ${plain[key]}`)
   }
   say(`${PORTFOLIOS} books of 3 claims and 3 perps: both agree; measuring ${MEASURED_MS} ms each`)
   const baseline = rate(transcribed, portfolios, market)
-  const value = rate(standardHealth, portfolios, market)
+  const value = rate(marginHealth, portfolios, market)
   return [{ name: 'margin.twin_perp_books_per_s', value, unit: 'evaluations/s', baseline }]
 }
 
@@ -69,7 +78,8 @@ function marketOf(random: Random): MarginMarket {
       feeds.map((feed) => [feed, { shockIm: 1_000n, shockMm: 600n, tailShock: 5_000n, tailDamping: 2_000n }]),
     ),
     assets: new Map([1, 2, 3].map((id) => [id, { feed: id, creditIm: 8_000n, creditMm: 9_000n }])),
-    instruments: new Map([1, 2, 3].map((id) => [id, id])),
+    instruments: new Map([1, 2, 3].map((id) => [id, perpetual(id)])),
+    grid: NO_GRID,
     rhoIm: 6_000n,
     rhoMm: 4_000n,
     profitCapIm: 100_000n * WAD,
@@ -90,56 +100,43 @@ function portfolioOf(random: Random): MarginPortfolio {
   }
 }
 
-/** MarginEngine.sol and Scenarios.sol as they stand: all 29 spots of every underlying, PnL of each position at each, four blocks of seven. */
+/** MarginEngine.sol and Losses.sol as they stand, for books of fresh prices without parked values. */
 function transcribed({ cash, claims, positions }: MarginPortfolio, market: MarginMarket): Health {
   const health: Health = { equity: cash, im: cash, mm: cash, pnl: 0n, notional: 0n, fresh: true }
-  const low = (feed: number) =>
-    (market.prices.get(feed)!.price * (WAD - market.prices.get(feed)!.confidence)) / WAD
-  const high = (feed: number) =>
-    (market.prices.get(feed)!.price * (WAD + market.prices.get(feed)!.confidence)) / WAD
-  const par = low(market.settlementFeed)
+  const settlement = market.prices.get(market.settlementFeed)!
+  const par = (settlement.price * (WAD - settlement.confidence)) / WAD
   health.im = floor(cash * (par < WAD ? par : WAD))
   const sums = { im: 0n, mm: 0n, imSquares: 0n, mmSquares: 0n }
   const feeds = new Set([
     ...claims.map(({ assetId }) => market.assets.get(assetId)!.feed),
-    ...positions.map(({ instrumentId }) => market.instruments.get(instrumentId)!),
+    ...positions.map(({ instrumentId }) => market.instruments.get(instrumentId)!.feed),
   ])
   for (const feed of feeds) {
     const { shockIm, shockMm, tailShock, tailDamping } = market.shocks.get(feed)!
-    const mid = market.prices.get(feed)!.price
-    const spots = [
-      mid,
-      ...block(low(feed), shockIm, tailShock),
-      ...block(high(feed), shockIm, tailShock),
-      ...block(low(feed), shockMm, tailShock),
-      ...block(high(feed), shockMm, tailShock),
-    ]
-    const held = positions.filter(({ instrumentId }) => market.instruments.get(instrumentId) === feed)
-    const pnl = spots.map((spot) =>
+    const { price: mid, confidence } = market.prices.get(feed)!
+    const held = positions.filter(({ instrumentId }) => market.instruments.get(instrumentId)!.feed === feed)
+    const [atMid, atZero] = [mid, 0n].map((spot) =>
       held.reduce((sum, { size, quote }) => sum + floor(size * spot) + quote, 0n),
-    )
+    ) as [bigint, bigint]
     const claimed = claims.filter(({ assetId }) => market.assets.get(assetId)!.feed === feed)
     const full = claimed.reduce((sum, { amount }) => sum + amount, 0n)
     const credited = (of: 'creditIm' | 'creditMm') =>
       claimed.reduce((sum, { assetId, amount }) => sum + (amount * market.assets.get(assetId)![of]) / BPS, 0n)
-    const blocks = [1, 8, 15, 22].map((start, n) => {
-      const counted = credited(n < 2 ? 'creditIm' : 'creditMm')
-      const values = spots.slice(start, start + 7).map((spot, k) => pnl[start + k]! + (counted * spot) / WAD)
-      const least = (list: readonly bigint[]) => list.reduce((a, b) => (b < a ? b : a))
-      const tail = (values[0]! - least([values[0]!, ...values.slice(5)])) * tailDamping
-      return {
-        value: values[0]!,
-        loss: most(values[0]! - least(values.slice(0, 5)), (tail + BPS - 1n) / BPS),
-      }
-    })
-    const [a, b, c, d] = blocks as [Block, Block, Block, Block]
-    const size = held.reduce((sum, position) => sum + position.size, 0n)
-    health.pnl += pnl[0]!
-    health.equity += pnl[0]! + (full * mid) / WAD
-    health.notional += ((size < 0n ? -size : size) * mid) / WAD
-    health.im += (a.value < b.value ? a.value : b.value) - 16n
-    health.mm += most(c.value, d.value)
-    const [lossIm, lossMm] = [most(a.loss, b.loss), c.loss < d.loss ? c.loss : d.loss]
+    const slope = (of: 'creditIm' | 'creditMm') => atMid - atZero + (credited(of) * mid) / WAD
+    const severity = (long: boolean, shock: bigint) => {
+      const bound = (by: bigint) => (long && by > BPS ? BPS : by)
+      const [core, tail] = [bound(shock) * BPS, bound(tailShock) * tailDamping]
+      return core > tail ? core : tail
+    }
+    const [low, high] = [WAD - confidence, WAD + confidence]
+    const [im, mm] = [slope('creditIm'), slope('creditMm')]
+    const lossIm = roundedUp(size(im) * severity(im >= 0n, shockIm) * high, BPS * BPS * WAD)
+    const lossMm = (size(mm) * severity(mm >= 0n, shockMm) * low) / (BPS * BPS * WAD)
+    health.pnl += atMid
+    health.equity += atMid + (full * mid) / WAD
+    health.notional += (size(held.reduce((sum, position) => sum + position.size, 0n)) * mid) / WAD
+    health.im += atZero + floor(im * (im >= 0n ? low : high)) - 16n
+    health.mm += atZero + floor(mm * (mm >= 0n ? high : low))
     sums.im += lossIm
     sums.imSquares += lossIm * lossIm
     sums.mm += lossMm
@@ -152,21 +149,9 @@ function transcribed({ cash, claims, positions }: MarginPortfolio, market: Margi
   return health
 }
 
-interface Block {
-  value: bigint
-  loss: bigint
-}
-
-const most = (a: bigint, b: bigint) => (a > b ? a : b)
+const size = (x: bigint) => (x < 0n ? -x : x)
+const roundedUp = (x: bigint, by: bigint) => (x + by - 1n) / by
 const floor = (x: bigint) => (x < 0n ? -((-x + WAD - 1n) / WAD) : x / WAD)
-
-function block(base: bigint, shock: bigint, tail: bigint): bigint[] {
-  const around = (by: bigint, unit: bigint) => [
-    by < unit ? (base * (unit - by)) / unit : 0n,
-    (base * (unit + by)) / unit,
-  ]
-  return [base, ...around(shock, 2n * BPS), ...around(shock, BPS), ...around(tail, BPS)]
-}
 
 /** ⌊√x⌋ by Newton from above. */
 function root(x: bigint): bigint {

@@ -36,6 +36,14 @@ contract Books is Backing {
 
     constructor(Modules memory modules) Ownable(address(1)) LedgerBase(modules) {}
 
+    /* ACCOUNTS */
+
+    function setPortfolioMargin(bytes32 account, bool on) external onlyOwnerOf(account) {
+        _accounts[account].portfolioSet = on;
+        _requireMargin(account, true);
+        emit PortfolioMarginSet(account, on);
+    }
+
     /* VAULTS */
 
     /// @notice Accepts a new vault of a chain, after its predecessor has been sealed: the spoke's gateway sends nothing of it before that.

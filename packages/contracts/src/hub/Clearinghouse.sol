@@ -54,6 +54,11 @@ contract Clearinghouse is Collateral, Positions {
         _runBooks();
     }
 
+    /// @inheritdoc IClearinghouse
+    function setPortfolioMargin(bytes32, bool) external {
+        _runBooks();
+    }
+
     /// @dev The call as it came; ends it with what the books return.
     function _runBooks() internal {
         address target = books;
@@ -78,6 +83,7 @@ contract Clearinghouse is Collateral, Positions {
             uint256 regressedCash,
             uint256 assets,
             uint256 instruments,
+            bool portfolioSet,
             uint256[] memory words
         )
     {
@@ -85,7 +91,7 @@ contract Clearinghouse is Collateral, Positions {
         cash_ = state.cash;
         bool regressed = state.regressedRows != 0;
         if (regressed) regressedCash = state.regressedCash;
-        (assets, instruments) = (state.assets, state.instruments);
+        (assets, instruments, portfolioSet) = (state.assets, state.instruments, state.portfolioSet);
         words = new uint256[](assets.length() + 2 * instruments.length());
         uint256 n;
         mapping(uint256 => Row) storage accountRows = _rows[account];

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {IInstrument} from "../interfaces/IInstrument.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {IdList} from "../libraries/IdList.sol";
 
@@ -58,6 +59,8 @@ contract RiskConfig is IRiskConfig, Ownable {
     mapping(uint256 assetId => StoredAsset) internal _assets;
     mapping(uint256 instrumentId => StoredInstrument) internal _instruments;
     Global internal _global;
+    /// @dev Apart from what every portfolio needs.
+    Grid internal _grid;
 
     /// @dev What margin needs of assets and instruments once more, and all of the underlyings, many in a slot: a portfolio's parameters are
     /// a handful of reads. Four assets a slot, `listed u8 | decimals u8 | creditMm u16 | creditIm u16 | feed u16` of 64 bits each, by assetId − 1.
@@ -66,8 +69,9 @@ contract RiskConfig is IRiskConfig, Ownable {
     uint256[16_384] internal _underlyingWords;
     /// @dev Ten a slot, `place in _modules from 1 u8 | feed u16` of 24 bits each, by instrumentId − 1.
     uint256[410] internal _instrumentWords;
-    /// @dev Distinct modules in the order in which they were first listed.
-    address[255] internal _modules;
+    /// @dev Distinct modules in the order in which they were first listed, `curved u16 | address`.
+    uint256[255] internal _modules;
+    uint256 internal constant CURVED = 1 << 160;
 
     /// @dev `field` names the first parameter that is out of bounds.
     error OutOfBounds(string field);
@@ -127,13 +131,10 @@ contract RiskConfig is IRiskConfig, Ownable {
         _bound(feed <= type(uint16).max, "feed");
         _bound(u.shockMm > 0 && u.shockMm <= u.shockIm && u.shockIm <= BPS, "shock");
         _bound(u.tailDamping <= BPS, "tailDamping");
-        for (uint256 id = instrumentCount; id > 0; --id) {
-            StoredInstrument storage i = _instruments[id];
-            _bound(i.feed != feed || i.priceBand < u.shockMm, "priceBand");
-        }
         uint256 word = u.shockIm | (uint256(u.shockMm) << 16) | (uint256(u.tailShock) << 32)
             | (uint256(u.tailDamping) << 48);
         _underlyingWords[feed / 4] = _put(_underlyingWords[feed / 4], word, 64, feed % 4);
+        _requireBands(_grid.portfolioShock);
         ++version;
         emit UnderlyingSet(feed, u);
     }
@@ -141,10 +142,9 @@ contract RiskConfig is IRiskConfig, Ownable {
     /// @notice Lists an instrument (`instrumentId` = instrumentCount + 1) or changes one's caps and band. Its feed must have shocks, MM's above the band.
     function setInstrument(uint256 instrumentId, Instrument calldata i) external onlyOwner {
         _bound(i.priceBand > 0 && i.priceBand <= MAX_PRICE_BAND, "priceBand");
-        uint256 shock = uint16(_shocks(i.feed) >> 16);
-        _bound(shock != 0, "feed");
-        // What a trade at the band's edge gives away, maintenance margin must still cover.
-        _bound(i.priceBand < shock, "priceBand");
+        uint256 shocks = _shocks(i.feed);
+        _bound(shocks != 0, "feed");
+        _bound(i.priceBand < _widestBand(shocks, _grid.portfolioShock), "priceBand");
         // Sizes are int128 and an account may hold a whole side.
         _bound(i.maxOpenInterest <= uint128(type(int128).max) / 2, "maxOpenInterest");
         if (_isNew(instrumentId, instrumentCount)) {
@@ -161,6 +161,18 @@ contract RiskConfig is IRiskConfig, Ownable {
             _put(_instrumentWords[place / 10], i.feed | ((_moduleAt(i.module) + 1) << 16), 24, place % 10);
         ++version;
         emit InstrumentSet(instrumentId, i);
+    }
+
+    /// @notice The Portfolio set asks no more than the Standard set does.
+    function setGrid(Grid calldata g) external onlyOwner {
+        _bound(g.volatilityDown < BPS, "volatilityDown");
+        _bound(g.nakedShort <= BPS, "nakedShort");
+        _bound(g.portfolioShock <= BPS, "portfolioShock");
+        _bound(g.portfolioRhoMm <= g.portfolioRhoIm && g.portfolioRhoIm <= BPS, "portfolioRho");
+        _requireBands(g.portfolioShock);
+        _grid = g;
+        ++version;
+        emit GridSet(g);
     }
 
     function setGlobal(Global calldata g) external onlyOwner {
@@ -211,23 +223,31 @@ contract RiskConfig is IRiskConfig, Ownable {
     }
 
     /// @inheritdoc IRiskConfig
-    function marginParameters(uint256 assets, uint256 instruments)
+    function grid() external view returns (Grid memory) {
+        return _grid;
+    }
+
+    /// @inheritdoc IRiskConfig
+    function marginParameters(uint256 assets, uint256 instruments, bool portfolioSet)
         external
         view
         returns (uint256[] memory words)
     {
-        uint256 last = 1 + assets.length() + instruments.length();
+        uint256 count = assets.length();
+        uint256 last = 1 + count + instruments.length();
         assembly ("memory-safe") {
             // With the head of its ABI encoding before it: it is returned as it lies.
             let head := mload(0x40)
             mstore(head, 32)
             words := add(head, 32)
             mstore(words, last)
-            mstore(add(words, 32), sload(_global.slot))
+            // Without what margin doesn't need.
+            mstore(add(words, 32), and(sload(_global.slot), sub(shl(160, 1), 1)))
             mstore(0x40, add(add(words, 32), shl(5, last)))
         }
         unchecked {
             uint256 n = 1;
+            uint256 curved;
             for (; assets != 0; assets >>= 12) {
                 uint256 place = (assets & IdList.MAX_ID) - 1;
                 if (place >= IdList.MAX_ID) revert UnknownId(0);
@@ -241,9 +261,12 @@ contract RiskConfig is IRiskConfig, Ownable {
                 uint256 word = _instrumentWords[place / 10] >> (24 * (place % 10));
                 uint256 module = uint8(word >> 16);
                 if (module == 0) revert UnknownId(place + 1);
-                words[n++] = uint16(word) | (uint256(uint160(_modules[module - 1])) << 96)
-                    | (_shocks(uint16(word)) << 16);
+                module = _modules[module - 1];
+                curved |= module & CURVED;
+                words[n++] =
+                    uint16(word) | (module << 96) | ((module >> 160) << 80) | (_shocks(uint16(word)) << 16);
             }
+            if (portfolioSet || curved != 0) _applyGrid(words, count, portfolioSet);
         }
         assembly ("memory-safe") {
             return(sub(words, 32), add(64, shl(5, last)))
@@ -251,6 +274,23 @@ contract RiskConfig is IRiskConfig, Ownable {
     }
 
     /* INTERNAL */
+
+    /// @dev `words` as marginParameters answers them, of so many assets, by the Standard set and without shifts of volatility so far.
+    function _applyGrid(uint256[] memory words, uint256 assets, bool portfolioSet) internal view {
+        Grid memory g = _grid;
+        words[0] |= (uint256(g.volatilityUp) << 160) | (uint256(g.volatilityDown) << 176)
+            | (uint256(g.nakedShort) << 192);
+        if (!portfolioSet || g.portfolioShock == 0) return;
+        words[0] =
+            (words[0] & ~uint256(type(uint32).max)) | g.portfolioRhoIm | (uint256(g.portfolioRhoMm) << 16);
+        for (uint256 n = 1; n < words.length; ++n) {
+            uint256 at = n <= assets ? 64 : 16;
+            uint256 shocks = words[n] >> at;
+            uint256 im = uint16(shocks) * uint256(g.portfolioShock) / BPS;
+            uint256 mm = uint16(shocks >> 16) * uint256(g.portfolioShock) / BPS;
+            words[n] = (words[n] & ~(uint256(type(uint32).max) << at)) | ((im | (mm << 16)) << at);
+        }
+    }
 
     /// @dev Of a feed below 2^16; 0: it has none.
     function _shocks(uint256 feed) internal view returns (uint256) {
@@ -264,11 +304,25 @@ contract RiskConfig is IRiskConfig, Ownable {
     }
 
     function _moduleAt(address module) internal returns (uint256 place) {
-        for (; _modules[place] != module; ++place) {
-            if (_modules[place] != address(0)) continue;
-            _modules[place] = module;
+        for (; address(uint160(_modules[place])) != module; ++place) {
+            if (_modules[place] != 0) continue;
+            _modules[place] = uint160(module) | (IInstrument(module).isLinear() ? 0 : CURVED);
             break;
         }
+    }
+
+    function _requireBands(uint256 portfolioShock) internal view {
+        for (uint256 id = instrumentCount; id > 0; --id) {
+            StoredInstrument storage i = _instruments[id];
+            _bound(i.priceBand < _widestBand(_shocks(i.feed), portfolioShock), "priceBand");
+        }
+    }
+
+    /// @dev Most that trades on a feed may lie beside the oracle, bps: what a trade at the band's edge gives away, maintenance margin of both
+    /// sets must still cover.
+    function _widestBand(uint256 shocks, uint256 portfolioShock) internal pure returns (uint256) {
+        uint256 shock = uint16(shocks >> 16);
+        return portfolioShock == 0 ? shock : shock * portfolioShock / BPS;
     }
 
     function _isNew(uint256 id, uint256 count) internal pure returns (bool) {

@@ -52,6 +52,8 @@ interface IClearinghouse is ILedger {
     /// vault's shortfall: at once downwards, upwards once it has outlasted the delay. Anyone.
     /// @return amount What came back, token decimals.
     function repair(uint256 assetId) external returns (uint128 amount);
+    /// @notice Margins the account by the Portfolio set of parameters, or by the Standard set. Its owner only, and IM by the new set must hold.
+    function setPortfolioMargin(bytes32 account, bool on) external;
 
     /// @notice Owner only. Checks IM after the debit, raises `released`. Token decimals.
     function withdraw(bytes32 account, uint256 assetId, address recipient, uint128 amount) external;
@@ -87,6 +89,7 @@ interface IClearinghouse is ILedger {
     /// @return regressedCash Part of it that is under regression, WAD.
     /// @return assets IdList.
     /// @return instruments IdList.
+    /// @return portfolioSet Margined by the Portfolio set.
     /// @return words Of each asset `offered u128 | claim u128`, token decimals: what of the claim isn't under regression, and the whole; then of
     /// each instrument `quote i128 | size i128`, and the cost index at which the quote stands once losses charged to its side are counted (all WAD).
     function rows(bytes32 account)
@@ -97,6 +100,7 @@ interface IClearinghouse is ILedger {
             uint256 regressedCash,
             uint256 assets,
             uint256 instruments,
+            bool portfolioSet,
             uint256[] memory words
         );
     function cash(bytes32 account) external view returns (int256);

@@ -41,6 +41,8 @@ interface ILedger {
         int256[] quotes;
         /// Part of each claim that is under regression, in the order of `assetIds`, and of the cash last. Same units as those: excluded from IM.
         uint256[] impaired;
+        /// By the Portfolio set of parameters; by the Standard set otherwise.
+        bool portfolioSet;
     }
 
     event CounterReceived(
@@ -54,6 +56,7 @@ interface ILedger {
     event Booked(bytes32 indexed account, uint256 indexed assetId, uint128 amount);
     event Matured(bytes32 indexed account, uint256 indexed assetId, uint128 amount);
     event Regressed(bytes32 indexed account, uint256 indexed assetId, uint128 amount);
+    event PortfolioMarginSet(bytes32 indexed account, bool on);
     event RegressionBooked(
         bytes32 indexed account,
         uint256 indexed assetId,

@@ -59,10 +59,25 @@ interface IRiskConfig {
         uint32 regressionDelay;
     }
 
+    /// @notice How instruments are shocked whose value isn't a straight line in the spot, and what the Portfolio set grants.
+    struct Grid {
+        /// Rise and fall of implied volatility, bps of it.
+        uint16 volatilityUp;
+        uint16 volatilityDown;
+        /// Held back per unit of net short position in such instruments, bps of spot.
+        uint16 nakedShort;
+        /// Shocks of the Portfolio set, bps of those of the Standard set. 0: no account may choose it.
+        uint16 portfolioShock;
+        /// Correlation in the Portfolio set, as Global's.
+        uint16 portfolioRhoIm;
+        uint16 portfolioRhoMm;
+    }
+
     event AssetSet(uint256 indexed assetId, Asset asset);
     event UnderlyingSet(uint256 indexed feed, Underlying underlying);
     event InstrumentSet(uint256 indexed instrumentId, Instrument instrument);
     event GlobalSet(Global parameters);
+    event GridSet(Grid parameters);
 
     function asset(uint256 assetId) external view returns (Asset memory);
     /// @return assetId 0 if not listed.
@@ -72,14 +87,17 @@ interface IRiskConfig {
     function instrument(uint256 instrumentId) external view returns (Instrument memory);
     function instrumentCount() external view returns (uint256);
     /// @notice What margin needs of the assets and instruments in two IdLists, in one call. Reverts with the first id that isn't listed.
-    /// @return words First `... | profitCapIm u128 | rhoMm u16 | rhoIm u16`; then of each asset
-    /// `shocks u64 | 0 u8 | decimals u8 | creditMm u16 | creditIm u16 | feed u16`; then of each instrument `module u160 | 0 u16 | shocks u64 | feed u16`.
+    /// @param portfolioSet By the Portfolio set: its shocks and correlation. By the Standard set otherwise.
+    /// @return words First `nakedShort u16 | volatilityDown u16 | volatilityUp u16 | profitCapIm u128 | rhoMm u16 | rhoIm u16`, of which the
+    /// first three are 0 where no instrument needs them; then of each asset `shocks u64 | 0 u8 | decimals u8 | creditMm u16 | creditIm u16 |
+    /// feed u16`; then of each instrument `module u160 | curved u16 | shocks u64 | feed u16`, `curved` being 1 if its module isn't linear.
     /// Shocks are those of the row's feed, `tailDamping u16 | tailShock u16 | shockMm u16 | shockIm u16`, 0 for a feed without any.
-    function marginParameters(uint256 assets, uint256 instruments)
+    function marginParameters(uint256 assets, uint256 instruments, bool portfolioSet)
         external
         view
         returns (uint256[] memory words);
     function global() external view returns (Global memory);
+    function grid() external view returns (Grid memory);
     /// @notice Oracle feed of the settlement token, the depeg guard of all cash.
     function settlementFeed() external view returns (uint256);
     /// @notice Grows with every change of any parameter.

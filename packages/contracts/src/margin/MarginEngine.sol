@@ -10,6 +10,7 @@ import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {IdList} from "../libraries/IdList.sol";
 import {WadMath} from "../libraries/WadMath.sol";
 import {Holdings} from "./Holdings.sol";
+import {Losses} from "./Losses.sol";
 import {Scenarios} from "./Scenarios.sol";
 
 /// @title MarginEngine
@@ -23,6 +24,7 @@ contract MarginEngine is IMarginEngine {
     using FixedPointMathLib for uint256;
     using FixedPointMathLib for int256;
     using IdList for uint256;
+    using Losses for Losses.Sums;
     using WadMath for int256;
 
     uint256 internal constant WAD = 1e18;
@@ -49,6 +51,9 @@ contract MarginEngine is IMarginEngine {
         IInstrument.Holding[] holdings;
         /// Of RiskConfig.marginParameters for both lists.
         uint256[] parameters;
+        bool portfolioSet;
+        /// Some instrument of it is.
+        bool curved;
     }
 
     /// @dev One underlying of the book. Claims are WAD token units, full and scaled by credit.
@@ -59,14 +64,12 @@ contract MarginEngine is IMarginEngine {
         uint256 claims;
         uint256 claimsIm;
         uint256 claimsMm;
-        /// Σ size of its positions, WAD.
+        /// Σ size of its positions, WAD; and of those in curved instruments.
         int256 size;
-    }
-
-    /// @dev Running Σ L and Σ L² (WAD, WAD²).
-    struct Losses {
-        uint256 sum;
-        uint256 squares;
+        int256 curvedSize;
+        /// Some value isn't a straight line in the spot.
+        bool curved;
+        Scenarios.Interval interval;
     }
 
     /// @dev A portfolio's lists differ in length.
@@ -129,7 +132,7 @@ contract MarginEngine is IMarginEngine {
     /// @inheritdoc IMarginEngine
     function portfolio(bytes32 account) external view returns (IClearinghouse.Portfolio memory p) {
         Book memory book = _read(account);
-        p.cash = book.cash;
+        (p.cash, p.portfolioSet) = (book.cash, book.portfolioSet);
         p.assetIds = book.assets.toArray();
         p.claims = book.claims;
         uint256 count = p.assetIds.length;
@@ -153,9 +156,11 @@ contract MarginEngine is IMarginEngine {
 
     function _read(bytes32 account) internal view returns (Book memory book) {
         uint256[] memory words;
-        (book.cash, book.impairedCash, book.assets, book.instruments, words) = clearinghouse.rows(account);
+        (book.cash, book.impairedCash, book.assets, book.instruments, book.portfolioSet, words) =
+            clearinghouse.rows(account);
         if (words.length == 0) return book;
-        uint256[] memory parameters = riskConfig.marginParameters(book.assets, book.instruments);
+        uint256[] memory parameters =
+            riskConfig.marginParameters(book.assets, book.instruments, book.portfolioSet);
         book.parameters = parameters;
         uint256 positions = (words.length + 1 - parameters.length);
         uint256 count = words.length - 2 * positions;
@@ -191,9 +196,9 @@ contract MarginEngine is IMarginEngine {
         if (p.claims.length != count || p.impaired.length != count + 1) revert MalformedPortfolio();
         uint256 positions = p.instrumentIds.length;
         if (p.sizes.length != positions || p.quotes.length != positions) revert MalformedPortfolio();
-        (book.cash, book.impairedCash) = (p.cash, p.impaired[count]);
+        (book.cash, book.impairedCash, book.portfolioSet) = (p.cash, p.impaired[count], p.portfolioSet);
         (book.assets, book.instruments) = (IdList.from(p.assetIds), IdList.from(p.instrumentIds));
-        book.parameters = riskConfig.marginParameters(book.assets, book.instruments);
+        book.parameters = riskConfig.marginParameters(book.assets, book.instruments, book.portfolioSet);
         book.claims = p.claims;
         book.impaired = new uint256[](count);
         for (uint256 n; n < count; ++n) {
@@ -233,7 +238,7 @@ contract MarginEngine is IMarginEngine {
         if (safeCash > 0) {
             IPriceOracle.Price memory par = prices[count];
             h.fresh = par.fresh;
-            h.im = par.fresh ? safeCash.mulFloor(int256(Scenarios.low(par).min(WAD))) : int256(0);
+            h.im = par.fresh ? safeCash.mulFloor(int256(_low(par).min(WAD))) : int256(0);
         }
         _addExposures(h, book, exposures, modules, prices);
     }
@@ -274,41 +279,44 @@ contract MarginEngine is IMarginEngine {
         address[] memory modules,
         IPriceOracle.Price[] memory prices
     ) internal view {
-        uint256 spotsAt;
-        uint256 pnlAt;
-        {
-            uint256[] memory spots = Holdings.array(exposures.length * Scenarios.COUNT);
-            spotsAt = Holdings.first(spots);
-            for (uint256 n; n < exposures.length; ++n) {
-                Scenarios.fill(spotsAt + n * Scenarios.BYTES, prices[n], exposures[n].shocks);
-            }
-            pnlAt = Holdings.first(
-                Holdings.pnl(book.holdings, modules, Scenarios.COUNT, spots, new uint256[](0))
-            );
+        uint256 global = book.parameters[0];
+        Losses.Answers memory answers = _answers(book, exposures, modules, prices);
+        Losses.Sums memory im;
+        Losses.Sums memory mm;
+        for (uint256 n; n < exposures.length; ++n) {
+            Exposure memory e = exposures[n];
+            _addMid(h, e, prices[n], answers.pnl[answers.at]);
+            if (e.curved) _addCurved(h, e, prices[n], answers, uint16(global >> 192), im, mm);
+            else _addLinear(h, e, prices[n], answers, im, mm);
+            answers.at += answers.count;
         }
-        Losses memory im;
-        Losses memory mm;
+        h.im -= int256(im.joint(uint16(global))) + 1;
+        h.mm -= int256(mm.joint(uint16(global >> 16)));
+        int256 cap = int256(uint256(uint128(global >> 32)));
+        if (h.pnl > cap) h.im -= h.pnl - cap;
+    }
+
+    /// @dev Asks the modules; each exposure learns the interval of its price.
+    function _answers(
+        Book memory book,
+        Exposure[] memory exposures,
+        address[] memory modules,
+        IPriceOracle.Price[] memory prices
+    ) internal view returns (Losses.Answers memory a) {
+        uint256 count = Scenarios.countOf(book.curved, book.portfolioSet);
+        uint256 global = book.parameters[0];
+        a.count = count;
+        a.spots = new uint256[](exposures.length * count);
         for (uint256 n; n < exposures.length; ++n) {
             Exposure memory e = exposures[n];
             uint256 mid = prices[n].price;
-            if (!prices[n].fresh) (h.fresh, e.claimsIm) = (false, 0);
-            int256 pnl;
-            assembly ("memory-safe") {
-                pnl := mload(pnlAt)
-            }
-            h.pnl += pnl;
-            h.equity += pnl + int256(e.claims.mulWad(mid));
-            h.notional += e.size.abs().mulWad(mid);
-            h.im += _adverse(e, spotsAt, pnlAt, im) - ROUNDING;
-            h.mm += _favourable(e, spotsAt, pnlAt, mm);
-            spotsAt += Scenarios.BYTES;
-            pnlAt += Scenarios.BYTES;
+            if (mid >> 127 != 0) revert Losses.OutOfRange();
+            e.interval = Scenarios.intervalOf(prices[n]);
+            if (e.curved) Scenarios.fill(a.spots, n * count, count, mid, e.interval, e.shocks);
+            else a.spots[n * count] = mid;
         }
-        uint256 global = book.parameters[0];
-        h.im -= int256(_aggregate(im, uint16(global))) + 1;
-        h.mm -= int256(_aggregate(mm, uint16(global >> 16)));
-        int256 cap = int256(uint256(uint128(global >> 32)));
-        if (h.pnl > cap) h.im -= h.pnl - cap;
+        uint256[] memory factors = Scenarios.volatilities(count, uint16(global >> 160), uint16(global >> 176));
+        a.pnl = Holdings.pnl(book.holdings, modules, count, a.spots, factors);
     }
 
     /// @dev One per feed that the book has a claim or a position in; and the module of each holding, which learns its underlying's place.
@@ -338,7 +346,12 @@ contract MarginEngine is IMarginEngine {
             modules[n] = address(uint160(word >> 96));
             IInstrument.Holding memory h = book.holdings[n];
             h.underlying = k;
-            list[k].size += h.size;
+            Exposure memory e = list[k];
+            e.size += h.size;
+            if (uint16(word >> 80) != 0) {
+                (book.curved, e.curved) = (true, true);
+                e.curvedSize += h.size;
+            }
         }
         assembly ("memory-safe") {
             mstore(list, count)
@@ -357,46 +370,68 @@ contract MarginEngine is IMarginEngine {
         return (count, count + 1);
     }
 
+    /// @dev Lowest value that the oracle leaves possible (WAD): of the interval and of what is parked.
+    function _low(IPriceOracle.Price memory price) internal pure returns (uint256) {
+        uint256 end = price.price.mulWad(WAD.zeroFloorSub(price.confidence));
+        return price.parked == 0 ? end : end.min(price.parked);
+    }
+
     /* LOSSES */
 
-    /// @dev Lower value of both ends; adds the higher loss to `losses`.
-    function _adverse(Exposure memory e, uint256 spotsAt, uint256 pnlAt, Losses memory losses)
+    /// @dev What needs no scenario; and claims that the price is too unsure for leave IM.
+    function _addMid(Health memory h, Exposure memory e, IPriceOracle.Price memory price, int256 pnl)
         internal
         pure
-        returns (int256)
     {
-        uint256 damping = e.shocks >> 48;
+        h.pnl += pnl;
+        h.equity += pnl + int256(e.claims.mulWad(price.price));
+        h.notional += e.size.abs().mulWad(price.price);
+        if (!price.fresh) h.fresh = false;
+        if (!price.fresh || Losses.isUnsure(e.interval, e.shocks)) e.claimsIm = 0;
+    }
+
+    function _addLinear(
+        Health memory h,
+        Exposure memory e,
+        IPriceOracle.Price memory price,
+        Losses.Answers memory answers,
+        Losses.Sums memory im,
+        Losses.Sums memory mm
+    ) internal pure {
+        // What is left where the underlying is worth nothing.
+        int256 atZero = answers.pnl[answers.at + Scenarios.ZERO];
+        int256 slope = answers.pnl[answers.at] - atZero;
+        Losses.bounded(atZero);
+        int256 claims = int256(e.claimsIm.mulWad(price.price));
+        uint256 shock = price.fresh ? uint16(e.shocks) : 2 * uint256(uint16(e.shocks));
+        (int256 value, uint256 loss) = Losses.adverse(slope + claims, e.interval, shock, e.shocks);
+        h.im += atZero + value - ROUNDING;
+        im.add(loss);
+        claims = int256(e.claimsMm.mulWad(price.price));
+        (value, loss) = Losses.favourable(slope + claims, e.interval, e.shocks);
+        h.mm += atZero + value;
+        mm.add(loss);
+    }
+
+    /// @param nakedShort Bps of spot.
+    function _addCurved(
+        Health memory h,
+        Exposure memory e,
+        IPriceOracle.Price memory price,
+        Losses.Answers memory answers,
+        uint256 nakedShort,
+        Losses.Sums memory im,
+        Losses.Sums memory mm
+    ) internal pure {
+        answers.naked = e.curvedSize < 0
+            ? (uint256(-e.curvedSize).mulWadUp(price.price) * nakedShort).divUp(BPS)
+            : 0;
         (int256 value, uint256 loss) =
-            Scenarios.lossOf(spotsAt + Scenarios.IM_LOW, pnlAt + Scenarios.IM_LOW, e.claimsIm, damping);
-        (int256 valueHigh, uint256 lossHigh) =
-            Scenarios.lossOf(spotsAt + Scenarios.IM_HIGH, pnlAt + Scenarios.IM_HIGH, e.claimsIm, damping);
-        _add(losses, loss.max(lossHigh));
-        return FixedPointMathLib.min(value, valueHigh);
-    }
-
-    /// @dev Higher value of both ends; adds the lower loss to `losses`.
-    function _favourable(Exposure memory e, uint256 spotsAt, uint256 pnlAt, Losses memory losses)
-        internal
-        pure
-        returns (int256)
-    {
-        uint256 damping = e.shocks >> 48;
-        (int256 value, uint256 loss) =
-            Scenarios.lossOf(spotsAt + Scenarios.MM_LOW, pnlAt + Scenarios.MM_LOW, e.claimsMm, damping);
-        (int256 valueHigh, uint256 lossHigh) =
-            Scenarios.lossOf(spotsAt + Scenarios.MM_HIGH, pnlAt + Scenarios.MM_HIGH, e.claimsMm, damping);
-        _add(losses, loss.min(lossHigh));
-        return FixedPointMathLib.max(value, valueHigh);
-    }
-
-    function _add(Losses memory losses, uint256 loss) internal pure {
-        losses.sum += loss;
-        losses.squares += loss * loss;
-    }
-
-    /// @dev √((1−ρ)ΣL² + ρ(ΣL)²), rounded down; ρ in bps.
-    function _aggregate(Losses memory losses, uint256 rho) internal pure returns (uint256) {
-        uint256 squared = ((BPS - rho) * losses.squares + rho * losses.sum * losses.sum) / BPS;
-        return squared.sqrt();
+            Losses.adverse(answers, e.claimsIm, e.interval, price.fresh ? 1 : 2, e.shocks);
+        h.im += value - ROUNDING;
+        im.add(loss);
+        (value, loss) = Losses.favourable(answers, e.claimsMm, e.interval, e.shocks);
+        h.mm += value;
+        mm.add(loss);
     }
 }

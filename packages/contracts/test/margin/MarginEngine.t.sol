@@ -5,6 +5,7 @@ import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
 import {IMarginEngine} from "../../src/interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
 import {HubFixture} from "../hub/HubFixture.sol";
+import {Quadratic} from "./Quadratic.sol";
 
 contract MarginEngineTest is HubFixture {
     /// What IM holds back for roundings with one underlying.
@@ -175,8 +176,8 @@ contract MarginEngineTest is HubFixture {
                 !equal && r % 3 == 0 ? 1 + (r >> 120) % (2 * price) : 0,
                 equal || r % 5 != 0
             );
-            uint16 im = uint16(2 + (r >> 170) % 9999);
-            uint16 mm = equal ? im : uint16(2 + (r >> 190) % (im - 1));
+            uint16 im = uint16(4 + (r >> 170) % 9997);
+            uint16 mm = equal ? im : uint16(4 + (r >> 190) % (im - 3));
             config.setUnderlying(
                 feed, IRiskConfig.Underlying(im, mm, uint16((r >> 200) % 60_000), uint16((r >> 220) % 10_001))
             );
@@ -193,7 +194,24 @@ contract MarginEngineTest is HubFixture {
                 1 hours
             )
         );
-        IClearinghouse.Portfolio memory p = _portfolio(3, 3);
+        uint16 rho = equal ? rhoIm : uint16((r >> 48) % (uint256(rhoIm) + 1));
+        config.setInstrument(
+            4,
+            IRiskConfig.Instrument(address(new Quadratic(oracle, 1, 100_000e18)), uint16(1 + r % 3), 1, 1, 1)
+        );
+        config.setGrid(
+            IRiskConfig.Grid(
+                uint16(r >> 64),
+                uint16((r >> 80) % 10_000),
+                uint16((r >> 96) % 10_001),
+                uint16(5001 + (r >> 112) % 5000),
+                rhoIm,
+                rho
+            )
+        );
+        IClearinghouse.Portfolio memory p = _portfolio(3, 4);
+        p.portfolioSet = r % 2 == 0;
+        (p.instrumentIds[3], p.sizes[3]) = (4, r % 3 == 0 ? int256(0) : int256((r >> 140) % 2e22) - 1e22);
         p.cash = int256((r >> 128) % 1e24);
         if (!equal) p.impaired[3] = (r >> 200) % (uint256(p.cash) + 1);
         else oracle.set(FEED_USDC, 1e18);

@@ -18,9 +18,10 @@ import {
   type MarginMarket,
   type MarginPortfolio,
   type MarginPrice,
+  marginHealth,
   PermanentError,
+  perpetual,
   type Shocks,
-  standardHealth,
   systemClock,
   systemRandom,
 } from '@clearspan/shared'
@@ -37,6 +38,14 @@ const WAD = 10n ** 18n
 const ASSET_FEEDS = [0, 1, 2, 3, 1]
 const INSTRUMENT_FEEDS = [1, 2, 3, 1]
 const FEEDS = [0, 1, 2, 3]
+const NO_GRID = {
+  volatilityUp: 0n,
+  volatilityDown: 0n,
+  nakedShort: 0n,
+  portfolioShock: 0n,
+  portfolioRhoIm: 0n,
+  portfolioRhoMm: 0n,
+}
 
 let dir = ''
 let run: RunDirectory
@@ -162,6 +171,7 @@ async function onChain({ cash, impairedCash, claims, positions }: MarginPortfoli
     instrumentIds: positions.map(({ instrumentId }) => BigInt(instrumentId)),
     sizes: positions.map(({ size }) => size),
     quotes: positions.map(({ quote }) => quote),
+    portfolioSet: false,
   }
   try {
     return await chain.client.readContract({
@@ -179,7 +189,7 @@ async function onChain({ cash, impairedCash, claims, positions }: MarginPortfoli
 /** By the twin; null where it refuses. */
 function byTwin(portfolio: MarginPortfolio, market: MarginMarket): Health | null {
   try {
-    return standardHealth(portfolio, market)
+    return marginHealth(portfolio, market)
   } catch (error) {
     if (error instanceof PermanentError) return null
     throw error
@@ -235,7 +245,8 @@ const marketArbitrary: fc.Arbitrary<MarginMarket> = fc
     assets: new Map(
       ASSET_FEEDS.map((feed, n) => [n + 1, { feed, creditIm: credits[n]![0], creditMm: credits[n]![1] }]),
     ),
-    instruments: new Map(INSTRUMENT_FEEDS.map((feed, n) => [n + 1, feed])),
+    instruments: new Map(INSTRUMENT_FEEDS.map((feed, n) => [n + 1, perpetual(feed)])),
+    grid: NO_GRID,
     rhoIm: rho[1],
     rhoMm: rho[0],
     profitCapIm,

@@ -1,8 +1,10 @@
 export { black76 } from './black76.js'
-export { standardHealth } from './standard.js'
+export { marginHealth, perpetual } from './health.js'
 export type {
   CreditedAsset,
   Health,
+  MarginGrid,
+  MarginInstrument,
   MarginMarket,
   MarginPortfolio,
   MarginPrice,

@@ -1,8 +1,16 @@
 // What must hold of margin for any portfolio, on the twin: it is quick, and the contract equals it to the wei.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { type Health, type MarginMarket, type MarginPortfolio, standardHealth } from './index.js'
+import { type Health, type MarginMarket, type MarginPortfolio, marginHealth, perpetual } from './index.js'
 
+const NO_GRID = {
+  volatilityUp: 0n,
+  volatilityDown: 0n,
+  nakedShort: 0n,
+  portfolioShock: 0n,
+  portfolioRhoIm: 0n,
+  portfolioRhoMm: 0n,
+}
 const WAD = 10n ** 18n
 const RUNS = { numRuns: 300 }
 /** Each underlying's roundings, wei. */
@@ -12,7 +20,7 @@ const bps = (least: number, most: number) => fc.integer({ min: least, max: most 
 const wads = (most: bigint) => fc.bigInt({ min: 0n, max: most * WAD })
 const signed = (most: bigint) => fc.bigInt({ min: -most * WAD, max: most * WAD })
 
-/** Shocks up to 50 % and confidences up to 20 %: beyond (1 − shock) ÷ (1 + shock) an interval's ends are further apart than a claim is worth. */
+/** @param widest Confidence, WAD. */
 const market = (widest: bigint): fc.Arbitrary<MarginMarket> =>
   fc
     .record({
@@ -45,7 +53,8 @@ const market = (widest: bigint): fc.Arbitrary<MarginMarket> =>
         ]),
       ),
       assets: new Map([1, 2, 3].map((id) => [id, { feed: id, creditIm: 8_000n, creditMm: 9_000n }])),
-      instruments: new Map([1, 2, 3].map((id) => [id, id])),
+      instruments: new Map([1, 2, 3].map((id) => [id, perpetual(id)])),
+      grid: NO_GRID,
       rhoIm: rho[0] + rho[1],
       rhoMm: rho[0],
       profitCapIm,
@@ -74,8 +83,8 @@ function noBetter(worse: Health, better: Health, dust = 0n) {
 
 test('MM is never below IM', () => {
   fc.assert(
-    fc.property(market(WAD / 5n), portfolio, (m, p) => {
-      const { im, mm } = standardHealth(p, m)
+    fc.property(market(WAD), portfolio, (m, p) => {
+      const { im, mm } = marginHealth(p, m)
       atMost(im, mm)
     }),
     RUNS,
@@ -84,9 +93,9 @@ test('MM is never below IM', () => {
 
 test('more loss never raises health', () => {
   fc.assert(
-    fc.property(market(WAD / 5n), portfolio, wads(10n ** 6n), (m, p, loss) => {
+    fc.property(market(WAD), portfolio, wads(10n ** 6n), (m, p, loss) => {
       const positions = p.positions.map((held, n) => (n === 0 ? { ...held, quote: held.quote - loss } : held))
-      const [before, after] = [standardHealth(p, m), standardHealth({ ...p, positions }, m)]
+      const [before, after] = [marginHealth(p, m), marginHealth({ ...p, positions }, m)]
       noBetter(after, before)
       expect(after.equity).toBe(before.equity - loss)
     }),
@@ -96,9 +105,9 @@ test('more loss never raises health', () => {
 
 test('impairing a claim never raises IM, and moves nothing else', () => {
   fc.assert(
-    fc.property(market(WAD / 5n), portfolio, bps(0, 10_000), (m, p, part) => {
+    fc.property(market(WAD), portfolio, bps(0, 10_000), (m, p, part) => {
       const claims = p.claims.map((claim) => ({ ...claim, impaired: (claim.amount * part) / 10_000n }))
-      const [before, after] = [standardHealth(p, m), standardHealth({ ...p, claims }, m)]
+      const [before, after] = [marginHealth(p, m), marginHealth({ ...p, claims }, m)]
       atMost(after.im, before.im + DUST)
       expect({ ...after, im: 0n }).toEqual({ ...before, im: 0n })
     }),
@@ -115,7 +124,7 @@ test('closing a part of a position at the oracle price never worsens margin', ()
         const mid = m.prices.get(held.instrumentId)!.price
         return { ...held, size: held.size - closed, quote: held.quote + (closed * mid) / WAD }
       })
-      noBetter(standardHealth(bare, m), standardHealth({ ...bare, positions }, m), DUST)
+      noBetter(marginHealth(bare, m), marginHealth({ ...bare, positions }, m), DUST)
     }),
     RUNS,
   )

@@ -23,6 +23,25 @@ export interface CreditedAsset {
   creditMm: bigint
 }
 
+/** An instrument as a pricing module answers for it. */
+export interface MarginInstrument {
+  feed: number
+  /** Its value isn't a straight line in the spot, or depends on volatility. */
+  curved: boolean
+  /** Value of a size (WAD, signed) at a spot (WAD) with implied volatility times a factor (WAD), quote and costs aside; rounded down. */
+  value(size: bigint, spot: bigint, volatility: bigint): bigint
+}
+
+/** `IRiskConfig.Grid`, bps. */
+export interface MarginGrid {
+  volatilityUp: bigint
+  volatilityDown: bigint
+  nakedShort: bigint
+  portfolioShock: bigint
+  portfolioRhoIm: bigint
+  portfolioRhoMm: bigint
+}
+
 /** All that margin reads beside the account: `RiskConfig` and `PriceOracle` at one block. */
 export interface MarginMarket {
   settlementFeed: number
@@ -32,8 +51,9 @@ export interface MarginMarket {
   shocks: ReadonlyMap<number, Shocks>
   /** By asset id. */
   assets: ReadonlyMap<number, CreditedAsset>
-  /** Feed of each instrument, by its id. All are perpetuals. */
-  instruments: ReadonlyMap<number, number>
+  /** By id. */
+  instruments: ReadonlyMap<number, MarginInstrument>
+  grid: MarginGrid
   /** ρ in bps. */
   rhoIm: bigint
   rhoMm: bigint
@@ -50,6 +70,8 @@ export interface MarginPortfolio {
   claims: readonly { assetId: number; amount: bigint; impaired: bigint }[]
   /** Quotes with all costs up to now. */
   positions: readonly { instrumentId: number; size: bigint; quote: bigint }[]
+  /** By the Portfolio set of parameters. */
+  portfolioSet?: boolean
 }
 
 /** `IMarginEngine.Health`, WAD. */

@@ -35,6 +35,8 @@ abstract contract LedgerBase is ILedger, Ownable {
         int128 cash;
         /// Rows under regression.
         uint64 regressedRows;
+        /// Margined by the Portfolio set of parameters.
+        bool portfolioSet;
         /// WAD; cash that came from counters which have since regressed. Meaningful while regressedRows > 0.
         uint256 regressedCash;
         /// IdList of opened asset rows.

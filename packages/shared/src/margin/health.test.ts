@@ -1,10 +1,18 @@
 // The worked examples of docs/margin.md.
 import { expect, test } from 'vitest'
 import { PermanentError } from '../errors.js'
-import { type MarginMarket, type MarginPortfolio, standardHealth } from './index.js'
+import { type MarginMarket, type MarginPortfolio, marginHealth, perpetual } from './index.js'
 
 const WAD = 10n ** 18n
 const wad = (units: number) => BigInt(Math.round(units * 1e6)) * (WAD / 1_000_000n)
+const NO_GRID = {
+  volatilityUp: 0n,
+  volatilityDown: 0n,
+  nakedShort: 0n,
+  portfolioShock: 0n,
+  portfolioRhoIm: 0n,
+  portfolioRhoMm: 0n,
+}
 const shocks = { shockIm: 1_000n, shockMm: 600n, tailShock: 5_000n, tailDamping: 1_000n }
 
 function market(confidence: number, fresh = true): MarginMarket {
@@ -22,9 +30,10 @@ function market(confidence: number, fresh = true): MarginMarket {
     ]),
     assets: new Map([[1, { feed: 1, creditIm: 9_500n, creditMm: 9_700n }]]),
     instruments: new Map([
-      [1, 1],
-      [2, 2],
+      [1, perpetual(1)],
+      [2, perpetual(2)],
     ]),
+    grid: NO_GRID,
     rhoIm: 6_000n,
     rhoMm: 4_000n,
     profitCapIm: wad(100_000),
@@ -46,7 +55,7 @@ function cents({ equity, im, mm }: { equity: bigint; im: bigint; mm: bigint }): 
 }
 
 test('one perpetual', () => {
-  expect(cents(standardHealth(long, market(0)))).toEqual([1_000, 800, 880])
+  expect(cents(marginHealth(long, market(0)))).toEqual([1_000, 800, 880])
 })
 
 test('a claim that offsets a short', () => {
@@ -54,7 +63,7 @@ test('a claim that offsets a short', () => {
     claims: [{ assetId: 1, amount: WAD, impaired: 0n }],
     positions: [{ instrumentId: 1, size: -WAD, quote: wad(2_000) }],
   })
-  expect(cents(standardHealth(hedged, market(0)))).toEqual([2_000, 1_890, 1_936.4])
+  expect(cents(marginHealth(hedged, market(0)))).toEqual([2_000, 1_890, 1_936.4])
 })
 
 test('two underlyings, each price an interval of ± 0.5 %', () => {
@@ -65,16 +74,16 @@ test('two underlyings, each price an interval of ± 0.5 %', () => {
       { instrumentId: 2, size: -WAD, quote: wad(40_000) },
     ],
   })
-  expect(cents(standardHealth(pair, market(0.005)))).toEqual([20_000, 13_341.67, 16_838.34])
+  expect(cents(marginHealth(pair, market(0.005)))).toEqual([20_000, 13_341.67, 16_838.34])
 })
 
 test('a stale price doubles the IM shock and leaves MM alone', () => {
-  const health = standardHealth(long, market(0, false))
+  const health = marginHealth(long, market(0, false))
   expect(cents(health)).toEqual([1_000, 600, 880])
   expect(health.fresh).toBe(false)
 })
 
 test('an instrument that is not listed is refused, not valued at nothing', () => {
   const unknown = portfolio({ positions: [{ instrumentId: 3, size: WAD, quote: 0n }] })
-  expect(() => standardHealth(unknown, market(0))).toThrow(PermanentError)
+  expect(() => marginHealth(unknown, market(0))).toThrow(PermanentError)
 })

@@ -1,0 +1,219 @@
+import {
+  add,
+  adverseGrid,
+  adverseLine,
+  bounded,
+  divideUp,
+  favourableGrid,
+  favourableLine,
+  isUnsure,
+  joint,
+  refuse,
+  type Sums,
+  type Valued,
+} from './losses.js'
+import { abs, BPS, max, min, mulFloor, WAD } from './math.js'
+import { type Interval, intervalOf, type Scenario, scenariosOf } from './scenarios.js'
+import type { Health, MarginInstrument, MarginMarket, MarginPortfolio, MarginPrice, Shocks } from './types.js'
+
+/** Held back from IM per underlying (`MarginEngine.ROUNDING`). */
+const ROUNDING = 16n
+const MAX_ROWS = 21
+const CLAIM_BITS = 120n
+const NUMBER_BITS = 127n
+const NO_SHOCKS: Shocks = { shockIm: 0n, shockMm: 0n, tailShock: 0n, tailDamping: 0n }
+
+interface Exposure {
+  feed: number
+  claims: bigint
+  claimsIm: bigint
+  claimsMm: bigint
+  size: bigint
+  curvedSize: bigint
+  curved: boolean
+  positions: { instrument: MarginInstrument; size: bigint }[]
+  /** Σ quotes: outside every rounding. */
+  quote: bigint
+}
+
+/** One exposure with what it is valued by. */
+interface Valuation {
+  exposure: Exposure
+  price: MarginPrice
+  interval: Interval
+  shocks: Shocks
+}
+
+/**
+ * Health of a portfolio, equal to `MarginEngine.health` to the wei.
+ *
+ * Per underlying, value V and worst loss L; across underlyings √((1−ρ)ΣL² + ρ(ΣL)²). Where all values are straight lines in the spot L is a
+ * fraction of what is held, otherwise the worst of a grid of spot and volatility. IM takes the lowest V of the price's interval and L at its
+ * high end, MM the highest V and L at the low end.
+ *
+ * @throws PermanentError where the contract reverts: an id that isn't listed, too many rows, a number beyond its bits.
+ */
+export function marginHealth(portfolio: MarginPortfolio, market: MarginMarket): Health {
+  const exposures = exposuresOf(portfolio, market)
+  const safeCash = portfolio.cash - portfolio.impairedCash
+  const health: Health = {
+    equity: portfolio.cash,
+    im: safeCash,
+    mm: portfolio.cash,
+    pnl: 0n,
+    notional: 0n,
+    fresh: true,
+  }
+  if (exposures.length === 0) return health
+  if (safeCash > 0n) {
+    const par = priceOf(market, market.settlementFeed)
+    health.fresh = par.fresh
+    health.im = par.fresh ? mulFloor(safeCash, min(lowEnd(par), WAD)) : 0n
+  }
+  const im: Sums = { sum: 0n, squares: 0n }
+  const mm: Sums = { sum: 0n, squares: 0n }
+  const portfolioSet = portfolio.portfolioSet === true && market.grid.portfolioShock !== 0n
+  for (const exposure of exposures) addExposure(health, exposure, market, portfolioSet, im, mm)
+  health.im -= joint(im, portfolioSet ? market.grid.portfolioRhoIm : market.rhoIm) + 1n
+  health.mm -= joint(mm, portfolioSet ? market.grid.portfolioRhoMm : market.rhoMm)
+  if (health.pnl > market.profitCapIm) health.im -= health.pnl - market.profitCapIm
+  return health
+}
+
+function exposuresOf(portfolio: MarginPortfolio, market: MarginMarket): Exposure[] {
+  if (portfolio.claims.length > MAX_ROWS || portfolio.positions.length > MAX_ROWS) refuse('too many rows')
+  const exposures = new Map<number, Exposure>()
+  const at = (feed: number): Exposure => {
+    const found = exposures.get(feed) ?? nothingIn(feed)
+    exposures.set(feed, found)
+    return found
+  }
+  for (const { assetId, amount, impaired } of portfolio.claims) {
+    const asset = market.assets.get(assetId) ?? refuse(`asset ${assetId} is not listed`)
+    if (amount >> CLAIM_BITS !== 0n || impaired > amount) refuse(`claim of asset ${assetId} is out of range`)
+    if (amount === 0n) continue
+    const exposure = at(asset.feed)
+    exposure.claims += amount
+    exposure.claimsIm += ((amount - impaired) * asset.creditIm) / BPS
+    exposure.claimsMm += (amount * asset.creditMm) / BPS
+  }
+  for (const { instrumentId, size, quote } of portfolio.positions) {
+    const instrument =
+      market.instruments.get(instrumentId) ?? refuse(`instrument ${instrumentId} is not listed`)
+    if ((abs(size) | abs(quote)) >> NUMBER_BITS !== 0n) refuse(`position ${instrumentId} is out of range`)
+    const exposure = at(instrument.feed)
+    exposure.size += size
+    exposure.quote += quote
+    exposure.positions.push({ instrument, size })
+    if (!instrument.curved) continue
+    exposure.curved = true
+    exposure.curvedSize += size
+  }
+  return [...exposures.values()]
+}
+
+function nothingIn(feed: number): Exposure {
+  return {
+    feed,
+    claims: 0n,
+    claimsIm: 0n,
+    claimsMm: 0n,
+    size: 0n,
+    curvedSize: 0n,
+    curved: false,
+    positions: [],
+    quote: 0n,
+  }
+}
+
+function addExposure(
+  health: Health,
+  exposure: Exposure,
+  market: MarginMarket,
+  portfolioSet: boolean,
+  im: Sums,
+  mm: Sums,
+): void {
+  const price = priceOf(market, exposure.feed)
+  if (price.price >> NUMBER_BITS !== 0n) refuse(`feed ${exposure.feed} is out of range`)
+  const shocks = shocksOf(market, exposure.feed, portfolioSet)
+  const interval = intervalOf(price)
+  if (!price.fresh) health.fresh = false
+  if (!price.fresh || isUnsure(interval, shocks)) exposure.claimsIm = 0n
+
+  const pnl = pnlAt(exposure, { spot: price.price, volatility: WAD })
+  health.pnl += pnl
+  health.equity += pnl + (exposure.claims * price.price) / WAD
+  health.notional += (abs(exposure.size) * price.price) / WAD
+
+  const valuation = { exposure, price, interval, shocks }
+  const [adverse, favourable] = exposure.curved
+    ? overGrid(valuation, market, portfolioSet)
+    : alongLine(valuation, pnl)
+  health.im += adverse.value - ROUNDING
+  add(im, adverse.loss)
+  health.mm += favourable.value
+  add(mm, favourable.loss)
+}
+
+function alongLine({ exposure, price, interval, shocks }: Valuation, atMid: bigint): [Valued, Valued] {
+  const atZero = pnlAt(exposure, { spot: 0n, volatility: WAD })
+  const slope = atMid - atZero
+  bounded(atZero)
+  const shock = price.fresh ? shocks.shockIm : 2n * shocks.shockIm
+  const claims = (credited: bigint) => (credited * price.price) / WAD
+  const adverse = adverseLine(slope + claims(exposure.claimsIm), interval, shock, shocks)
+  const favourable = favourableLine(slope + claims(exposure.claimsMm), interval, shocks)
+  adverse.value += atZero
+  favourable.value += atZero
+  return [adverse, favourable]
+}
+
+function overGrid(
+  { exposure, price, interval, shocks }: Valuation,
+  market: MarginMarket,
+  portfolioSet: boolean,
+): [Valued, Valued] {
+  const { volatilityUp: up, volatilityDown: down, nakedShort } = market.grid
+  const scenarios = scenariosOf(price.price, interval, shocks, { up, down }, portfolioSet)
+  const naked = divideUp(divideUp(max(-exposure.curvedSize, 0n) * price.price, WAD) * nakedShort, BPS)
+  const pnls = new Map<Scenario, bigint>()
+  const at = (claims: bigint) => (scenario: Scenario) => {
+    const pnl = pnls.get(scenario) ?? pnlAt(exposure, scenario)
+    pnls.set(scenario, pnl)
+    return pnl + (claims * scenario.spot) / WAD
+  }
+  const factor = price.fresh ? 1n : 2n
+  return [
+    adverseGrid(at(exposure.claimsIm), scenarios, interval, factor, naked, shocks),
+    favourableGrid(at(exposure.claimsMm), scenarios, interval, naked, shocks),
+  ]
+}
+
+function pnlAt(exposure: Exposure, { spot, volatility }: Scenario): bigint {
+  if (spot >> NUMBER_BITS !== 0n) refuse(`feed ${exposure.feed} is out of range`)
+  let value = exposure.quote
+  for (const { instrument, size } of exposure.positions) value += instrument.value(size, spot, volatility)
+  return value
+}
+
+/** A perpetual, and whatever else is worth its size times the spot. */
+export function perpetual(feed: number): MarginInstrument {
+  return { feed, curved: false, value: mulFloor }
+}
+
+function shocksOf(market: MarginMarket, feed: number, portfolioSet: boolean): Shocks {
+  const shocks = market.shocks.get(feed) ?? NO_SHOCKS
+  if (!portfolioSet) return shocks
+  const part = (shock: bigint) => (shock * market.grid.portfolioShock) / BPS
+  return { ...shocks, shockIm: part(shocks.shockIm), shockMm: part(shocks.shockMm) }
+}
+
+function priceOf(market: MarginMarket, feed: number): MarginPrice {
+  return market.prices.get(feed) ?? refuse(`feed ${feed} has no price`)
+}
+
+function lowEnd({ price, confidence, parked }: MarginPrice): bigint {
+  const low = confidence < WAD ? (price * (WAD - confidence)) / WAD : 0n
+  return parked === 0n ? low : min(low, parked)
+}
