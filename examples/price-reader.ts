@@ -57,7 +57,7 @@ export async function deployReader(
     return (await client.waitForTransactionReceipt({ hash })).contractAddress!
   }
   const aggregator = await deploy(aggregatorAdapterAbi, aggregatorAdapterBytecode, [oracle, feed, 18, 'ETH'])
-  const pyth = await deploy(pythAdapterAbi, pythAdapterBytecode, [oracle, [{ id: PYTH_ETH, feed }]])
+  const pyth = await deploy(pythAdapterAbi, pythAdapterBytecode, [oracle, maxAge, [{ id: PYTH_ETH, feed }]])
   return deploy(priceReaderAbi, priceReaderBytecode, [oracle, feed, maxAge, aggregator, pyth, PYTH_ETH])
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {IPyth} from "@pythnetwork/pyth-sdk-solidity/IPyth.sol";
+import {PythStructs} from "@pythnetwork/pyth-sdk-solidity/PythStructs.sol";
 import {IAggregatorV3} from "../interfaces/IAggregatorV3.sol";
-import {IPythReader} from "../interfaces/IPythReader.sol";
 import {IValueOracle} from "../interfaces/IValueOracle.sol";
 
 /// @title PriceReader
@@ -31,7 +32,7 @@ contract PriceReader {
     /// @notice Seconds. A user can choose among the reports of so long, and no more: the shorter, the less there is to choose.
     uint256 public immutable maxAge;
     IAggregatorV3 public immutable aggregator;
-    IPythReader public immutable pyth;
+    IPyth public immutable pyth;
     bytes32 public immutable pythId;
 
     mapping(address user => Deal) public deals;
@@ -42,7 +43,7 @@ contract PriceReader {
         uint256 feed_,
         uint256 maxAge_,
         IAggregatorV3 aggregator_,
-        IPythReader pyth_,
+        IPyth pyth_,
         bytes32 pythId_
     ) {
         (oracle, feed, maxAge) = (oracle_, feed_, maxAge_);
@@ -68,7 +69,7 @@ contract PriceReader {
     /// @notice The same through Pyth's interface, as protocols of Pyth's take their updates.
     function actOnPyth(bytes[] calldata updates, uint256 amount) external payable {
         pyth.updatePriceFeeds{value: pyth.getUpdateFee(updates)}(updates);
-        IPythReader.Price memory p = pyth.getPriceNoOlderThan(pythId, maxAge);
+        PythStructs.Price memory p = pyth.getPriceNoOlderThan(pythId, maxAge);
         if (p.price <= 0) revert NoPrice(p.publishTime);
         uint256 unit = 10 ** uint256(18 + int256(p.expo));
         _deal(amount, uint256(int256(p.price)) * unit, p.conf * unit, p.publishTime);

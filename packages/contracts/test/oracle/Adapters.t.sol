@@ -1,36 +1,18 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {IPythReader} from "../../src/interfaces/IPythReader.sol";
+import {IPyth} from "@pythnetwork/pyth-sdk-solidity/IPyth.sol";
+import {PythErrors} from "@pythnetwork/pyth-sdk-solidity/PythErrors.sol";
+import {PythStructs} from "@pythnetwork/pyth-sdk-solidity/PythStructs.sol";
+import {IAggregatorV2} from "../../src/interfaces/IAggregatorV2.sol";
+import {IAggregatorV3} from "../../src/interfaces/IAggregatorV3.sol";
 import {AggregatorAdapter} from "../../src/oracle/adapters/AggregatorAdapter.sol";
 import {FeedReader} from "../../src/oracle/adapters/FeedReader.sol";
 import {PythAdapter} from "../../src/oracle/adapters/PythAdapter.sol";
 import {SignerEpochs} from "../../src/oracle/SignerEpochs.sol";
-import {OracleTest} from "./OracleTest.sol";
+import {AdapterTest} from "./AdapterTest.sol";
 
-/// @dev Feeds 0 and 1 are prices of 10^-8, feed 2 is a rate of 10^-8. Use-age 120 s; ageing 1 % an hour.
-contract AdaptersTest is OracleTest {
-    bytes32 private constant ETH = 0xff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace;
-    bytes32 private constant RATE = keccak256("rate");
-    int64 private constant P = 2_000e8;
-
-    AggregatorAdapter private aggregator;
-    AggregatorAdapter private rate;
-    PythAdapter private pyth;
-
-    function setUp() public {
-        _deploy(4, 2);
-        feeds.push(SignerEpochs.Feed("RATE", -8, true, 120));
-        _open(2, _now() + 1, type(uint48).max);
-        vm.warp(block.timestamp + SLOT);
-        aggregator = new AggregatorAdapter(oracle, 1, 8, "ETH / USD");
-        rate = new AggregatorAdapter(oracle, 2, 6, "Rate");
-        PythAdapter.Listing[] memory listings = new PythAdapter.Listing[](2);
-        listings[0] = PythAdapter.Listing(ETH, 1);
-        listings[1] = PythAdapter.Listing(RATE, 2);
-        pyth = new PythAdapter(oracle, listings);
-    }
-
+contract AdaptersTest is AdapterTest {
     /* AGGREGATOR */
 
     function test_aggregator_reads_the_newest_value() public {
@@ -60,7 +42,7 @@ contract AdaptersTest is OracleTest {
     }
 
     function test_aggregator_never_answers_without_a_standing_value() public {
-        vm.expectRevert(abi.encodeWithSelector(FeedReader.NoValue.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(AggregatorAdapter.NoValue.selector, 1));
         aggregator.latestRoundData();
         _update(P, 1, 5);
         // Rounded to nothing it would be a wrong number.
@@ -70,7 +52,7 @@ contract AdaptersTest is OracleTest {
 
         uint256 at = block.timestamp;
         _advance(121);
-        bytes memory stale = abi.encodeWithSelector(FeedReader.StaleValue.selector, 1, at);
+        bytes memory stale = abi.encodeWithSelector(AggregatorAdapter.StaleValue.selector, 1, at);
         vm.expectRevert(stale);
         aggregator.latestRoundData();
         vm.expectRevert(stale);
@@ -90,6 +72,50 @@ contract AdaptersTest is OracleTest {
         _update((P * 60) / 100, 1, 5);
         (, int256 answer,,,) = aggregator.latestRoundData();
         assertEq(answer, (P * 60) / 100);
+    }
+
+    function test_aggregator_by_its_older_interface() public {
+        _update(P + 7, -3_500_000, 5);
+        assertEq(aggregator.latestAnswer(), P + 7);
+        assertEq(rate.latestAnswer(), -35_000);
+        assertEq(aggregator.latestTimestamp(), block.timestamp);
+        uint256 round = aggregator.latestRound();
+        assertEq(aggregator.getAnswer(round), P + 7);
+        assertEq(aggregator.getTimestamp(round), block.timestamp);
+        // A number that only 80 bits of name a round is none.
+        uint256 wide = round + (1 << 80);
+        vm.expectRevert(abi.encodeWithSelector(AggregatorAdapter.NoDataForRound.selector, wide));
+        aggregator.getAnswer(wide);
+        vm.expectRevert(abi.encodeWithSelector(AggregatorAdapter.NoDataForRound.selector, round - 2));
+        aggregator.getTimestamp(round - 2);
+
+        _advance(121);
+        bytes[5] memory calls = [
+            abi.encodeCall(IAggregatorV2.latestAnswer, ()),
+            abi.encodeCall(IAggregatorV2.latestTimestamp, ()),
+            abi.encodeCall(IAggregatorV2.latestRound, ()),
+            abi.encodeCall(IAggregatorV2.getAnswer, (round)),
+            abi.encodeCall(IAggregatorV2.getTimestamp, (round))
+        ];
+        for (uint256 i; i < calls.length; ++i) {
+            (bool ok, bytes memory reason) = address(aggregator).staticcall(calls[i]);
+            assertFalse(ok);
+            assertEq(reason, abi.encodeWithSelector(AggregatorAdapter.StaleValue.selector, 1, round));
+        }
+    }
+
+    /// @dev Of Chainlink's AggregatorV2V3Interface: an interface of our own with another signature would be another function.
+    function test_aggregator_has_the_selectors_of_chainlink() public pure {
+        assertEq(IAggregatorV3.decimals.selector, bytes4(0x313ce567));
+        assertEq(IAggregatorV3.description.selector, bytes4(0x7284e416));
+        assertEq(IAggregatorV3.version.selector, bytes4(0x54fd4d50));
+        assertEq(IAggregatorV3.getRoundData.selector, bytes4(0x9a6fc8f5));
+        assertEq(IAggregatorV3.latestRoundData.selector, bytes4(0xfeaf968c));
+        assertEq(IAggregatorV2.latestAnswer.selector, bytes4(0x50d25bcd));
+        assertEq(IAggregatorV2.latestTimestamp.selector, bytes4(0x8205bf6a));
+        assertEq(IAggregatorV2.latestRound.selector, bytes4(0x668a0f02));
+        assertEq(IAggregatorV2.getAnswer.selector, bytes4(0xb5ab58dc));
+        assertEq(IAggregatorV2.getTimestamp.selector, bytes4(0xb633620c));
     }
 
     function test_aggregator_decimals() public {
@@ -117,7 +143,7 @@ contract AdaptersTest is OracleTest {
         assertEq(pyth.getUpdateFee(updates), 0);
         pyth.updatePriceFeeds(updates);
         assertTrue(pyth.priceFeedExists(ETH));
-        IPythReader.Price memory price = pyth.getPriceNoOlderThan(ETH, 0);
+        PythStructs.Price memory price = pyth.getPriceNoOlderThan(ETH, 0);
         assertEq(price.price, P + 7);
         assertEq(price.expo, -8);
         assertEq(price.publishTime, block.timestamp);
@@ -135,9 +161,9 @@ contract AdaptersTest is OracleTest {
     }
 
     function test_pyth_never_answers_without_a_standing_value() public {
-        vm.expectRevert(abi.encodeWithSelector(PythAdapter.UnknownId.selector, bytes32("other")));
+        vm.expectRevert(PythErrors.PriceFeedNotFound.selector);
         pyth.getPriceUnsafe("other");
-        bytes memory none = abi.encodeWithSelector(FeedReader.NoValue.selector, 1);
+        bytes memory none = abi.encodeWithSelector(PythErrors.PriceFeedNotFound.selector);
         vm.expectRevert(none);
         pyth.getPriceUnsafe(ETH);
         vm.expectRevert(none);
@@ -145,7 +171,7 @@ contract AdaptersTest is OracleTest {
         _update(P, 1, 5);
         uint256 at = block.timestamp;
         _advance(61);
-        bytes memory stale = abi.encodeWithSelector(FeedReader.StaleValue.selector, 1, at);
+        bytes memory stale = abi.encodeWithSelector(PythErrors.StalePrice.selector);
         vm.expectRevert(stale);
         pyth.getPriceNoOlderThan(ETH, 60);
         assertEq(pyth.getPriceNoOlderThan(ETH, 61).price, P);
@@ -164,31 +190,118 @@ contract AdaptersTest is OracleTest {
         pyth.getPriceNoOlderThan(ETH, 1 days);
     }
 
+    function test_pyth_says_which_averages_it_lacks() public {
+        _update(P, 1, 5);
+        IPyth real = IPyth(address(pyth));
+        bytes memory ema = abi.encodeWithSelector(PythAdapter.NoMovingAverage.selector);
+        vm.expectRevert(ema);
+        real.getEmaPriceUnsafe(ETH);
+        vm.expectRevert(ema);
+        real.getEmaPriceNoOlderThan(ETH, 60);
+        vm.expectRevert(ema);
+        pyth.getEmaPrice(ETH);
+        bytes memory twap = abi.encodeWithSelector(PythAdapter.NoTimeWeightedAverage.selector);
+        vm.expectRevert(twap);
+        real.getTwapUpdateFee(new bytes[](0));
+        vm.expectRevert(twap);
+        real.parseTwapPriceFeedUpdates(new bytes[](0), new bytes32[](0));
+        // Where the average is a part of an answer, no check of age or of confidence takes it for one.
+        PythStructs.PriceFeed memory whole = pyth.queryPriceFeed(ETH);
+        assertEq(whole.id, ETH);
+        assertEq(whole.price.price, P);
+        assertEq(whole.emaPrice.price, 0);
+        assertEq(whole.emaPrice.conf, type(uint64).max);
+        assertEq(whole.emaPrice.publishTime, 0);
+    }
+
+    function test_pyth_updates_only_what_is_older_than_the_caller_knows() public {
+        IPyth real = IPyth(address(pyth));
+        (bytes[] memory updates, bytes32[] memory ids) = _bring(_signed(P, 1, 5));
+        uint64[] memory times = new uint64[](1);
+        real.updatePriceFeedsIfNecessary(updates, ids, times); // there is none: even time 0 is news
+        assertEq(pyth.getPriceUnsafe(ETH).price, P);
+        times[0] = uint64(block.timestamp);
+        vm.expectRevert(PythErrors.NoFreshUpdate.selector);
+        real.updatePriceFeedsIfNecessary(updates, ids, times);
+        vm.expectRevert(PythErrors.InvalidArgument.selector);
+        real.updatePriceFeedsIfNecessary(updates, ids, new uint64[](2));
+
+        _advance(2);
+        (updates,) = _bring(_signed((P * 60) / 100, 1, 5));
+        times[0] = uint64(block.timestamp);
+        real.updatePriceFeedsIfNecessary(updates, ids, times); // parked
+        _advance(32);
+        (updates,) = _bring(_signed((P * 60) / 100, 1, 5));
+        times[0] = uint64(block.timestamp);
+        real.updatePriceFeedsIfNecessary(updates, ids, times); // what is parked is still confirmed this way
+        assertEq(pyth.getPriceUnsafe(ETH).price, (P * 60) / 100);
+    }
+
+    function test_pyth_parses_what_it_stores() public {
+        IPyth real = IPyth(address(pyth));
+        uint64 at = uint64(block.timestamp);
+        (bytes[] memory updates, bytes32[] memory ids) = _bring(_signed(P, 1, 5));
+        bytes memory outside = abi.encodeWithSelector(PythErrors.PriceFeedNotFoundWithinRange.selector);
+        vm.expectRevert(outside);
+        real.parsePriceFeedUpdates(updates, ids, at + 1, at + 9);
+        vm.expectRevert(outside);
+        real.parsePriceFeedUpdates(updates, ids, at - 9, at - 1);
+        assertFalse(pyth.priceFeedExists(ETH), "what reverts stores nothing");
+        PythStructs.PriceFeed[] memory parsed = real.parsePriceFeedUpdates(updates, ids, at, at);
+        assertEq(parsed.length, 1);
+        assertEq(parsed[0].id, ETH);
+        assertEq(parsed[0].price.price, P);
+        assertEq(parsed[0].price.publishTime, at);
+        assertEq(parsed[0].emaPrice.conf, type(uint64).max);
+
+        // The first at or after a time: one slot later may be the second.
+        assertEq(real.parsePriceFeedUpdatesUnique(updates, ids, at - 1, at + 9)[0].price.price, P);
+        vm.expectRevert(outside);
+        real.parsePriceFeedUpdatesUnique(updates, ids, at - 2, at + 9);
+        uint64[] memory slots;
+        (parsed, slots) = real.parsePriceFeedUpdatesWithConfig(updates, ids, at - 1, at, true, false, false);
+        assertEq(parsed[0].price.price, P);
+        assertEq(slots[0], at / SLOT);
+        vm.expectRevert(outside);
+        real.parsePriceFeedUpdatesWithConfig(updates, ids, at - 2, at, true, false, true);
+        vm.expectRevert(PythErrors.InvalidArgument.selector);
+        real.parsePriceFeedUpdatesWithConfig(updates, ids, at, at, false, true, true);
+
+        ids[0] = "other";
+        vm.expectRevert(outside);
+        real.parsePriceFeedUpdates(updates, ids, 0, type(uint64).max);
+        vm.expectRevert(PythAdapter.FeeNotNeeded.selector);
+        real.parsePriceFeedUpdates{value: 1}(updates, ids, at, at);
+    }
+
+    /// @dev A report that isn't stored isn't verified, so nothing that it says is ever answered.
+    function test_pyth_parses_nothing_out_of_a_report_that_was_overtaken() public {
+        IPyth real = IPyth(address(pyth));
+        uint64 at = uint64(block.timestamp);
+        (bytes[] memory overtaken, bytes32[] memory ids) = _bring(_signed(P, 1, 5));
+        _advance(2);
+        _update(P + 1, 1, 5);
+        vm.expectRevert(PythErrors.PriceFeedNotFoundWithinRange.selector);
+        real.parsePriceFeedUpdates(overtaken, ids, at, at);
+        assertEq(real.parsePriceFeedUpdates(overtaken, ids, at, at + 2)[0].price.price, P + 1);
+        _advance(2);
+        (overtaken,) = _bring(_signed((P * 60) / 100, 1, 5));
+        vm.expectRevert(abi.encodeWithSelector(FeedReader.UnconfirmedValue.selector, 1));
+        real.parsePriceFeedUpdates(overtaken, ids, at, at + 9);
+    }
+
+    function _bring(bytes memory report) private pure returns (bytes[] memory updates, bytes32[] memory ids) {
+        (updates, ids) = (new bytes[](1), new bytes32[](1));
+        (updates[0], ids[0]) = (report, ETH);
+    }
+
     function test_pyth_listings() public {
         PythAdapter.Listing[] memory listings = new PythAdapter.Listing[](2);
         (listings[0].id, listings[1].id) = (ETH, ETH);
         vm.expectRevert(abi.encodeWithSelector(PythAdapter.DuplicateId.selector, ETH));
-        new PythAdapter(oracle, listings);
+        new PythAdapter(oracle, 60, listings);
         (listings[1].id, listings[1].feed) = (RATE, 9);
         vm.expectRevert(abi.encodeWithSelector(SignerEpochs.UnknownFeed.selector, 9));
-        new PythAdapter(oracle, listings);
-    }
-
-    /* HELPERS */
-
-    function _advance(uint256 time) private {
-        vm.warp(block.timestamp + time);
-        vm.roll(block.number + 1);
-    }
-
-    function _update(int64 price, int64 rate_, uint16 confidence) private {
-        assertTrue(oracle.update(_signed(price, rate_, confidence)));
-    }
-
-    function _signed(int64 price, int64 rate_, uint16 confidence) private view returns (bytes memory) {
-        (int64[] memory prices, uint16[] memory confidences) = _values(P);
-        (prices[1], confidences[1]) = (price, confidence);
-        (prices[2], confidences[2]) = (rate_, 5);
-        return _report(_now(), prices, confidences);
+        new PythAdapter(oracle, 60, listings);
     }
 }

@@ -16,7 +16,7 @@ contract PriceReaderTest is OracleTest {
         PythAdapter.Listing[] memory listings = new PythAdapter.Listing[](1);
         listings[0] = PythAdapter.Listing("ETH", 1);
         AggregatorAdapter aggregator = new AggregatorAdapter(oracle, 1, 18, "ETH / USD");
-        reader = new PriceReader(oracle, 1, 20, aggregator, new PythAdapter(oracle, listings), "ETH");
+        reader = new PriceReader(oracle, 1, 20, aggregator, new PythAdapter(oracle, 60, listings), "ETH");
     }
 
     function test_acts_at_the_price_that_its_user_brings() public {
