@@ -30,27 +30,6 @@ library Holdings {
         if (total.length == 0) total = new int256[](spots.length);
     }
 
-    /// @notice An array whose words are still to be written.
-    function array(uint256 length) internal pure returns (uint256[] memory list) {
-        assembly ("memory-safe") {
-            list := mload(0x40)
-            mstore(list, length)
-            mstore(0x40, add(list, add(32, shl(5, length))))
-        }
-    }
-
-    function first(uint256[] memory list) internal pure returns (uint256 at) {
-        assembly ("memory-safe") {
-            at := add(list, 32)
-        }
-    }
-
-    function first(int256[] memory list) internal pure returns (uint256 at) {
-        assembly ("memory-safe") {
-            at := add(list, 32)
-        }
-    }
-
     /// @dev Calldata of IInstrument.pnl for all holdings of the module of the n-th, which are struck off `modules`.
     function _encode(
         IInstrument.Holding[] memory holdings,

@@ -27,27 +27,41 @@ library Losses {
 
     function add(Sums memory sums, uint256 loss) internal pure {
         if (loss >> 112 != 0) revert OutOfRange();
-        sums.sum += loss;
-        sums.squares += loss * loss;
+        unchecked {
+            sums.sum += loss;
+            sums.squares += loss * loss;
+        }
     }
 
     /// @notice √((1−ρ)ΣL² + ρ(ΣL)²), rounded down; ρ in bps.
     function joint(Sums memory sums, uint256 rho) internal pure returns (uint256) {
-        return (((BPS - rho) * sums.squares + rho * sums.sum * sums.sum) / BPS).sqrt();
+        unchecked {
+            return (((BPS - rho) * sums.squares + rho * sums.sum * sums.sum) / BPS).sqrt();
+        }
     }
 
     /* STRAIGHT LINES */
 
-    /// @notice Part of the price that a fall or a rise takes: the shock or the damped tail, in BPS².
-    function severity(bool falls, uint256 shock, uint256 shocks) internal pure returns (uint256) {
-        uint256 tail = uint16(shocks >> 32);
-        if (falls) (shock, tail) = (shock.min(BPS), tail.min(BPS));
-        return (shock * BPS).max(tail * uint16(shocks >> 48));
+    /// @notice Part of the price that a fall takes: the shock or the damped tail, in BPS².
+    function fall(uint256 shock, uint256 shocks) internal pure returns (uint256) {
+        unchecked {
+            uint256 tail = uint16(shocks >> 32);
+            return (shock.min(BPS) * BPS).max(tail.min(BPS) * uint16(shocks >> 48));
+        }
+    }
+
+    /// @notice The same of a rise.
+    function rise(uint256 shock, uint256 shocks) internal pure returns (uint256) {
+        unchecked {
+            return (shock * BPS).max(uint256(uint16(shocks >> 32)) * uint16(shocks >> 48));
+        }
     }
 
     /// @notice The interval's low end is below what a shock takes at its high end: a claim would cost more than it is worth.
     function isUnsure(Scenarios.Interval memory i, uint256 shocks) internal pure returns (bool) {
-        return i.imLow * BPS * BPS < i.imHigh * severity(true, uint16(shocks), shocks);
+        unchecked {
+            return i.imLow * (BPS * BPS) < i.imHigh * fall(uint16(shocks), shocks);
+        }
     }
 
     /// @notice For IM. @param slope What the position would lose if the price fell to nothing (WAD); negative for a short.
@@ -57,9 +71,16 @@ library Losses {
         returns (int256 value, uint256 loss)
     {
         uint256 size = bounded(slope);
-        bool long = slope >= 0;
-        value = WadMath.divFloor(slope * int256(long ? i.imLow : i.imHigh));
-        loss = (size * severity(long, shock, shocks) * i.imHigh).divUp(BPS * BPS * WAD);
+        unchecked {
+            if (slope >= 0) {
+                value = int256(size * i.imLow / WAD);
+                loss = size * fall(shock, shocks);
+            } else {
+                value = -int256((size * i.imHigh + (WAD - 1)) / WAD);
+                loss = size * rise(shock, shocks);
+            }
+            loss = (loss * i.imHigh + (BPS * BPS * WAD - 1)) / (BPS * BPS * WAD);
+        }
     }
 
     /// @notice For MM.
@@ -69,9 +90,16 @@ library Losses {
         returns (int256 value, uint256 loss)
     {
         uint256 size = bounded(slope);
-        bool long = slope >= 0;
-        value = WadMath.divFloor(slope * int256(long ? i.high : i.low));
-        loss = size * severity(long, uint16(shocks >> 16), shocks) * i.low / (BPS * BPS * WAD);
+        unchecked {
+            if (slope >= 0) {
+                value = int256(size * i.high / WAD);
+                loss = size * fall(uint16(shocks >> 16), shocks);
+            } else {
+                value = -int256((size * i.low + (WAD - 1)) / WAD);
+                loss = size * rise(uint16(shocks >> 16), shocks);
+            }
+            loss = loss * i.low / (BPS * BPS * WAD);
+        }
     }
 
     /// @notice |x|.

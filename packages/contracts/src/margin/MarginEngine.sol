@@ -31,6 +31,8 @@ contract MarginEngine is IMarginEngine {
     uint256 internal constant BPS = 10_000;
     /// @dev Held back from IM per underlying (wei): more than all roundings of one, so that they cannot lift IM above MM.
     int256 internal constant ROUNDING = 16;
+    /// @dev WAD token units.
+    uint256 internal constant MAX_CLAIM = (1 << 120) - 1;
 
     IClearinghouse public immutable clearinghouse;
     IPriceOracle public immutable oracle;
@@ -69,7 +71,6 @@ contract MarginEngine is IMarginEngine {
         int256 curvedSize;
         /// Some value isn't a straight line in the spot.
         bool curved;
-        Scenarios.Interval interval;
     }
 
     /// @dev A portfolio's lists differ in length.
@@ -170,11 +171,11 @@ contract MarginEngine is IMarginEngine {
             uint256 word = words[n];
             if (word == 0) continue;
             unchecked {
-                // Exact: a token has at most 18 decimals.
+                // Exact: a token has at most 18 decimals. What has no room in 120 bits counts for no more than that: a valuation never fails.
                 uint256 unit = 10 ** (18 - uint8(parameters[n + 1] >> 48));
-                uint256 claim = uint128(word);
-                book.claims[n] = claim * unit;
-                book.impaired[n] = (claim - (word >> 128)) * unit;
+                uint256 claim = (uint128(word) * unit).min(MAX_CLAIM);
+                book.claims[n] = claim;
+                book.impaired[n] = claim.zeroFloorSub((word >> 128) * unit);
             }
         }
         book.holdings = new IInstrument.Holding[](positions);
@@ -197,6 +198,8 @@ contract MarginEngine is IMarginEngine {
         uint256 positions = p.instrumentIds.length;
         if (p.sizes.length != positions || p.quotes.length != positions) revert MalformedPortfolio();
         (book.cash, book.impairedCash, book.portfolioSet) = (p.cash, p.impaired[count], p.portfolioSet);
+        Losses.bounded(p.cash);
+        if (p.impaired[count] >> 150 != 0) revert Losses.OutOfRange();
         (book.assets, book.instruments) = (IdList.from(p.assetIds), IdList.from(p.instrumentIds));
         book.parameters = riskConfig.marginParameters(book.assets, book.instruments, book.portfolioSet);
         book.claims = p.claims;
@@ -285,9 +288,15 @@ contract MarginEngine is IMarginEngine {
         Losses.Sums memory mm;
         for (uint256 n; n < exposures.length; ++n) {
             Exposure memory e = exposures[n];
-            _addMid(h, e, prices[n], answers.pnl[answers.at]);
-            if (e.curved) _addCurved(h, e, prices[n], answers, uint16(global >> 192), im, mm);
-            else _addLinear(h, e, prices[n], answers, im, mm);
+            IPriceOracle.Price memory price = prices[n];
+            Scenarios.Interval memory interval = Scenarios.intervalOf(price);
+            _addMid(h, e, price, interval, answers.pnl[answers.at]);
+            if (e.curved) {
+                answers.naked = _naked(e, price.price, uint16(global >> 192));
+                _addCurved(h, e, price.fresh, interval, answers, im, mm);
+            } else {
+                _addLinear(h, e, price, interval, answers, im, mm);
+            }
             answers.at += answers.count;
         }
         h.im -= int256(im.joint(uint16(global))) + 1;
@@ -296,7 +305,7 @@ contract MarginEngine is IMarginEngine {
         if (h.pnl > cap) h.im -= h.pnl - cap;
     }
 
-    /// @dev Asks the modules; each exposure learns the interval of its price.
+    /// @dev Asks the modules.
     function _answers(
         Book memory book,
         Exposure[] memory exposures,
@@ -311,8 +320,7 @@ contract MarginEngine is IMarginEngine {
             Exposure memory e = exposures[n];
             uint256 mid = prices[n].price;
             if (mid >> 127 != 0) revert Losses.OutOfRange();
-            e.interval = Scenarios.intervalOf(prices[n]);
-            if (e.curved) Scenarios.fill(a.spots, n * count, count, mid, e.interval, e.shocks);
+            if (e.curved) Scenarios.fill(a.spots, n * count, count, prices[n], e.shocks);
             else a.spots[n * count] = mid;
         }
         uint256[] memory factors = Scenarios.volatilities(count, uint16(global >> 160), uint16(global >> 176));
@@ -325,49 +333,59 @@ contract MarginEngine is IMarginEngine {
         pure
         returns (Exposure[] memory list, address[] memory modules)
     {
+        uint256[] memory parameters = book.parameters;
         uint256 claims = book.claims.length;
-        modules = new address[](book.holdings.length);
-        list = new Exposure[](claims + modules.length);
-        uint256 count;
-        uint256 k;
-        for (uint256 n; n < claims; ++n) {
-            uint256 claim = book.claims[n];
-            if (claim == 0) continue;
-            uint256 word = book.parameters[n + 1];
-            (k, count) = _find(list, count, uint16(word), word >> 64);
-            Exposure memory e = list[k];
-            e.claims += claim;
-            e.claimsIm += (claim - book.impaired[n]) * uint16(word >> 16) / BPS;
-            e.claimsMm += claim * uint16(word >> 32) / BPS;
-        }
-        for (uint256 n; n < modules.length; ++n) {
-            uint256 word = book.parameters[claims + n + 1];
-            (k, count) = _find(list, count, uint16(word), uint64(word >> 16));
-            modules[n] = address(uint160(word >> 96));
-            IInstrument.Holding memory h = book.holdings[n];
-            h.underlying = k;
-            Exposure memory e = list[k];
-            e.size += h.size;
-            if (uint16(word >> 80) != 0) {
+        uint256 positions = book.holdings.length;
+        modules = new address[](positions);
+        list = _places(claims + positions);
+        unchecked {
+            for (uint256 n; n < claims; ++n) {
+                uint256 claim = book.claims[n];
+                if (claim == 0) continue;
+                uint256 word = parameters[n + 1];
+                (Exposure memory e,) = _find(list, uint16(word), word >> 64);
+                e.claims += claim;
+                e.claimsIm += (claim - book.impaired[n]) * uint16(word >> 16) / BPS;
+                e.claimsMm += claim * uint16(word >> 32) / BPS;
+            }
+            for (uint256 n; n < positions; ++n) {
+                uint256 word = parameters[claims + n + 1];
+                IInstrument.Holding memory h = book.holdings[n];
+                Exposure memory e;
+                (e, h.underlying) = _find(list, uint16(word), uint64(word >> 16));
+                modules[n] = address(uint160(word >> 96));
+                e.size += h.size;
+                if (uint16(word >> 80) == 0) continue;
                 (book.curved, e.curved) = (true, true);
                 e.curvedSize += h.size;
             }
         }
+    }
+
+    /// @dev An empty list with room for so many: exposures are made as they are met.
+    function _places(uint256 most) internal pure returns (Exposure[] memory list) {
         assembly ("memory-safe") {
-            mstore(list, count)
+            list := mload(0x40)
+            mstore(list, 0)
+            mstore(0x40, add(list, add(32, shl(5, most))))
         }
     }
 
-    function _find(Exposure[] memory list, uint256 count, uint256 feed, uint256 shocks)
+    function _find(Exposure[] memory list, uint256 feed, uint256 shocks)
         internal
         pure
-        returns (uint256 index, uint256 newCount)
+        returns (Exposure memory e, uint256 place)
     {
-        for (; index < count; ++index) {
-            if (list[index].feed == feed) return (index, count);
+        uint256 count = list.length;
+        for (; place < count; ++place) {
+            e = list[place];
+            if (e.feed == feed) return (e, place);
         }
-        (list[count].feed, list[count].shocks) = (feed, shocks);
-        return (count, count + 1);
+        e = Exposure(feed, shocks, 0, 0, 0, 0, 0, false);
+        assembly ("memory-safe") {
+            mstore(list, add(count, 1))
+            mstore(add(list, add(32, shl(5, count))), e)
+        }
     }
 
     /// @dev Lowest value that the oracle leaves possible (WAD): of the interval and of what is parked.
@@ -379,58 +397,69 @@ contract MarginEngine is IMarginEngine {
     /* LOSSES */
 
     /// @dev What needs no scenario; and claims that the price is too unsure for leave IM.
-    function _addMid(Health memory h, Exposure memory e, IPriceOracle.Price memory price, int256 pnl)
-        internal
-        pure
-    {
-        h.pnl += pnl;
-        h.equity += pnl + int256(e.claims.mulWad(price.price));
-        h.notional += e.size.abs().mulWad(price.price);
+    function _addMid(
+        Health memory h,
+        Exposure memory e,
+        IPriceOracle.Price memory price,
+        Scenarios.Interval memory interval,
+        int256 pnl
+    ) internal pure {
+        uint256 mid = price.price;
+        h.notional += e.size.abs().mulWad(mid);
+        unchecked {
+            // Claims of 125 bits, a price of 127, PnL of 192.
+            h.pnl += pnl;
+            h.equity += pnl + int256(e.claims * mid / WAD);
+        }
         if (!price.fresh) h.fresh = false;
-        if (!price.fresh || Losses.isUnsure(e.interval, e.shocks)) e.claimsIm = 0;
+        if (!price.fresh || Losses.isUnsure(interval, e.shocks)) e.claimsIm = 0;
     }
 
     function _addLinear(
         Health memory h,
         Exposure memory e,
         IPriceOracle.Price memory price,
+        Scenarios.Interval memory interval,
         Losses.Answers memory answers,
         Losses.Sums memory im,
         Losses.Sums memory mm
     ) internal pure {
-        // What is left where the underlying is worth nothing.
-        int256 atZero = answers.pnl[answers.at + Scenarios.ZERO];
-        int256 slope = answers.pnl[answers.at] - atZero;
-        Losses.bounded(atZero);
-        int256 claims = int256(e.claimsIm.mulWad(price.price));
-        uint256 shock = price.fresh ? uint16(e.shocks) : 2 * uint256(uint16(e.shocks));
-        (int256 value, uint256 loss) = Losses.adverse(slope + claims, e.interval, shock, e.shocks);
-        h.im += atZero + value - ROUNDING;
-        im.add(loss);
-        claims = int256(e.claimsMm.mulWad(price.price));
-        (value, loss) = Losses.favourable(slope + claims, e.interval, e.shocks);
-        h.mm += atZero + value;
-        mm.add(loss);
+        unchecked {
+            // What is left where the underlying is worth nothing.
+            int256 atZero = answers.pnl[answers.at + Scenarios.ZERO];
+            int256 slope = answers.pnl[answers.at] - atZero;
+            Losses.bounded(atZero);
+            uint256 shocks = e.shocks;
+            int256 claims = int256(e.claimsIm * price.price / WAD);
+            uint256 shock = price.fresh ? uint16(shocks) : 2 * uint256(uint16(shocks));
+            (int256 value, uint256 loss) = Losses.adverse(slope + claims, interval, shock, shocks);
+            h.im += atZero + value - ROUNDING;
+            im.add(loss);
+            claims = int256(e.claimsMm * price.price / WAD);
+            (value, loss) = Losses.favourable(slope + claims, interval, shocks);
+            h.mm += atZero + value;
+            mm.add(loss);
+        }
     }
 
-    /// @param nakedShort Bps of spot.
+    /// @dev What is held back for the net short position in curved instruments. @param share Bps of spot.
+    function _naked(Exposure memory e, uint256 mid, uint256 share) internal pure returns (uint256) {
+        return e.curvedSize < 0 ? (uint256(-e.curvedSize).mulWadUp(mid) * share).divUp(BPS) : 0;
+    }
+
     function _addCurved(
         Health memory h,
         Exposure memory e,
-        IPriceOracle.Price memory price,
+        bool fresh,
+        Scenarios.Interval memory interval,
         Losses.Answers memory answers,
-        uint256 nakedShort,
         Losses.Sums memory im,
         Losses.Sums memory mm
     ) internal pure {
-        answers.naked = e.curvedSize < 0
-            ? (uint256(-e.curvedSize).mulWadUp(price.price) * nakedShort).divUp(BPS)
-            : 0;
-        (int256 value, uint256 loss) =
-            Losses.adverse(answers, e.claimsIm, e.interval, price.fresh ? 1 : 2, e.shocks);
+        (int256 value, uint256 loss) = Losses.adverse(answers, e.claimsIm, interval, fresh ? 1 : 2, e.shocks);
         h.im += value - ROUNDING;
         im.add(loss);
-        (value, loss) = Losses.favourable(answers, e.claimsMm, e.interval, e.shocks);
+        (value, loss) = Losses.favourable(answers, e.claimsMm, interval, e.shocks);
         h.mm += value;
         mm.add(loss);
     }

@@ -55,17 +55,17 @@ library Scenarios {
         return GRID + (portfolioSet ? PORTFOLIO : STANDARD);
     }
 
-    /// @notice Writes the spots (WAD) of one underlying from place `at` on. @param shocks Packed, as in RiskConfig.marginParameters.
+    /// @notice Writes the spots (WAD) of one underlying with a grid from place `at` on. @param shocks Packed, as in RiskConfig.marginParameters.
     function fill(
         uint256[] memory spots,
         uint256 at,
         uint256 count,
-        uint256 mid,
-        Interval memory i,
+        IPriceOracle.Price memory price,
         uint256 shocks
     ) internal pure {
+        uint256 mid = price.price;
+        Interval memory i = intervalOf(price);
         spots[at] = mid;
-        if (count == LINEAR) return;
         spots[at + IM_LOW] = mid.fullMulDiv(i.imLow, WAD);
         spots[at + IM_HIGH] = mid.fullMulDiv(i.imHigh, WAD);
         spots[at + MM_LOW] = mid.fullMulDiv(i.low, WAD);

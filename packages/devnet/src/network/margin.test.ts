@@ -290,6 +290,8 @@ function edges(): MarginPortfolio[] {
     none,
     { ...none, cash: 1n },
     { ...none, cash: -1n, impairedCash: 1n },
+    ...[1n << 150n, -1n << 150n, (1n << 150n) - 1n].map((cash) => ({ ...none, cash })),
+    { ...none, impairedCash: 1n << 150n },
     ...sizes.map((size) => ({ ...none, positions: [position(1, size, 5n)] })),
     ...sizes.map((quote) => ({ ...none, cash: WAD, positions: [position(2, 1n, quote)] })),
     ...sizes.map((size) => ({ ...none, positions: [position(1, size), position(4, -size)] })),

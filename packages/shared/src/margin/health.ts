@@ -81,6 +81,8 @@ export function marginHealth(portfolio: MarginPortfolio, market: MarginMarket): 
 }
 
 function exposuresOf(portfolio: MarginPortfolio, market: MarginMarket): Exposure[] {
+  bounded(portfolio.cash)
+  bounded(portfolio.impairedCash)
   if (portfolio.claims.length > MAX_ROWS || portfolio.positions.length > MAX_ROWS) refuse('too many rows')
   const exposures = new Map<number, Exposure>()
   const at = (feed: number): Exposure => {
