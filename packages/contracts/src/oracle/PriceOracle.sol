@@ -98,28 +98,47 @@ contract PriceOracle is IValueOracle, JumpGuard {
     /* VIEWS */
 
     /// @inheritdoc IPriceOracle
-    function price(uint256 feed) external view returns (Price memory) {
-        return _price(_words[0], feed);
+    function price(uint256 feed) external view returns (Price memory result) {
+        _fill(result, _words[0], _config, feed);
     }
 
     /// @inheritdoc IPriceOracle
-    function prices(uint256[] calldata feeds) external view returns (Price[] memory result) {
+    function prices(uint256[] calldata feeds) external view returns (Price[] memory) {
         uint256 first = _words[0];
-        result = new Price[](feeds.length);
+        uint256 config = _config;
+        uint256 head;
+        uint256 end;
+        assembly ("memory-safe") {
+            // With the head of its ABI encoding before it: it is returned as it lies.
+            head := mload(0x40)
+            mstore(head, 32)
+            mstore(add(head, 32), feeds.length)
+            end := add(head, 64)
+            mstore(0x40, add(end, mul(feeds.length, 160)))
+        }
         for (uint256 i; i < feeds.length; ++i) {
-            result[i] = _price(first, feeds[i]);
+            Price memory result;
+            assembly ("memory-safe") {
+                result := end
+                end := add(end, 160)
+            }
+            _fill(result, first, config, feeds[i]);
+        }
+        assembly ("memory-safe") {
+            return(head, sub(end, head))
         }
     }
 
     /// @inheritdoc IValueOracle
     function value(uint256 feed) external view returns (Value memory result) {
-        (Raw memory raw, uint256 entry) = _read(_words[0], feed);
+        uint256 config = _config;
+        (Raw memory raw, uint256 entry) = _read(_words[0], config, feed);
         if (raw.value == 0) return result;
         int256 scale = int256(10 ** uint256(18 + int256(int8(uint8(entry >> 24)))));
         bool isSigned = entry & SIGNED != 0;
         int256 zero = isSigned ? -int256(type(int64).min) : int256(0);
         result.value = (int256(raw.value) - zero) * scale;
-        result.confidence = _confidence(raw, isSigned ? type(uint256).max : WAD);
+        result.confidence = _confidence(raw, config, isSigned ? type(uint256).max : WAD);
         if (!isSigned) result.confidence = (uint256(result.value) * result.confidence) / WAD;
         result.observedAt = raw.observedAt;
         result.fresh = raw.fresh;
@@ -151,49 +170,63 @@ contract PriceOracle is IValueOracle, JumpGuard {
         uint256 confidenceBps;
         uint256 observedAt;
         uint256 age;
-        uint256 ageing;
         bool fresh;
     }
 
-    function _read(uint256 first, uint256 feed) private view returns (Raw memory raw, uint256 entry) {
-        uint256 config = _config;
+    function _read(uint256 first, uint256 config, uint256 feed)
+        private
+        view
+        returns (Raw memory raw, uint256 entry)
+    {
         if (feed >= uint8(config >> FEEDS_AT)) revert UnknownFeed(feed);
         entry = _feeds[feed];
-        uint256 place = feed + 1;
-        uint256 word = place < 3 ? first : _words[place / 3];
-        uint256 lane = Lanes.at(word, place);
-        raw.value = lane >> 16;
-        if (raw.value == 0) return (raw, entry);
+        // A slot in 48 bits times seconds in 32; reports are never of the future.
+        unchecked {
+            uint256 place = feed + 1;
+            uint256 word = place < 3 ? first : _words[place / 3];
+            uint256 lane = Lanes.at(word, place);
+            raw.value = lane >> 16;
+            if (raw.value == 0) return (raw, entry);
 
-        uint256 seq = Lanes.seqOf(first);
-        uint256 flags = word >> (place % 3);
-        if (flags & Lanes.LAGGED != 0) {
-            Lag memory lag = _lags[feed];
-            seq = lag.seq;
-            if (flags & Lanes.PARKED != 0) raw.parked = lag.parked;
+            uint256 seq = Lanes.seqOf(first);
+            uint256 flags = word >> (place % 3);
+            if (flags & Lanes.LAGGED != 0) {
+                Lag memory lag = _lags[feed];
+                seq = lag.seq;
+                if (flags & Lanes.PARKED != 0) raw.parked = lag.parked;
+            }
+            raw.confidenceBps = lane & Lanes.UNUSABLE;
+            raw.observedAt = seq * slotSeconds;
+            raw.age = block.timestamp - raw.observedAt;
+            raw.fresh = raw.age <= entry & (SIGNED - 1);
         }
-        raw.confidenceBps = lane & Lanes.UNUSABLE;
-        raw.observedAt = seq * slotSeconds;
-        raw.age = block.timestamp - raw.observedAt;
-        raw.ageing = uint16(config >> 80);
-        raw.fresh = raw.age <= entry & (SIGNED - 1);
     }
 
     /// @dev Signed + ageing * hours of age, as a WAD fraction.
-    function _confidence(Raw memory raw, uint256 max) private pure returns (uint256 confidence) {
-        confidence = raw.confidenceBps * WAD_PER_BPS + (raw.ageing * raw.age * WAD_PER_BPS) / 1 hours;
+    function _confidence(Raw memory raw, uint256 config, uint256 max)
+        private
+        pure
+        returns (uint256 confidence)
+    {
+        unchecked {
+            confidence =
+                raw.confidenceBps * WAD_PER_BPS + (uint16(config >> 80) * raw.age * WAD_PER_BPS) / 1 hours;
+        }
         if (confidence > max) confidence = max;
     }
 
-    function _price(uint256 first, uint256 feed) private view returns (Price memory result) {
-        (Raw memory raw, uint256 entry) = _read(first, feed);
+    /// @dev Writes every field.
+    function _fill(Price memory result, uint256 first, uint256 config, uint256 feed) private view {
+        (Raw memory raw, uint256 entry) = _read(first, config, feed);
         if (entry & SIGNED != 0) revert SignedFeed(feed);
-        if (raw.value == 0) return result;
-        uint256 scale = 10 ** uint256(18 + int256(int8(uint8(entry >> 24))));
-        result.price = raw.value * scale;
-        result.parked = raw.parked * scale;
+        // 63 bits times at most 10^18.
+        unchecked {
+            uint256 scale = 10 ** uint256(18 + int256(int8(uint8(entry >> 24))));
+            result.price = raw.value * scale;
+            result.parked = raw.parked * scale;
+        }
         result.observedAt = raw.observedAt;
         result.fresh = raw.fresh;
-        result.confidence = _confidence(raw, WAD);
+        result.confidence = raw.value == 0 ? 0 : _confidence(raw, config, WAD);
     }
 }
