@@ -3,17 +3,26 @@ pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
+import {IInstrument} from "../interfaces/IInstrument.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {Accounts} from "../libraries/Accounts.sol";
+import {IdList} from "../libraries/IdList.sol";
+import {WadMath} from "../libraries/WadMath.sol";
 import {Backing} from "./ledger/Backing.sol";
 import {LedgerBase} from "./ledger/LedgerBase.sol";
+import {PositionBook} from "./ledger/PositionBook.sol";
 
 /// @title Books
-/// @notice The part of the Clearinghouse that tells what vaults lack and books it: code that would not fit into one contract.
+/// @notice The part of the Clearinghouse that books what vaults lack, expiries and losses that others bear: code that would not fit into one contract.
 /// The Clearinghouse makes it, and runs it on its own state by delegatecall. By itself it owns nothing and decides nothing.
-contract Books is Backing {
+contract Books is Backing, PositionBook {
     using FixedPointMathLib for int256;
     using FixedPointMathLib for uint256;
+    using IdList for uint256;
+    using SafeCastLib for int256;
+    using SafeCastLib for uint256;
+    using WadMath for int256;
 
     event Repaired(uint256 indexed assetId, uint128 returned, uint128 writtenOff);
     /// @param fromFund WAD; negative: to the fund.
@@ -33,6 +42,8 @@ contract Books is Backing {
     /// @notice Nothing has come from that epoch yet: its predecessor may still take deposits.
     error EpochNotAnnounced();
     error NothingToBook();
+    /// @notice Not expired, or its fixing isn't known yet.
+    error NotSettled(uint256 instrumentId);
 
     constructor(Modules memory modules) Ownable(address(1)) LedgerBase(modules) {}
 
@@ -175,8 +186,73 @@ contract Books is Backing {
         emit LossShared(paid, lost - paid);
     }
 
-    /// @dev Positions are not its affair.
-    function _owes(bytes32) internal pure override returns (bool) {
-        return true;
+    /* EXPIRY */
+
+    /// @notice Of what is under regression nothing is paid; of a profit, what losers have paid. What is left stays as a closed position's quote.
+    function settleExpired(bytes32 account, uint256 instrumentId) external returns (int256 amount) {
+        IRiskConfig.Instrument memory i = _instrument(instrumentId);
+        int256 costIndex = _accrue(i, instrumentId);
+        (bool settled, uint256 price) = IInstrument(i.module).settlement(instrumentId);
+        if (!settled) revert NotSettled(instrumentId);
+        Position storage p = _positions[account][instrumentId];
+        int256 size = p.size;
+        if (size != 0) {
+            Market storage m = _markets[instrumentId];
+            int256 proceeds = size.mulFloor(price.toInt256());
+            _change(account, instrumentId, costIndex, -size, proceeds, type(uint256).max);
+            m.houseSize = _resize(m, m.houseSize, size);
+            m.houseQuote = (m.houseQuote - proceeds).toInt128();
+            emit ExpirySettled(account, instrumentId, size, price);
+        }
+        return _settle(account, instrumentId, p.quote);
+    }
+
+    /* LOSSES */
+
+    /// @notice Never charges more than it writes off; what rounding leaves (below a unit of the index per base unit) stays with the account.
+    /// A closed position's unpaid loss has no other side: it is charged to both.
+    function socialise(bytes32 account, uint256 amount) external onlyLiquidation returns (uint256 charged) {
+        uint256[] memory ids = _accounts[account].instruments.toArray();
+        uint256[] memory losses = new uint256[](ids.length);
+        uint256 total;
+        for (uint256 n; n < ids.length; ++n) {
+            IRiskConfig.Instrument memory i = _instrument(ids[n]);
+            int256 costIndex = _accrue(i, ids[n]);
+            _change(account, ids[n], costIndex, 0, 0, type(uint256).max);
+            Position storage p = _positions[account][ids[n]];
+            (uint256 mark,) = IInstrument(i.module).mark(ids[n]);
+            int256 pnl = _pnl(p, mark);
+            if (pnl < 0) losses[n] = uint256(-pnl);
+            total += losses[n];
+        }
+        if (total == 0) return 0;
+        amount = amount.min(total);
+        for (uint256 n; n < ids.length; ++n) {
+            if (losses[n] == 0) continue;
+            charged += _charge(account, ids[n], amount.mulDiv(losses[n], total));
+        }
+    }
+
+    function _charge(bytes32 account, uint256 instrumentId, uint256 amount)
+        internal
+        returns (uint256 charged)
+    {
+        Position storage p = _positions[account][instrumentId];
+        Market storage m = _markets[instrumentId];
+        bool longsPay = p.size <= 0;
+        bool shortsPay = p.size >= 0;
+        // Who has settled bears no more, and the house row stands for them.
+        uint256 longs = m.long - _positive(m.houseSize);
+        uint256 shorts = m.short - _positive(-int256(m.houseSize));
+        uint256 base = (longsPay ? longs : 0) + (shortsPay ? shorts : 0);
+        if (base == 0) return 0;
+        uint256 step = amount.divWad(base);
+        charged = step.mulWad(base);
+        _mark(_chargedInstruments, instrumentId);
+        if (longsPay) m.longLoss += step.toUint128();
+        if (shortsPay) m.shortLoss += step.toUint128();
+        p.quote = (p.quote + charged.toInt256()).toInt128();
+        _relist(account, instrumentId, p, type(uint256).max);
+        emit LossSocialised(instrumentId, longsPay, amount, charged);
     }
 }

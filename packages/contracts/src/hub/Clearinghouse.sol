@@ -59,6 +59,16 @@ contract Clearinghouse is Collateral, Positions {
         _runBooks();
     }
 
+    /// @inheritdoc IClearinghouse
+    function settleExpired(bytes32, uint256) external returns (int256) {
+        _runBooks();
+    }
+
+    /// @inheritdoc IClearinghouse
+    function socialise(bytes32, uint256) external returns (uint256) {
+        _runBooks();
+    }
+
     /// @dev The call as it came; ends it with what the books return.
     function _runBooks() internal {
         address target = books;

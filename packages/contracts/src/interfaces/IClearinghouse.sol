@@ -70,6 +70,10 @@ interface IClearinghouse is ILedger {
     /// @notice Moves PnL at mark between the account's cash and the instrument's PnL pool: losses from positive cash, profit up to the pool. Anyone.
     function settlePnl(bytes32 account, uint256 instrumentId) external returns (int256 amount);
 
+    /// @notice Once an instrument is expired and fixed: closes the account's position at the settlement price, against the house row, and settles its
+    /// quote as `settlePnl` does. Called again it only settles what was left. Anyone.
+    function settleExpired(bytes32 account, uint256 instrumentId) external returns (int256 amount);
+
     /* LIQUIDATION: only LiquidationAuction and Backstop */
 
     /// @notice Moves the WAD fraction of every claim, position and of the cash from one account to another, then `payment` (WAD cash) from `to` to `from`
@@ -119,6 +123,8 @@ interface IClearinghouse is ILedger {
         external
         view
         returns (int256 net, uint256 claims, uint128 written, uint128 shortfall, uint128 returned);
+    /// @notice Other side of the positions that `settleExpired` has closed (WAD): sums of sizes and quotes count it.
+    function houseRow(uint256 instrumentId) external view returns (int256 size, int256 quote);
     function pnlPool(uint256 instrumentId) external view returns (uint256);
     /// @notice Longs and shorts, WAD base units. Equal at all times.
     function openInterest(uint256 instrumentId) external view returns (uint256 long, uint256 short);

@@ -77,6 +77,7 @@ interface ILedger {
         uint256 price
     );
     event PnlSettled(bytes32 indexed account, uint256 indexed instrumentId, int256 amount);
+    event ExpirySettled(bytes32 indexed account, uint256 indexed instrumentId, int256 size, uint256 price);
     event Released(
         bytes32 indexed account,
         uint256 indexed assetId,

@@ -8,6 +8,7 @@ import {IInstrument} from "../interfaces/IInstrument.sol";
 import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {WadMath} from "../libraries/WadMath.sol";
+import {Linear} from "./Linear.sol";
 
 /// @title Perp
 /// @notice Linear perpetuals. PnL = size × spot + quote. Longs pay shorts the premium of trades over the oracle, smoothed over an hour of
@@ -20,6 +21,7 @@ contract Perp is IInstrument {
     using FixedPointMathLib for uint256;
     using SafeCastLib for int256;
     using WadMath for int256;
+    using Linear for int256[];
 
     struct Funding {
         /// WAD quote per base unit that longs had paid when `rate` was set.
@@ -51,8 +53,6 @@ contract Perp is IInstrument {
     event FundingRateSet(uint256 indexed instrumentId, int256 premium, int256 rate);
 
     error OnlyClearinghouse();
-    error TooLarge();
-    error UnknownUnderlying(uint256 underlying);
 
     constructor(address clearinghouse_, IPriceOracle oracle_, IRiskConfig riskConfig_) {
         clearinghouse = clearinghouse_;
@@ -67,47 +67,14 @@ contract Perp is IInstrument {
         view
         returns (int256[] memory values)
     {
-        // One check for all, instead of one a product: within 127 bits neither product nor sum can wrap.
+        values = Linear.zeros(spots.length);
         uint256 bits;
-        assembly ("memory-safe") {
-            // With the head of its ABI encoding before it: it is returned as it lies.
-            let head := mload(0x40)
-            mstore(head, 32)
-            values := add(head, 32)
-            let bytesOf := shl(5, spots.length)
-            mstore(values, spots.length)
-            let first := add(values, 32)
-            calldatacopy(first, calldatasize(), bytesOf)
-            mstore(0x40, add(first, bytesOf))
-        }
         for (uint256 n; n < holdings.length; ++n) {
             Holding calldata h = holdings[n];
-            int256 size = h.size;
-            int256 quote = WadMath.accrued(size, h.quote, h.index, costIndex(h.instrumentId));
-            bits |= size.abs() | quote.abs();
-            uint256 from = h.underlying * count;
-            if (from + count > spots.length) revert UnknownUnderlying(h.underlying);
-            assembly ("memory-safe") {
-                let at := shl(5, from)
-                let end := add(at, shl(5, count))
-                let to := sub(add(values, 32), spots.offset)
-                at := add(spots.offset, at)
-                end := add(spots.offset, end)
-                // Every product has the sign of the size: what makes truncation a floor is the same for all.
-                let lower := mul(slt(size, 0), 999999999999999999)
-                for {} lt(at, end) { at := add(at, 32) } {
-                    let spot := calldataload(at)
-                    bits := or(bits, spot)
-                    let value := add(sdiv(sub(mul(size, spot), lower), 1000000000000000000), quote)
-                    let place := add(to, at)
-                    mstore(place, add(mload(place), value))
-                }
-            }
+            int256 quote = WadMath.accrued(h.size, h.quote, h.index, costIndex(h.instrumentId));
+            bits |= values.add(spots, count, h.underlying, h.size, quote);
         }
-        if (bits >> 127 != 0) revert TooLarge();
-        assembly ("memory-safe") {
-            return(sub(values, 32), add(64, shl(5, mload(values))))
-        }
+        values.give(bits);
     }
 
     /// @inheritdoc IInstrument

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IInstrument} from "../../src/interfaces/IInstrument.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
+import {Linear} from "../../src/margin/Linear.sol";
 import {Perp} from "../../src/margin/Perp.sol";
 import {HubFixture} from "../hub/HubFixture.sol";
 
@@ -50,12 +51,12 @@ contract PerpTest is HubFixture {
 
     function test_refusesWhatItCannotPrice() public {
         uint256[] memory spots = new uint256[](2);
-        vm.expectRevert(abi.encodeWithSelector(Perp.UnknownUnderlying.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(Linear.UnknownUnderlying.selector, 1));
         perp.pnl(_holding(1e18, 0, 1), 2, spots, new uint256[](0));
-        vm.expectRevert(Perp.TooLarge.selector);
+        vm.expectRevert(Linear.TooLarge.selector);
         perp.pnl(_holding(1 << 127, 0, 0), 2, spots, new uint256[](0));
         spots[1] = 1 << 127;
-        vm.expectRevert(Perp.TooLarge.selector);
+        vm.expectRevert(Linear.TooLarge.selector);
         perp.pnl(_holding(0, 0, 0), 2, spots, new uint256[](0));
     }
 

@@ -76,6 +76,21 @@ abstract contract LedgerBase is ILedger, Ownable {
         uint64 shortSince;
     }
 
+    struct Market {
+        /// WAD quote per base unit: losses charged to each side so far. Only ever grow.
+        uint128 longLoss;
+        uint128 shortLoss;
+        /// WAD base units, the house row's included.
+        uint128 long;
+        uint128 short;
+        /// WAD; losers' cash that winners have not drawn yet.
+        uint256 pool;
+        /// House row: what accounts settled by have handed over (WAD). Its value at the settlement price is what their roundings left,
+        /// never negative. No account, so nobody trades, owes or bears a loss with it.
+        int128 houseSize;
+        int128 houseQuote;
+    }
+
     address public immutable gateway;
     address public immutable auction;
     address public immutable backstop;
@@ -115,6 +130,11 @@ abstract contract LedgerBase is ILedger, Ownable {
     mapping(uint256 assetId => Bucket.State) internal _buckets;
     /// @notice Rows of a chain under regression: nothing of it matures while there is one.
     mapping(uint32 eid => uint256) public suspicions;
+
+    mapping(bytes32 account => mapping(uint256 instrumentId => Position)) internal _positions;
+    mapping(uint256 instrumentId => Market) internal _markets;
+    /// @dev Bit instrumentId % 256 of word instrumentId ÷ 256: a loss has been charged to a side of it.
+    mapping(uint256 word => uint256) internal _chargedInstruments;
 
     /// @dev Cash that no backing stands behind (WAD, signed).
     int256 internal _lostBacking;

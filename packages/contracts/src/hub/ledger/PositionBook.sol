@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
+import {IInstrument} from "../../interfaces/IInstrument.sol";
+import {IRiskConfig} from "../../interfaces/IRiskConfig.sol";
+import {IdList} from "../../libraries/IdList.sol";
+import {WadMath} from "../../libraries/WadMath.sol";
+import {LedgerBase} from "./LedgerBase.sol";
+
+/// @notice Zero-sum positions: what every way of changing one shares.
+///
+/// Per instrument, with costs accrued and the house row included: Σ size = 0 and Σ quote <= pnlPool; only roundings make it smaller.
+abstract contract PositionBook is LedgerBase {
+    using FixedPointMathLib for uint256;
+    using IdList for uint256;
+    using SafeCastLib for int256;
+    using SafeCastLib for uint256;
+    using WadMath for int256;
+
+    /// @dev A closed position's unpaid profit is no debt.
+    function _owes(bytes32 account) internal view override returns (bool) {
+        for (uint256 list = _accounts[account].instruments; list != 0; list >>= 12) {
+            Position storage p = _positions[account][list & IdList.MAX_ID];
+            if (p.size != 0 || p.quote < 0) return true;
+        }
+        return false;
+    }
+
+    function _settleClosed(bytes32 account, uint256 instrumentId) internal {
+        Position storage p = _positions[account][instrumentId];
+        if (p.size == 0) _settle(account, instrumentId, p.quote);
+    }
+
+    /// @dev `pnl` is rounded down. Losses are paid from free cash, profit as far as losers have paid.
+    /// @return amount WAD that cash changed by.
+    function _settle(bytes32 account, uint256 instrumentId, int256 pnl) internal returns (int256 amount) {
+        Market storage m = _markets[instrumentId];
+        if (pnl < 0) {
+            uint256 paid = uint256(-pnl).min(_freeCash(account));
+            _debit(account, paid);
+            m.pool += paid;
+            amount = -int256(paid);
+        } else {
+            uint256 taken = uint256(pnl).min(m.pool);
+            m.pool -= taken;
+            _credit(account, taken);
+            amount = int256(taken);
+        }
+        if (amount == 0) return 0;
+        Position storage p = _positions[account][instrumentId];
+        p.quote = (p.quote - amount).toInt128();
+        _relist(account, instrumentId, p, type(uint256).max);
+        emit PnlSettled(account, instrumentId, amount);
+    }
+
+    /// @dev Accrues, then adds to size and quote, and keeps open interest and the account's list. The only writer of an account's size.
+    function _change(
+        bytes32 account,
+        uint256 instrumentId,
+        int256 costIndex,
+        int256 size,
+        int256 quote,
+        uint256 rowCap
+    ) internal {
+        Position storage p = _positions[account][instrumentId];
+        Market storage m = _markets[instrumentId];
+        p.quote = (_accruedQuote(p, m, costIndex) + quote).toInt128();
+        if (size != 0) p.size = _resize(m, p.size, size);
+        p.index = _sideIndex(m, p.size, costIndex);
+        _relist(account, instrumentId, p, rowCap);
+    }
+
+    /// @dev Keeps open interest in step with a size that changes. @return current
+    function _resize(Market storage m, int256 before, int256 by) internal returns (int128) {
+        int256 current = before + by;
+        m.long = (m.long + _positive(current) - _positive(before)).toUint128();
+        m.short = (m.short + _positive(-current) - _positive(-before)).toUint128();
+        return current.toInt128();
+    }
+
+    /// @dev The holder's quote with costs up to `costIndex`, rounded against the holder.
+    function _accruedQuote(Position storage p, Market storage m, int256 costIndex)
+        internal
+        view
+        returns (int256)
+    {
+        int256 size = p.size;
+        return WadMath.accrued(size, p.quote, p.index, _sideIndex(m, size, costIndex));
+    }
+
+    /// @dev Cumulative cost per unit of signed size: a loss index is a cost on either side.
+    function _sideIndex(Market storage m, int256 size, int256 costIndex) internal view returns (int256) {
+        if (size > 0) return costIndex + int256(uint256(m.longLoss));
+        if (size < 0) return costIndex - int256(uint256(m.shortLoss));
+        return costIndex;
+    }
+
+    /// @dev An instrument is in the account's list exactly while it has a size or a quote there.
+    function _relist(bytes32 account, uint256 instrumentId, Position storage p, uint256 rowCap) internal {
+        uint256 list = _accounts[account].instruments;
+        bool live = p.size != 0 || p.quote != 0;
+        if (live == list.contains(instrumentId)) return;
+        if (live) {
+            _requireRoom(account, rowCap);
+            _accounts[account].instruments = list.add(instrumentId);
+        } else {
+            _accounts[account].instruments = list.remove(instrumentId);
+        }
+    }
+
+    /// @dev Its quote has all costs up to now. Rounded down.
+    function _pnl(Position storage p, uint256 mark) internal view returns (int256) {
+        return int256(p.size).mulFloor(mark.toInt256()) + p.quote;
+    }
+
+    /// @dev The instrument's cost index, brought to now.
+    function _accrue(IRiskConfig.Instrument memory i, uint256 instrumentId) internal returns (int256) {
+        return IInstrument(i.module).accrue(instrumentId);
+    }
+
+    function _instrument(uint256 instrumentId) internal view returns (IRiskConfig.Instrument memory i) {
+        i = riskConfig.instrument(instrumentId);
+        if (i.module == address(0)) revert UnknownInstrument(instrumentId);
+    }
+}
