@@ -25,6 +25,9 @@ const venue = fc.record({
   price: bounded(190n * WAD, 210n * WAD),
   usdt: bounded((97n * WAD) / 100n, (103n * WAD) / 100n),
   silent: fc.boolean(),
+  /** Half widths of its intervals when it is honest, basis points: of its price, and of its leg. */
+  width: fc.integer({ min: 0, max: 300 }),
+  legWidth: fc.integer({ min: 0, max: 300 }),
   lie: fc.record({
     price: bounded(-(10n ** 40n), 10n ** 40n),
     confidence: bounded(-1n, 10n ** 40n),
@@ -66,7 +69,7 @@ function sourcesOf({ venues }: Scene): PlanSource[] {
 
 /** What every venue tells: the truth as it sees it, nothing, or whatever a liar likes. */
 function tell({ venues, liars, silence, conspiracy }: Scene, sources: readonly PlanSource[]): Told[] {
-  return venues.flatMap(({ tags, price, usdt, silent, slow, lie }, index): Told[] => {
+  return venues.flatMap(({ tags, price, usdt, silent, slow, lie, width, legWidth }, index): Told[] => {
     const lies = tags.some((tag) => liars.includes(tag))
     if (!lies && silent && silence) return []
     return (sources[index]?.markets ?? []).map((market): Told => {
@@ -82,7 +85,8 @@ function tell({ venues, liars, silence, conspiracy }: Scene, sources: readonly P
         receiveTime: NOW,
         sequence: null,
       }
-      if (honest) return { honest, quote: { ...common, price: truth, confidence: WAD / 1000n } }
+      const bps = BigInt(isLeg ? legWidth : width)
+      if (honest) return { honest, quote: { ...common, price: truth, confidence: (truth * bps) / 10_000n } }
       if (conspiracy !== null) {
         return { honest, quote: { ...common, price: (truth * conspiracy) / 100n, confidence: 0n } }
       }
@@ -138,6 +142,31 @@ function honestRange(told: readonly Told[]): [bigint, bigint] | null {
   return extremes([...(of('ETH', 'USD') ?? []), ...converted])
 }
 
+/** Least and largest relative half width that honest votes alone can make: of a converted one √(own² + leg²), each with what its markets differ. */
+function honestWidths(told: readonly Told[]): [number, number] {
+  const honest = told.filter(({ honest, quote: { kind } }) => honest && kind === 'price')
+  const of = (base: string, quote: string) =>
+    honest.map(({ quote: one }) => one).filter(({ market }) => market.base === base && market.quote === quote)
+  const widths = (quotes: readonly Quote[]) => quotes.map((one) => Number(one.confidence) / Number(one.price))
+  const difference = (range: [bigint, bigint] | null) =>
+    range ? Number(range[1] - range[0]) / Number(range[0]) : 0
+  const floor = parameters.minConfidenceBps / 10_000
+  const converted = ['USDT', 'BTC'].flatMap((leg) => {
+    const rates = of(leg, 'USD')
+    if (rates.length === 0) return []
+    const least = Math.max(floor, Math.min(...widths(rates)))
+    const most = Math.hypot(
+      Math.max(floor, ...widths(rates)),
+      difference(extremes(rates.map(({ price }) => price))),
+    )
+    return widths(of('ETH', leg)).map((own) => [Math.hypot(own, least), Math.hypot(own, most)] as const)
+  })
+  const all = [...widths(of('ETH', 'USD')).map((own) => [own, own] as const), ...converted]
+  const least = Math.min(...all.map(([low]) => low))
+  const most = Math.hypot(Math.max(...all.map(([, high]) => high)), difference(honestRange(told)))
+  return [Math.max(floor, least), Math.max(floor, most)]
+}
+
 describe('with at most f_s lying tags', () => {
   it('the price lies in the honest range, or the feed holds', () => {
     let priced = 0
@@ -160,6 +189,78 @@ describe('with at most f_s lying tags', () => {
       { numRuns: 4_000 },
     )
     expect(priced).toBeGreaterThan(200)
+  })
+
+  it('the interval is as wide as some honest one at least, and as the widest with all that honest prices differ at most', () => {
+    let [priced, narrow, wide] = [0, 0, 0]
+    fc.assert(
+      fc.property(scene, (value) => {
+        const played = play(value)
+        if (!played) return
+        const quotes = played.told.map(({ quote }) => quote)
+        const [result] = aggregate(played.plan, quotes, NOW, parameters)
+        if (!result || 'hold' in result) return
+        const [least, most] = honestWidths(played.told)
+        const width = Number(result.relativeConfidence) / 1e18
+        expect(width).toBeGreaterThanOrEqual(least * (1 - 1e-9))
+        expect(width).toBeLessThanOrEqual(most * (1 + 1e-9))
+        priced += 1
+        if (width < 2 * least) narrow += 1
+        if (2 * width > most) wide += 1
+      }),
+      { numRuns: 3_000 },
+    )
+    expect(priced).toBeGreaterThan(100)
+    // Neither bound is so far off that it would hold of anything.
+    expect([narrow, wide].every((times) => times > 1)).toBe(true)
+  })
+
+  it('a converted price lies in the product of its market’s price and its leg’s honest range, and is as wide as both together', () => {
+    const quoted = fc.record({ price: bounded((9n * WAD) / 10n, (11n * WAD) / 10n), bps: bounded(0n, 300n) })
+    const said = fc.record({ price: bounded(1n, 10n ** 40n), confidence: bounded(0n, 10n ** 40n) })
+    let priced = 0
+    fc.assert(
+      fc.property(
+        fc.array(quoted, { minLength: 5, maxLength: 8 }),
+        fc.array(said, { maxLength: 2 }),
+        quoted,
+        (honest, lies, own) => {
+          const market = (base: string, quote: string) => ({ symbol: `${base}/${quote}`, base, quote })
+          const times = {
+            kind: 'price' as const,
+            eventTime: NOW,
+            receiveTime: NOW,
+            expiresAt: null,
+            sequence: null,
+          }
+          const widthOf = ({ price, bps }: typeof own) => (price * bps) / 10_000n
+          const leg = [...honest.map((one) => ({ price: one.price, confidence: widthOf(one) })), ...lies].map(
+            (one, at): Quote => ({ ...times, ...one, source: `leg${at}`, market: market('USDT', 'USD') }),
+          )
+          const price = { price: own.price, confidence: widthOf(own) }
+          const quotes = [...leg, { ...times, ...price, source: 'x', market: market('ETH', 'USDT') }]
+          const sources = quotes.map(({ source, market }) => ({
+            id: source,
+            tags: [source],
+            markets: [market],
+          }))
+          const feeds = FEEDS.slice(0, 1)
+          const { plan } = planFeeds({ feeds, sources, faultyTags: 2, capped: ['ETH/USD'] })
+          const [result] = aggregate(plan, quotes, NOW, parameters)
+          if (!result || 'hold' in result) return
+          priced += 1
+          const [low, high] = extremes(honest.map((one) => one.price)) ?? [0n, 0n]
+          expect(result.price >= (own.price * low) / WAD && result.price <= (own.price * high) / WAD).toBe(
+            true,
+          )
+          const least = Math.max(1, Math.min(...honest.map(({ bps }) => Number(bps)))) / 10_000
+          const width = Math.hypot(Number(own.bps) / 10_000, least)
+          expect(Number(result.relativeConfidence) / 1e18).toBeGreaterThanOrEqual(width * (1 - 1e-9))
+        },
+      ),
+      { numRuns: 500 },
+    )
+    expect(priced).toBeGreaterThan(100)
   })
 
   it('a listed pair keeps an honest majority of groups, whichever they are', () => {
