@@ -77,6 +77,8 @@ export const oracleNodeConfigSchema = z.strictObject({
     port: z.number().int().min(0).max(65_535),
     /** A listening socket that the process inherited at this file descriptor, used instead of opening the port. */
     fd: z.number().int().min(3).optional(),
+    /** Connections at once. Each takes a file descriptor, of which a process has a limit. */
+    maxConnections: z.number().int().min(64).default(1_024),
   }),
   dataDir: z.string().min(1),
   ...aggregationSchema.shape,

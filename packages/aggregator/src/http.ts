@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { Clock } from '@clearspan/shared'
 import Fastify, {
   type FastifyError,
@@ -6,6 +7,7 @@ import Fastify, {
   type FastifyRequest,
 } from 'fastify'
 import type { z } from 'zod'
+import { limitConnections } from './connections.js'
 import { HANDOVER_PATH } from './handover/message.js'
 import { type AuthFailure, type PeerAuth, SESSION_PATH, type Sender } from './observation/auth.js'
 import type { EvidenceStore } from './observation/evidence.js'
@@ -25,7 +27,20 @@ export type Receipt =
 /** Real ms between comment lines of an idle stream: both ends notice a dead connection within a few of them. */
 const STREAM_HEARTBEAT_MS = 5_000
 
+/** Real ms in which a request must have come whole. */
+const REQUEST_TIMEOUT_MS = 10_000
+
+/** What is answered to a request that can't be read, by Node's code; any other is 400. */
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Payload Too Large',
+}
+
 export interface HttpParameters {
+  /** At most so many connections at once; see `limitConnections`. */
+  maxConnections: number
+  requestTimeoutMs?: number
   realClock: Clock
   /** Epochs whose messages are read; of any other epoch a message has the shape of the first's. */
   epochs(): readonly { epoch: number; feeds: number; nodes: number }[]
@@ -39,7 +54,7 @@ export interface HttpParameters {
   onInvalid(kind: MessageKind | 'handover'): void
   /** Counts a message whose sender is no peer. */
   onUnauthenticated(failure: AuthFailure): void
-  /** Counts a request that HTTP itself refuses: too large a body, another content type, broken headers. */
+  /** Counts a request that HTTP itself refuses: too large a body, another content type, broken headers, no such path; and a connection that is ended. */
   onRefused(code: string): void
   /** Newest finished report as JSON text, or null before the first. */
   latest(): FinishedJson | null
@@ -59,15 +74,27 @@ export interface FinishedJson {
 
 /** A node's HTTP interface; `listen` is left to the caller. */
 export function createHttp(parameters: HttpParameters): FastifyInstance {
-  const server = Fastify({ bodyLimit: MAX_BODY_BYTES, forceCloseConnections: true })
+  const { onRefused, maxConnections, requestTimeoutMs = REQUEST_TIMEOUT_MS } = parameters
+  const server = Fastify({
+    bodyLimit: MAX_BODY_BYTES,
+    forceCloseConnections: true,
+    requestTimeout: requestTimeoutMs,
+    http: { headersTimeout: requestTimeoutMs, connectionsCheckingInterval: requestTimeoutMs / 2 },
+    clientErrorHandler: (error, socket) => refuseUnreadable(error.code ?? 'internal', socket, onRefused),
+  })
+  limitConnections(server.server, maxConnections, () => onRefused('too_many_connections'))
   // A body is looked into only once its sender is known, and the signature is over its bytes.
   server.removeAllContentTypeParsers()
   server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
   server.setErrorHandler((error: Partial<FastifyError>, _, reply) => {
     const status = error.statusCode !== undefined && error.statusCode >= 400 ? error.statusCode : 500
     const reason = error.code ?? 'internal'
-    parameters.onRefused(reason)
+    onRefused(reason)
     return reply.code(status).send({ status: 'rejected', reason })
+  })
+  server.setNotFoundHandler((_, reply) => {
+    onRefused('not_found')
+    return reply.code(404).send({ status: 'rejected', reason: 'not_found' })
   })
   addMessageRoutes(server, parameters)
   addReportRoutes(server, parameters)
@@ -91,6 +118,16 @@ export function createHttp(parameters: HttpParameters): FastifyInstance {
     reply.type('text/plain; version=0.0.4').send(await parameters.metrics()),
   )
   return server
+}
+
+/** A connection whose bytes are no request: counted, answered and closed, once. */
+function refuseUnreadable(code: string, socket: Socket, onRefused: (code: string) => void): void {
+  // It has gone by itself, or was refused before: one reading may hold several faults.
+  if (!socket.writable) return
+  onRefused(code)
+  const status = UNREADABLE[code] ?? '400 Bad Request'
+  socket.write(`HTTP/1.1 ${status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`)
+  socket.destroySoon()
 }
 
 function addMessageRoutes(server: FastifyInstance, parameters: HttpParameters) {
@@ -161,17 +198,26 @@ function parseJson(body: Uint8Array): unknown {
   }
 }
 
+/** Reports are public, and a web page's transaction may carry one. */
+const ANY_ORIGIN = { 'access-control-allow-origin': '*' }
+
 function addReportRoutes(server: FastifyInstance, { latest, subscribe, realClock }: HttpParameters) {
   server.get('/reports/latest', (_, reply) => {
+    reply.headers(ANY_ORIGIN)
     const report = latest()
     if (!report) return reply.code(404).send({ error: 'no report yet' })
     return reply.type('application/json').send(report.json)
   })
-  server.get('/reports/stream', (request, reply) => {
+  // A HEAD of it would be a stream, too, that never says anything.
+  server.get('/reports/stream', { exposeHeadRoute: false }, (request, reply) => {
     reply.hijack()
     const stream = reply.raw
     const closed = new AbortController()
-    stream.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+    stream.writeHead(200, {
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      ...ANY_ORIGIN,
+    })
     const write = (text: string) => {
       // A reader that doesn't keep up, or is gone without a word, is cut off: it needs the newest report, never a backlog.
       if (stream.writableNeedDrain) stream.destroy()
@@ -180,7 +226,8 @@ function addReportRoutes(server: FastifyInstance, { latest, subscribe, realClock
     const send = ({ seq, json }: FinishedJson) => write(`id: ${seq}\ndata: ${json}\n\n`)
     stream.flushHeaders()
     const newest = latest()
-    if (newest) send(newest)
+    // Who connects again says which it had last; anything else there is no seq of ours.
+    if (newest && request.headers['last-event-id'] !== newest.seq) send(newest)
     const unsubscribe = subscribe(send)
     const end = () => {
       unsubscribe()

@@ -174,6 +174,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   function createServer(shelf: Shelf, archive: HandoverArchive, collector: HandoverCollector | undefined) {
     return createHttp({
       realClock,
+      maxConnections: config.listen.maxConnections,
       evidence: shelf.evidence,
       epochs: () => [active(), ...terms].map(({ protocol }) => sizesOf(protocol.oracle)),
       auth: authOf(() => terms),
