@@ -4,6 +4,7 @@ import {
   type Delivery,
   deployLayerZero,
   type LocalChain,
+  localAccounts,
   openRunDirectory,
   startBlockProducer,
   startChains,
@@ -63,8 +64,11 @@ export async function startTestNetwork(options: {
   nodeUrls?: string | readonly string[]
   /** Network seconds a real one. */
   speed?: number
+  /** Accounts of the mnemonic, behind those of the roles, that may deliver; and funded ones behind these. */
+  moreAdmins?: number
+  moreAccounts?: number
 }): Promise<TestNetwork> {
-  const { nodeUrls = 'http://127.0.0.1:1', speed = SPEED } = options
+  const { nodeUrls = 'http://127.0.0.1:1', speed = SPEED, moreAdmins = 0, moreAccounts = 0 } = options
   const roles = localRoles()
   const run = await openRunDirectory({ path: join(options.directory, 'run'), logger, clock: systemClock })
   const shutdown = createShutdown({ logger, clock: systemClock })
@@ -82,7 +86,7 @@ export async function startTestNetwork(options: {
         portOption: '',
       })),
       genesisTime: 1_584_000_000,
-      accounts: roles.count,
+      accounts: roles.count + moreAdmins + moreAccounts,
     })
     const placed = chains.map((chain, index) => ({ chain, eid: FIRST_EID + index, confirmations: 1 }))
     const delivery = options.delivery ?? 'stock'
@@ -94,7 +98,10 @@ export async function startTestNetwork(options: {
       deployer: roles.deployer.account,
       dvnSigners: roles.relayer.dvnSigners.map((signer) => signer.account.address),
       quorum: 2,
-      workerAdmins: [roles.relayer.bulk.account.address],
+      workerAdmins: [
+        roles.relayer.bulk.account,
+        ...localAccounts(roles.count + moreAdmins).slice(roles.count),
+      ].map(({ address }) => address),
     })
     const markets = planMarkets(['BTC', 'ETH'], FEEDS)
     const timing = planTiming({ windowMs: 3_600_000, speed })
