@@ -96,7 +96,7 @@ export async function startOurs({
         price: { env: 'KEY_PRICE' },
         urgent: { env: 'KEY_URGENT' },
         peer: { env: 'KEY_PEER' },
-        bulk: bulkKeys.map((_, i) => ({ env: `KEY_BULK_${i}` }))[0],
+        bulk: bulkKeys.map((_, i) => ({ env: `KEY_BULK_${i}` })),
       },
     }
     const startedAt = Date.now()

@@ -37,7 +37,7 @@ const STALLED_MS = 90_000
 const LOOK_MS = 20
 
 /** Signers that a relayer may have besides the first. */
-export const MORE_SIGNERS = 3
+const MORE_SIGNERS = 3
 
 const endpointAbi = parseAbi([
   'struct Params { uint32 dstEid; bytes32 receiver; bytes message; bytes options; bool payInLzToken; }',

@@ -166,6 +166,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
       if (on === hub) ringHubPrice = price.ring
       const deliver = await open(createDeliverLane(context, on))
       delivering.set(on.chain.name, deliver)
+      for (const lane of deliver.others) await open(Promise.resolve({ lane, sweep() {} }))
       await open(createCollateralLane(context, on))
       await open(createReleaseLane(context, on))
     }

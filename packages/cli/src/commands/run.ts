@@ -38,6 +38,9 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 const secretSpecSchema = z.union([z.strictObject({ env: z.string() }), z.strictObject({ file: z.string() })])
 
+/** One key, or several that share the work. */
+const signersSchema = z.union([keySpecSchema, z.array(keySpecSchema).min(1).max(32)])
+
 /** One process: the roles that it plays, and where its keys lie. Paths are relative to the file. */
 const processConfigSchema = z.strictObject({
   name: z.string().min(1),
@@ -62,9 +65,20 @@ const processConfigSchema = z.strictObject({
       /** Directory of the nonce ledgers; absent: in memory, on a local network only. */
       ledgerDir: z.string().optional(),
       keys: z.strictObject({
-        price: keySpecSchema,
-        bulk: keySpecSchema,
-        urgent: keySpecSchema,
+        price: signersSchema,
+        bulk: signersSchema,
+        urgent: signersSchema,
+        /** Others for single chains, by chain id. */
+        chains: z
+          .record(
+            z.string().regex(/^[1-9]\d*$/, 'must be a chain id'),
+            z.strictObject({
+              price: signersSchema.optional(),
+              bulk: signersSchema.optional(),
+              urgent: signersSchema.optional(),
+            }),
+          )
+          .default({}),
         /** The stock DVN's multisig; none for a keeper alone, or where operators sign. */
         dvnSigners: z.array(keySpecSchema).default([]),
         /** Speaks to operators. */
@@ -187,6 +201,19 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
     const { networkId, clock } = network
     const account = async (spec: z.infer<typeof keySpecSchema>, purpose: KeyUse['purpose'] = 'send') =>
       privateKeyToAccount(await loadKey(beside(spec), env, { purpose, networkId, local: clock !== null }))
+    const signers = async (spec: z.infer<typeof signersSchema>) =>
+      Promise.all([spec].flat().map((one) => account(one)))
+    const optional = (spec?: z.infer<typeof signersSchema>) => spec && signers(spec)
+    const chains = await Promise.all(
+      Object.entries(keys.chains).map(async ([chainId, { price, bulk, urgent }]) => {
+        const own = {
+          price: await optional(price),
+          bulk: await optional(bulk),
+          urgent: await optional(urgent),
+        }
+        return [chainId, own] as const
+      }),
+    )
     const backend = await createQueueBackend({
       redisUrl: env.REDIS_URL || undefined,
       dataDir: config.relayer.queueDir && resolve(directory, config.relayer.queueDir),
@@ -199,9 +226,10 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
       network,
       config: config.relayer.config,
       keys: {
-        price: await account(keys.price),
-        bulk: await account(keys.bulk),
-        urgent: await account(keys.urgent),
+        price: await signers(keys.price),
+        bulk: await signers(keys.bulk),
+        urgent: await signers(keys.urgent),
+        chains: Object.fromEntries(chains),
         dvnSigners: await Promise.all(keys.dvnSigners.map((spec) => account(spec, 'attest'))),
         ...(keys.peer && { peer: await account(keys.peer, 'peer') }),
       },

@@ -4,25 +4,23 @@ import {
   type Clock,
   createChainClient,
   createSender,
+  createSenderPool,
   type Logger,
   type Metrics,
   type Network,
-  type Sender,
-  UserError,
+  type SenderPool,
 } from '@clearspan/shared'
 import { type LocalAccount, parseGwei } from 'viem'
 import type { RelayerConfig } from '../config.js'
 import { type ChainFeed, createChainFeed } from './feed.js'
 import { createQuarantine, type Quarantine } from './quarantine.js'
+import { checkSigningKeys, type Purpose, type SigningKeys, signersOf } from './signers.js'
 
-/** Signers of one process. A key belongs to one process and one purpose. */
-export interface RelayerKeys {
-  /** Sends price updates on every chain. */
-  price: LocalAccount
-  /** Sends everything that may wait; must be an admin of the DVN, the executor and the worker multicall. */
-  bulk: LocalAccount
-  /** Starts liquidations on the hub, and nothing else: never behind another lane. */
-  urgent: LocalAccount
+/**
+ * Signers of one process. A key belongs to one process and one purpose: `price` sends price updates; `bulk` everything that may wait, and must
+ * be an admin of the DVN, the executor and the worker multicall; `urgent` liquidations on the hub, never behind another lane.
+ */
+export interface RelayerKeys extends SigningKeys {
   /** Sign packets for the stock DVN; empty for a keeper, and where others sign. */
   dvnSigners: readonly LocalAccount[]
   /** Speaks to operators. */
@@ -38,7 +36,7 @@ export interface ChainContext {
   /** Of the witnesses. */
   quarantine: Quarantine
   feed: ChainFeed
-  senders: Record<'price' | 'bulk' | 'urgent', Sender>
+  senders: Record<Purpose, SenderPool>
 }
 
 export interface ContextOptions {
@@ -52,12 +50,13 @@ export interface ContextOptions {
   ledgerDir?: string | undefined
 }
 
-/** Clients, senders and feeds of every chain. Nothing is asked of a chain yet. */
+/** Clients, senders and feeds of every chain. Nothing is asked of a chain yet. @throws UserError for keys that don't fit each other. */
 export function createChainContexts(options: ContextOptions) {
   const { network, config, keys, clock, logger, metrics, ledgerDir } = options
-  const addresses = [keys.price, keys.bulk, keys.urgent].map(({ address }) => address.toLowerCase())
-  if (new Set(addresses).size !== addresses.length)
-    throw new UserError('keys', 'price, bulk and urgent must be three different keys')
+  checkSigningKeys(
+    keys,
+    network.chains.map(({ chainId }) => chainId),
+  )
   const caps = {
     maxFeePerGas: parseGwei(String(config.maxFeeGwei)),
     maxPriorityFeePerGas: parseGwei(String(config.maxPriorityFeeGwei)),
@@ -80,6 +79,14 @@ export function createChainContexts(options: ContextOptions) {
       finalBlocks: chain.confirmations,
       ledger: ledgerDir === undefined ? undefined : { directory: ledgerDir, networkId: network.networkId },
     }
+    const pool = (purpose: Purpose) => {
+      const accounts = signersOf(keys, chainId, purpose)
+      const handsOver = accounts.length > 1
+      return createSenderPool(
+        accounts.map((account) => createSender({ ...common, account, handsOver })),
+        clock,
+      )
+    }
     const witnesses = rpcUrls.length === 1 ? [client] : rpcUrls.map((url) => clientFor([url]))
     return {
       chain,
@@ -95,11 +102,7 @@ export function createChainContexts(options: ContextOptions) {
         clock,
         logger: log,
       }),
-      senders: {
-        price: createSender({ ...common, account: keys.price }),
-        bulk: createSender({ ...common, account: keys.bulk }),
-        urgent: createSender({ ...common, account: keys.urgent }),
-      },
+      senders: { price: pool('price'), bulk: pool('bulk'), urgent: pool('urgent') },
     }
   })
 }

@@ -109,11 +109,14 @@ export function createComposeRound(
     if (due.length === 0) return false
     const { batch, chosen, gas } = fitting(await possible(await waiting(due)))
     if (batch.length === 0) return false
+    const value = batch.reduce((sum, { value }) => sum + value, 0n)
     const { receipt } = await senders.bulk.send({
       to: workerMulticall,
       data: encodeFunctionData({ abi: workerMulticallAbi, functionName: 'multiCall', args: [batch] }),
       gas,
-      value: batch.reduce((sum, { value }) => sum + value, 0n),
+      value,
+      // What a failed call brings stays with the Executor.
+      exclusive: value > 0n,
       label: 'compose',
       abi: workerMulticallAbi,
     })

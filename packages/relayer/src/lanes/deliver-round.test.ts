@@ -152,6 +152,7 @@ function world({ packets, refused = [], hostile = [], logs = [], isSilent = fals
   }
   const bulk = {
     address: address(9),
+    size: 1,
     async send({ data = '0x' }: TransactionRequest) {
       const { args } = decodeFunctionData({ abi: workerMulticallAbi, data })
       const done = contents(args[0] as readonly WorkerCall[])
@@ -190,6 +191,7 @@ function world({ packets, refused = [], hostile = [], logs = [], isSilent = fals
     destination,
     sources: new Map([[SOURCE!, source as unknown as ChainContext]]),
     outbox,
+    busy: new Set(),
     limits: { gas: 15_000_000n, value: 0n },
     isDeep: () => true,
     onLacking: () => {},

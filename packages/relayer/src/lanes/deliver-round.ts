@@ -12,7 +12,7 @@ import {
   fitting,
   type Step,
 } from '../layerzero/batch.js'
-import type { Outbox, Pending } from '../layerzero/outbox.js'
+import type { Outbox, Pending, Turn } from '../layerzero/outbox.js'
 import { outstanding } from '../layerzero/outstanding.js'
 import { pathOf } from '../layerzero/packet.js'
 import { packetStates } from '../layerzero/state.js'
@@ -24,7 +24,7 @@ import { createSigning, type Signed } from './deliver-sign.js'
 import { tryReceive } from './deliver-trial.js'
 
 /** Packets looked at in one round, and of others' packets: each path of theirs costs requests of its own. */
-const TURN = { limit: 300, foreignLimit: 50 }
+const TURN = { limit: 300, foreignLimit: 50, enough: Number.POSITIVE_INFINITY }
 /** Asking a source's nodes again costs no gas, and everybody waits for a quorum to come back: real ms. */
 const UNCONFIRMED_RETRY_MS = 5_000
 
@@ -33,6 +33,8 @@ export interface DeliveryRoundOptions {
   /** By endpoint id. */
   sources: ReadonlyMap<number, ChainContext>
   outbox: Outbox
+  /** Paths that a round is at: two at once would send the nonces of one path in an order that nobody knows. */
+  busy: Set<string>
   limits: DeliveryLimits
   /** Whether a packet's block is deep enough as far as its feed has read. */
   isDeep: (entry: Pending) => boolean
@@ -41,15 +43,20 @@ export interface DeliveryRoundOptions {
   log: Logger
 }
 
-/** One round of a destination: from what is due to one mined transaction. It answers whether there was any. */
+/**
+ * One round of a destination: from what is due to one mined transaction. It answers whether there was any. Rounds may run beside one another:
+ * each has its own paths.
+ */
 export function createDeliveryRound(
   context: LaneContext,
-  { destination, sources, outbox, limits, isDeep, onLacking, log }: DeliveryRoundOptions,
+  { destination, sources, outbox, busy, limits, isDeep, onLacking, log }: DeliveryRoundOptions,
 ) {
   const { clock, stages, config } = context
   const { chain, client, senders } = destination
   const { workerMulticall } = chain.layerzero
   const sign = createSigning(context, destination)
+  // With others beside it a round leaves them what it could not send at once.
+  const turn: Turn = senders.bulk.size > 1 ? { ...TURN, enough: config.batch.packets } : TURN
 
   function postpone(entry: Pending, reason: string, longestMs?: number): void {
     log.debug({ guid: entry.packet.guid, attempts: entry.attempts, reason }, 'packet waits')
@@ -228,9 +235,7 @@ export function createDeliveryRound(
     return { to: workerMulticall, data, abi: workerMulticallAbi }
   }
 
-  return async (signal: AbortSignal): Promise<boolean> => {
-    const entries = outbox.take(clock.now(), isDeep, TURN)
-    if (entries.length === 0) return false
+  async function deliver(entries: readonly Pending[], signal: AbortSignal): Promise<boolean> {
     const all = await lacking(entries)
     onLacking(all)
     const chosen = fitting(executableInOrder(all), config.batch.packets, limits)
@@ -244,11 +249,25 @@ export function createDeliveryRound(
     if (delivery.calls.length === 0) return false
     const dueAt = clock.now()
     const { gas, value } = delivery
-    const sent = await senders.bulk.send({ ...requestOf(delivery), gas, value, label: 'deliver' })
+    // Native drops stay even where a rival has delivered the packet.
+    const request = { ...requestOf(delivery), gas, value, exclusive: value > 0n, label: 'deliver' }
+    const sent = await senders.bulk.send(request)
     const { readyAt, broadcastAt, minedAt, missedFirstBlock } = sent
     const times = { dueAt, readyAt, broadcastAt, minedAt, missedFirstBlock }
     stages.sample({ label: 'deliver', chainId: chain.chainId, ...times })
     await read(sent, possible)
     return true
+  }
+
+  return async (signal: AbortSignal): Promise<boolean> => {
+    const entries = outbox.take(clock.now(), isDeep, busy, turn)
+    if (entries.length === 0) return false
+    const paths = new Set(entries.map(({ packet }) => pathOf(packet)))
+    for (const path of paths) busy.add(path)
+    try {
+      return await deliver(entries, signal)
+    } finally {
+      for (const path of paths) busy.delete(path)
+    }
   }
 }

@@ -1,4 +1,4 @@
-import type { Chain, Logger } from '@clearspan/shared'
+import type { Chain, Lane, Logger } from '@clearspan/shared'
 import { type Address, type Hex, isAddressEqual, pad, parseEventLogs, parseGwei } from 'viem'
 import { type Backoff, createBackoff } from '../backoff.js'
 import type { ChainContext } from '../chains/context.js'
@@ -10,7 +10,7 @@ import { createOutbox, type Failure, type Outbox, type Pending } from '../layerz
 import { endsOf, pathOf } from '../layerzero/packet.js'
 import { type SentPacket, sentPackets } from '../layerzero/sent.js'
 import { packetStates } from '../layerzero/state.js'
-import { type LaneContext, type LanePart, openLane } from './context.js'
+import { type Doorbell, type LaneContext, type LanePart, type OpenedLane, openLane } from './context.js'
 import { createComposeRound } from './deliver-compose.js'
 import { createDeliveryRound } from './deliver-round.js'
 import { checkVerifiers } from './deliver-verifiers.js'
@@ -42,6 +42,8 @@ export interface PacketView {
 }
 
 export interface DeliverLane extends LanePart {
+  /** Deliver beside `lane`, one for each further signer. */
+  others: readonly Lane<Doorbell>[]
   pending(): number
   packets(): PacketView[]
   /** Tries a packet again at once, a dead letter too. False when it isn't here. */
@@ -81,28 +83,49 @@ export async function createDeliverLane(
   }
   const waits = { firstMs: config.sweepMs, maxMs: LONGEST_WAIT_SWEEPS * config.sweepMs, keys: WAITS_KEPT }
   const missing: MissingPackets = { context, sources, outbox, backoff: createBackoff(waits), log }
+  const busy = new Set<string>()
   const round = createDeliveryRound(context, {
     destination,
     sources,
     outbox,
+    busy,
     limits,
     isDeep,
     onLacking: (steps) => findGaps(missing, steps),
     log,
   })
   const composeRound = createComposeRound(context, { destination, composes, limits, log })
-  const isDue = () => outbox.isDue(clock.now(), isDeep)
-  const { lane, ring } = await openLane(context, `deliver-${chain.chainId}`, {
-    async deliver(signal) {
-      // Without progress the next block is soon enough.
-      if ((await round(signal)) && isDue()) ring('deliver')
-    },
+  const idle = new Set<number>()
+  const rings: OpenedLane['ring'][] = []
+  /** Wakes as many as have a transaction's worth to do, whoever is idle first. */
+  function ringDeliveries(): void {
+    const batch = config.batch.packets
+    const due = outbox.due(clock.now(), isDeep, busy, batch * rings.length)
+    const inOrder = [...rings.keys()].sort((a, b) => Number(idle.has(b)) - Number(idle.has(a)))
+    for (const at of inOrder.slice(0, Math.ceil(due / batch))) rings[at]?.('deliver')
+  }
+  const work = (at: number) => async (signal: AbortSignal) => {
+    idle.delete(at)
+    // Without progress the next block is soon enough.
+    const progressed = await round(signal).finally(() => idle.add(at))
+    if (progressed) ringDeliveries()
+  }
+  const name = `deliver-${chain.chainId}`
+  const { lane, ring } = await openLane(context, name, {
+    deliver: work(0),
     async compose() {
       if (await composeRound()) ring('compose')
     },
   })
+  const further = await Promise.all(
+    Array.from({ length: destination.senders.bulk.size - 1 }, (_, i) =>
+      openLane(context, `${name}-${i + 2}`, { deliver: work(i + 1) }),
+    ),
+  )
+  rings.push(ring, ...further.map((one) => one.ring))
+  for (const at of rings.keys()) idle.add(at)
   const ringIfDue = () => {
-    if (isDue()) ring('deliver')
+    ringDeliveries()
     if (composes.take(clock.now(), 1, config.maxExecutions).length > 0) ring('compose')
   }
   const take = createIntake(context, chain, { outbox, composes, ownPaths: new Set(paths), limits, log })
@@ -123,6 +146,7 @@ export async function createDeliverLane(
 
   return {
     lane,
+    others: further.map((one) => one.lane),
     pending: outbox.size,
     packets: () => [
       ...outbox.pending().map((entry) => viewOf(entry, 'waiting')),

@@ -51,7 +51,7 @@ const add = (outbox: Outbox, packets: readonly SentPacket[]) => {
   }
 }
 const due = (outbox: Outbox, now = 0, limit = 1_000, foreignLimit = limit) =>
-  outbox.take(now, all, { limit, foreignLimit })
+  outbox.take(now, all, new Set(), { limit, foreignLimit, enough: Number.POSITIVE_INFINITY })
 const nonces = (outbox: Outbox, now = 0) => due(outbox, now).map(({ packet }) => packet.nonce)
 /** What a packet of ours needs that only the stock DVN verifies. */
 const ours = {

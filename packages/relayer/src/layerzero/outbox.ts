@@ -47,6 +47,15 @@ const DROPS_KEPT = 10_000
 
 const FRESH = { attempts: 0, waitsFor: undefined, failures: 0, failure: undefined, notBefore: 0 }
 
+/** How much is taken at once. */
+export interface Turn {
+  /** Packets, and of others' packets. */
+  limit: number
+  foreignLimit: number
+  /** Paths that together have so many packets are enough: the rest is left to whoever delivers beside this one. */
+  enough: number
+}
+
 export interface OutboxOptions {
   /** Paths of this network's own gateways (`pathOf`): served first, and watched for packets that no log has shown. */
   ownPaths: ReadonlySet<string>
@@ -183,23 +192,30 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       for (const entry of pending.values())
         if (entry.header === header && entry.payloadHash === hash) entry.verified = true
     },
-    isDue(now: number, isDeep: (entry: Pending) => boolean): boolean {
-      for (const entry of pending.values()) if (entry.notBefore <= now && isDeep(entry)) return true
-      return false
+    /** How many packets may be tried now, of paths that nobody is at; counted no further than `most`. */
+    due(now: number, isDeep: (entry: Pending) => boolean, busy: ReadonlySet<string>, most: number): number {
+      let count = 0
+      for (const entry of pending.values()) {
+        if (count >= most) break
+        if (entry.notBefore <= now && isDeep(entry) && !busy.has(pathOf(entry.packet))) count++
+      }
+      return count
     },
     /**
-     * What may be tried now, at most `limit`, and of others' packets at most `foreignLimit`: own paths first, then whoever has waited longest
-     * since its last turn, one packet of each path after another, each path in order of nonce.
+     * What may be tried now, of paths that nobody is at: own ones first, then whoever has waited longest since its last turn, one packet of each
+     * path after another, each path in order of nonce.
      */
-    take(
-      now: number,
-      isDeep: (entry: Pending) => boolean,
-      { limit, foreignLimit }: { limit: number; foreignLimit: number },
-    ): Pending[] {
+    take(now: number, isDeep: (entry: Pending) => boolean, busy: ReadonlySet<string>, turn: Turn): Pending[] {
       const due = [...pending.values()].filter((entry) => entry.notBefore <= now && isDeep(entry))
-      const own = served.take(pathsOf(due.filter((entry) => entry.own)), limit)
-      const others = pathsOf(due.filter((entry) => !entry.own))
-      return [...own, ...served.take(others, Math.min(foreignLimit, limit - own.length))]
+      const pathsFor = (isOwn: boolean) => pathsOf(due.filter(({ own }) => own === isOwn))
+      const own = served.take(pathsFor(true), busy, turn)
+      return [
+        ...own,
+        ...served.take(pathsFor(false), busy, {
+          limit: Math.min(turn.foreignLimit, turn.limit - own.length),
+          enough: turn.enough - own.length,
+        }),
+      ]
     },
     has(path: string, nonce: bigint): boolean {
       for (const { packet } of pending.values())
@@ -239,15 +255,27 @@ function createTurns() {
   const lastTurn = new Map<string, number>()
   let turn = 0
   return {
-    take(paths: ReadonlyMap<string, readonly Pending[]>, limit: number): Pending[] {
+    take(
+      paths: ReadonlyMap<string, readonly Pending[]>,
+      busy: ReadonlySet<string>,
+      { limit, enough }: Pick<Turn, 'limit' | 'enough'>,
+    ): Pending[] {
       const rank = (path: string) => {
         const hasFailed = paths.get(path)?.every(({ attempts }) => attempts > 0) ?? false
         return [Number(hasFailed), lastTurn.get(path) ?? 0] as const
       }
-      const order = [...paths.keys()].sort((a, b) => {
-        const [[failedA, turnA], [failedB, turnB]] = [rank(a), rank(b)]
-        return failedA - failedB || turnA - turnB
-      })
+      const ranked = [...paths.keys()]
+        .filter((path) => !busy.has(path))
+        .sort((a, b) => {
+          const [[failedA, turnA], [failedB, turnB]] = [rank(a), rank(b)]
+          return failedA - failedB || turnA - turnB
+        })
+      const order: string[] = []
+      for (let packets = 0, at = 0; packets < enough && at < ranked.length; at++) {
+        const path = ranked[at]!
+        order.push(path)
+        packets += paths.get(path)!.length
+      }
       const taken: Pending[] = []
       for (let depth = 0, more = true; more && taken.length < limit; depth++) {
         more = false

@@ -24,6 +24,8 @@ export interface SenderOptions {
   pollMs?: number
   /** Where the nonce ledger lies on disk; absent: in memory, and a restart knows only what nodes know. */
   ledger?: Pick<LedgerOptions, 'directory' | 'networkId'> | undefined
+  /** Other signers can do the work: when replacements don't help, whoever waits is told so (RetryableError), and the nonce is used up by nothing. */
+  handsOver?: boolean | undefined
   /** Blocks, its own included, from which a transaction is final; until then it is looked at again. Absent: as soon as it is mined. */
   finalBlocks?: number | undefined
 }
@@ -34,6 +36,8 @@ export interface SenderContext extends Omit<SenderOptions, 'ledger'> {
   readonly entries: Map<number, InFlight>
   /** Mined and not final, by nonce. */
   readonly mined: Map<number, Mined>
+  /** The nonce that was next in line when the work was handed over to other signers. */
+  handedOver: number | undefined
   /** Looks at the chain so far. */
   looks: number
   /** On disk; undefined before the sender has started, and without one. */

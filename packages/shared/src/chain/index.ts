@@ -1,6 +1,7 @@
 export { type ChainClient, type ChainClientOptions, createChainClient, isAnswered } from './client.js'
 export type { SenderOptions } from './context.js'
 export type { Fees } from './fees.js'
+export { createSenderPool, type SenderPool } from './pool.js'
 export { decodeRevert, type Revert, type RevertOutcome, revertOf } from './revert.js'
 export { createSender, type Sender } from './sender.js'
 export type { SentTransaction, TransactionRequest } from './transaction.js'

@@ -14,6 +14,8 @@ import type { InFlight } from './transaction.js'
 const RECEIPT_POLLS = 10
 /** Versions of a transaction tried; nodes take some into their pool that no block can hold. Then the nonce is used up by nothing. */
 const CANCEL_AFTER = REPLACEMENTS
+/** Versions of the next in line without success after which other signers, where there are any, take the work over. */
+const HAND_OVER_AFTER = 2
 /** Transactions that no node has accepted yet, offered again at one look. */
 const OFFERS_PER_LOOK = 64
 
@@ -107,6 +109,7 @@ async function replace(context: SenderContext, entry: InFlight): Promise<void> {
       'transaction stuck: no new block, or fees at their cap',
     )
   } else {
+    if (context.handsOver && entry.candidates.length >= HAND_OVER_AFTER) handOver(context, entry)
     const cancels = entry.orphaned || entry.candidates.length >= CANCEL_AFTER
     const prepared = cancels ? await prepareNothing(context) : entry.prepared
     const candidate = await signCandidate(context, entry.nonce, prepared, fees, cancels)
@@ -121,6 +124,20 @@ async function replace(context: SenderContext, entry: InFlight): Promise<void> {
   }
   entry.lastBroadcastAt = clock.now()
   await offerAgain(context, entry)
+}
+
+/** What waits behind a nonce that is stuck waits in vain, so all are told; what only one signer may do goes on waiting. */
+function handOver(context: SenderContext, head: InFlight): void {
+  const { entries, logger } = context
+  context.handedOver = head.nonce
+  for (const entry of entries.values()) {
+    const { request } = entry.prepared
+    if (entry.orphaned || request.exclusive) continue
+    const { reject } = entry
+    Object.assign(entry, { orphaned: true, resolve() {}, reject() {} })
+    logger.warn({ nonce: entry.nonce, stuckAt: head.nonce }, 'left to another signer')
+    reject(new RetryableError(`${request.label}: stuck at nonce ${head.nonce}, left to another signer`))
+  }
 }
 
 /** Any answer will do: what matters is seen at the next look. */

@@ -19,13 +19,16 @@ export interface Sender {
   /**
    * Sends one transaction and waits until it is mined (not final).
    * @throws RetryableError, PermanentError or AlreadyDoneError: for a revert what `classify` says, with the Revert as cause; otherwise
-   * retryable when the node fails, fees are above the caps or another transaction took the nonce, permanent when it can't be valid.
+   * retryable when the node fails, fees are above the caps, another transaction took the nonce or the work is handed over, permanent when it
+   * can't be valid.
    */
   send(request: TransactionRequest): Promise<SentTransaction>
   /** Signs all with consecutive nonces and broadcasts them together. One that can't be prepared or is refused fails alone. */
   sendMany(requests: readonly TransactionRequest[]): Promise<PromiseSettledResult<SentTransaction>[]>
   /** Transactions that are neither mined nor given up. */
   inFlight(): number
+  /** With `handsOver`: its transactions are not mined, and what waited for them was left to other signers. Ends when its lowest nonce is used up. */
+  isStuck(): boolean
   /** Stops watching and rejects what is in flight as retryable; it may still be mined. Idempotent. */
   close(): Promise<void>
 }
@@ -44,6 +47,7 @@ export function createSender(options: SenderOptions): Sender {
     entries: new Map(),
     mined: new Map(),
     looks: 0,
+    handedOver: undefined,
     ledger: undefined,
     next: undefined,
     head: undefined,
@@ -152,6 +156,7 @@ export function createSender(options: SenderOptions): Sender {
       throw result?.reason
     },
     inFlight: () => context.entries.size,
+    isStuck: () => context.handedOver !== undefined && context.entries.has(context.handedOver),
     async close() {
       closing.abort()
       await Promise.all([starting?.catch(() => {}), offering])

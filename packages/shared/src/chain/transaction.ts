@@ -13,6 +13,8 @@ export interface TransactionRequest {
   gas?: bigint
   /** With a given `gas`: call first, and send only what does not revert. */
   simulate?: boolean
+  /** Nobody else may do it while this may still be mined: its effect would be had twice. By default its preconditions on chain prevent that. */
+  exclusive?: boolean
   /** What it is for, in logs and metrics: a few fixed words, not data. */
   label: string
   /** Decodes custom errors. */
@@ -66,7 +68,7 @@ export interface InFlight {
   lastBroadcastBlock: bigint
   /** Polls at which the nonce was used but no candidate had a receipt. */
   withoutReceipt: number
-  /** Of an earlier process, or undone by a reorg: nobody waits for it, so when it is stuck its nonce is used up by nothing. */
+  /** Of an earlier process, undone by a reorg, or handed over to another signer: nobody waits for it, so when it is stuck its nonce is used up by nothing. */
   orphaned: boolean
   resolve: (sent: SentTransaction) => void
   reject: (error: Error) => void
