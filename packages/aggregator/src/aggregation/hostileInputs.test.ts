@@ -10,7 +10,7 @@ import { readChainlink } from '../sources/chainlink.js'
 import { WAD } from '../sources/decimal.js'
 import type { ChainClient } from '../sources/onchain.js'
 import { decodeReplay } from '../sources/replay.js'
-import { createTwapReader } from '../sources/twap.js'
+import { readTwap } from '../sources/twap.js'
 import type { ChainSource, Market, Quote } from '../sources/types.js'
 import { type Aggregate, aggregate, toObserved } from './aggregate.js'
 import { planFeeds } from './plan.js'
@@ -327,7 +327,7 @@ it('row 12: spot moved 10% in one block against the TWAP → TWAP only, and of l
     ...{ minCardinality: 1, minLiquidity: '1', bandBps: 100 },
   }
   const read = async (spotSeconds: bigint) => {
-    const reading = await createTwapReader()(chainOf(pool(spotSeconds)), { ...MARKET, twap }, AT, CHAIN)
+    const reading = await readTwap(chainOf(pool(spotSeconds)), { ...MARKET, twap }, AT, CHAIN)
     if (reading.kind !== 'ticks') throw new Error(`no average: ${reading.kind}`)
     return reading.ticks[0]?.price ?? 0n
   }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Logger, Random } from '@clearspan/shared'
+import { readAnswer } from '../answer.js'
 import { withDeadline } from '../deadline.js'
 import { type BookEvent, createQuoteBook } from '../sources/book.js'
 import { parseObject, rejected } from '../sources/decimal.js'
@@ -153,12 +154,5 @@ async function request({ fetch, url, body }: PollParameters, signal: AbortSignal
     await response.body?.cancel()
     throw new Error(`status ${response.status}`)
   }
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength
-    if (size > MAX_BODY_BYTES) return null
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
+  return readAnswer(response, MAX_BODY_BYTES)
 }

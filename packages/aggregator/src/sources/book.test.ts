@@ -55,6 +55,44 @@ describe('the newest quotes of a source', () => {
     expect(book.status().rejected).toEqual({ pinned_answer: 1 })
   })
 
+  describe('a slow source', () => {
+    const HOLDS_MS = 3_600_000
+    const bound = (eventTime: number, price: bigint): Decoded =>
+      tick(eventTime, { price, expiresAt: eventTime + HOLDS_MS })
+    const after = (from: bigint, to: bigint, laterMs: number) => {
+      const book = createQuoteBook({ source: 'chainlink', kind: 'bound', markets, maxClockSkewMs: 2_000 })
+      book.take(bound(1_000, from), 1_000)
+      book.take(bound(1_000 + laterMs, to), 1_000 + laterMs)
+      return { price: book.quotes()[0]?.price, rejected: book.status().rejected }
+    }
+    const slips = {
+      'ten times': [1n, 10n],
+      'a millionth': [10n ** 6n, 1n],
+      'ten digits more': [1n, 10n ** 10n],
+    }
+
+    it.each(Object.entries(slips))(
+      'that says %s of what it said has slipped, while that holds',
+      (_, [from = 0n, to = 0n]) => {
+        // The market may have moved by a few percent meanwhile.
+        for (const drift of [91n, 100n, 109n]) {
+          const [before, next] = [200n * WAD * from, 2n * WAD * to * drift]
+          const slip = { price: before, rejected: { decimal_slip: 1 } }
+          expect(after(before, next, HOLDS_MS - 1)).toEqual(slip)
+          expect(after(before, next, HOLDS_MS)).toEqual({ price: next, rejected: {} })
+        }
+      },
+    )
+
+    it.each([2n, 8n, 12n, 50n, 1_200n])(
+      'that moves by %s has moved: that is what a bound is for',
+      (factor) => {
+        expect(after(WAD, WAD * factor, 1_000)).toEqual({ price: WAD * factor, rejected: {} })
+        expect(after(WAD * factor, WAD, 1_000)).toEqual({ price: WAD, rejected: {} })
+      },
+    )
+  })
+
   it('follows a venue whose sequence began anew', () => {
     const book = make()
     book.take(tick(1_000, { sequence: 900n }), 1_000)

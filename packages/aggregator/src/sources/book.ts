@@ -103,9 +103,9 @@ export function createQuoteBook({
       newest.delete(tick.symbol)
       return 'sequence_gap'
     }
-    // A slow source is asked again and again for the same answer, and a bound that moves far is what it is for.
+    // A slow source is asked again and again for the same answer.
     if (kind === 'price' && last && isSame(tick, last)) return 'duplicate'
-    if (kind === 'price' && last && isSlip(tick, last)) return 'decimal_slip'
+    if (last && hasSlipped[kind](tick, last)) return 'decimal_slip'
     const quote: Quote = {
       source,
       kind,
@@ -190,10 +190,27 @@ function isSame(tick: Tick, last: Quote): boolean {
   return tick.eventTime === last.eventTime && tick.sequence === last.sequence && tick.price === last.price
 }
 
-/** Only against a price that is fresh itself, so that a price that did move so far is doubted for a minute and never for good. */
-function isSlip(tick: Tick, last: Quote): boolean {
-  if (tick.eventTime - last.eventTime > SLIP_MEMORY_MS) return false
-  return tick.price > last.price * SLIP_FACTOR || tick.price * SLIP_FACTOR < last.price
+/** Each only against a quote that counts itself, so that what did move so far is doubted for a while and never for good. */
+const hasSlipped: Record<QuoteKind, (tick: Tick, last: Quote) => boolean> = {
+  price(tick, last) {
+    if (tick.eventTime - last.eventTime > SLIP_MEMORY_MS) return false
+    return tick.price > last.price * SLIP_FACTOR || tick.price * SLIP_FACTOR < last.price
+  },
+  // A bound is to follow a market however far it moves, and its answers lie hours apart: only a move by a power of ten is a slip.
+  bound(tick, last) {
+    if (last.expiresAt !== null && tick.eventTime >= last.expiresAt) return false
+    return tick.price > last.price
+      ? isPowerOfTen(tick.price, last.price)
+      : isPowerOfTen(last.price, tick.price)
+  },
+}
+
+/** Whether the larger price is ten, a hundred, a thousand... times the lesser, give or take a tenth. */
+function isPowerOfTen(larger: bigint, lesser: bigint): boolean {
+  let power = lesser * 10n
+  while (power * 2n < larger) power *= 10n
+  const away = larger > power ? larger - power : power - larger
+  return away * 10n <= power
 }
 
 /** Which sequence numbers one connection has seen, by symbol. What the book doesn't know never gets here, so markets bound it. */

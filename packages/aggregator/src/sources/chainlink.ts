@@ -1,6 +1,6 @@
 import { type Address, parseAbi } from 'viem'
 import { rejected, scaleToWad } from './decimal.js'
-import { type ChainClient, type ChainReader, isRevert, type ReadAt } from './onchain.js'
+import { type ChainClient, type ChainReader, isRevert, MAX_DECIMALS, type ReadAt } from './onchain.js'
 import type { ChainSource, RejectReason } from './types.js'
 
 const abi = parseAbi([
@@ -33,7 +33,7 @@ export const readChainlink: ChainReader = async (client, market, at, chain) => {
   const expiresAt = updatedAt + BigInt(chainlink.heartbeatSeconds)
   if (expiresAt <= at.timestamp) return rejected('stale', symbol)
   if (limits && (answer <= limits.least || answer >= limits.largest)) return rejected('pinned_answer', symbol)
-  const price = scaleToWad(answer, -decimals)
+  const price = decimals <= MAX_DECIMALS ? scaleToWad(answer, -decimals) : 0n
   if (price === 0n) return rejected('bad_price', symbol)
   const tick = {
     symbol,

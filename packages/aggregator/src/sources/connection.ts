@@ -35,6 +35,8 @@ export interface ConnectionParameters {
   /** Reconnects and silence run in real time: a venue's server doesn't live in accelerated time. */
   realClock: Clock
   random: Random
+  /** How an RPC is asked. */
+  fetch: typeof globalThis.fetch
   timings: ConnectionTimings
   logger: Logger
 }

@@ -13,7 +13,7 @@ import { runOnChain } from './onchain.js'
 import { runPriceService } from './price-service.js'
 import { createHermesDecoder, createVaaDecoder } from './pyth.js'
 import { replay } from './replay.js'
-import { createTwapReader } from './twap.js'
+import { readTwap } from './twap.js'
 import type { ChainSource, Market, Quote, QuoteKind } from './types.js'
 import { runWebSocket, type Venue } from './websocket.js'
 
@@ -44,7 +44,7 @@ const runners = {
   'price-service': (parameters, signal) =>
     runPriceService(parameters, createVaaDecoder(createUpdateVerifier(parameters.guardianSets)), signal),
   chainlink: (parameters, signal) => runOnChain(parameters, readChainlink, signal),
-  'uniswap-v3': (parameters, signal) => runOnChain(parameters, createTwapReader(), signal),
+  'uniswap-v3': (parameters, signal) => runOnChain(parameters, readTwap, signal),
 } satisfies Record<string, Run>
 
 export type AdapterName = keyof typeof runners
@@ -73,6 +73,8 @@ export interface SourceParameters {
   realClock: Clock
   random: Random
   logger: Logger
+  /** How the adapters that read contracts ask; the runtime's own without it. */
+  fetch?: typeof globalThis.fetch | undefined
   timings?: ConnectionTimings
   /** Told, in order, of all that decides its quotes. */
   onEvent?: ((event: BookEvent) => void) | undefined
@@ -93,7 +95,7 @@ export interface Source {
 /** Throws UserError for an access token that the adapter's client can't send. */
 export function createSource(parameters: SourceParameters): Source {
   const { id, adapter, markets, maxClockSkewMs, timings = defaultTimings, guardianSets = [] } = parameters
-  const { onEvent, accessToken } = parameters
+  const { onEvent, accessToken, fetch = globalThis.fetch } = parameters
   if (adapter === 'price-service' && accessToken !== undefined) {
     throw new UserError(`accessTokens.${id}`, "can't be sent by the adapter price-service: use hermes")
   }
@@ -103,7 +105,10 @@ export function createSource(parameters: SourceParameters): Source {
   return {
     start() {
       const logger = parameters.logger.child({ source: id })
-      running ??= runners[adapter]({ ...parameters, guardianSets, book, timings, logger }, abort.signal)
+      running ??= runners[adapter](
+        { ...parameters, guardianSets, book, fetch, timings, logger },
+        abort.signal,
+      )
     },
     async stop() {
       abort.abort()

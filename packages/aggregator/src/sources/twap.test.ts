@@ -1,7 +1,23 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { WAD } from './decimal.js'
+import {
+  FEED,
+  onChainMarkets,
+  poolOf,
+  readOnChain,
+  rejects,
+  START,
+  says,
+  tickOf,
+  WINDOW,
+} from './onchain.test-util.js'
+import { REVERTS, startRpc, type TestContract } from './rpc.test-util.js'
 import { harmonicLiquidity, meanTick, priceAtTick } from './twap.js'
+import { createCleanups } from './venue.test-util.js'
+
+const cleanups = createCleanups()
+afterEach(() => cleanups.run())
 
 describe('the arithmetic of a Uniswap v3 average', () => {
   it('rounds the mean tick toward minus infinity, across the wrap of the accumulator too', () => {
@@ -44,5 +60,80 @@ describe('the arithmetic of a Uniswap v3 average', () => {
     expect(priceAtTick(887_273n, same, true)).toBeNull()
     expect(priceAtTick(-887_273n, same, true)).toBeNull()
     expect(priceAtTick(-887_272n, same, true)).toBeNull()
+  })
+})
+
+describe('a Uniswap v3 pool', () => {
+  async function pool(contracts: Record<string, TestContract>, change: object = {}) {
+    const rpc = await startRpc(cleanups)
+    rpc.mine({ number: 1n, timestamp: BigInt(START), contracts })
+    const market = onChainMarkets['uniswap-v3']
+    const markets = [{ ...market, twap: { ...market.twap, ...change } }]
+    return { ...readOnChain(cleanups, { adapter: 'uniswap-v3', url: rpc.url, markets }), rpc }
+  }
+
+  it('is asked for its window at one block, and floors a mean tick below zero', async () => {
+    const total = -193_000n * BigInt(WINDOW) - 1n
+    const observe = () => [
+      [7n, 7n + total],
+      [9n, 9n + (BigInt(WINDOW) << 128n) / 10n ** 18n],
+    ]
+    expect(meanTick(0n, total, WINDOW)).toBe(-193_001n)
+    const { source } = await pool(poolOf(0n, { change: { observe } }))
+    await says(source, priceAtTick(-193_001n, { decimals0: 6, decimals1: 18 }, false) ?? 0n)
+  })
+
+  it.each<[string, object, object, string]>([
+    [
+      'can keep too few observations',
+      { change: { slot0: [1n, 0, 0, 49, 100, 0, true] } },
+      {},
+      'thin_history',
+    ],
+    ['doesn’t remember the window', { change: { observe: REVERTS } }, {}, 'thin_history'],
+    ['was too thin', { liquidity: 10n ** 15n - 10n ** 9n }, {}, 'thin_liquidity'],
+    [
+      'had no liquidity',
+      {
+        change: {
+          observe: () => [
+            [0n, 0n],
+            [0n, 2n ** 160n - 1n],
+          ],
+        },
+      },
+      {},
+      'thin_liquidity',
+    ],
+    ['is of other tokens', {}, { baseToken: FEED }, 'unexpected_shape'],
+    ['answers for one time', { change: { observe: () => [[5n], [9n]] } }, {}, 'unexpected_shape'],
+    [
+      'answers for no time',
+      { change: { observe: () => [[], []] } },
+      { minLiquidity: '0' },
+      'unexpected_shape',
+    ],
+    [
+      'is beyond all ticks',
+      {
+        change: {
+          observe: () => [
+            [0n, 2n ** 54n],
+            [0n, 1n << 80n],
+          ],
+        },
+      },
+      {},
+      'bad_price',
+    ],
+    ['has a token of more decimals than there are', { decimals: 10n ** 9n }, {}, 'bad_price'],
+    ['has a token of other decimals than before', { decimals: 8n }, {}, 'decimal_slip'],
+  ])('that %s bounds nothing', async (_, twist, change, reason) => {
+    const { source, rpc } = await pool(poolOf(tickOf(200)), change)
+    if (!('baseToken' in change))
+      await says(source, priceAtTick(tickOf(200), { decimals0: 6, decimals1: 18 }, false) ?? 0n)
+    rpc.mine({ number: 2n, timestamp: BigInt(START + 1), contracts: poolOf(tickOf(200), twist) })
+    await rejects(source, reason)
+    for (const quote of source.quotes()) expect(quote.eventTime).toBe(START * 1_000)
   })
 })

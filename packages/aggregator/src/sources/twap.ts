@@ -1,6 +1,13 @@
 import { type Address, isAddressEqual, parseAbi } from 'viem'
 import { rejected } from './decimal.js'
-import { type ChainClient, type ChainReader, isRevert, type ReadAt } from './onchain.js'
+import {
+  BadAnswer,
+  type ChainClient,
+  type ChainReader,
+  isRevert,
+  MAX_DECIMALS,
+  type ReadAt,
+} from './onchain.js'
 
 const poolAbi = parseAbi([
   'function token0() view returns (address)',
@@ -25,34 +32,32 @@ interface Pool {
 /**
  * Reads the time-weighted average price of a Uniswap v3 pool over a window that ends at the block, by `observe`. A price moved within
  * one block hardly moves it. It counts only while the pool can keep enough observations, has the whole window, and had enough
- * liquidity throughout. It holds for one more window. What a pool is made of never changes, so that is read once.
+ * liquidity throughout. It holds for one more window.
  */
-export function createTwapReader(): ChainReader {
-  const pools = new Map<string, Pool>()
-  return async (client, market, at) => {
-    const { symbol, twap } = market
-    if (!twap) throw new TypeError(`market ${symbol} needs \`twap\``)
-    const pool = pools.get(symbol) ?? (await readPool(client, symbol as Address, at))
-    pools.set(symbol, pool)
-    const baseIsFirst = isAddressEqual(twap.baseToken as Address, pool.token0)
-    if (!baseIsFirst && !isAddressEqual(twap.baseToken as Address, pool.token1)) {
-      return rejected('unexpected_shape', symbol)
-    }
-    const average = await consult(client, symbol as Address, twap.windowSeconds, at)
-    if (!average || average.cardinality < twap.minCardinality) return rejected('thin_history', symbol)
-    if (average.liquidity < BigInt(twap.minLiquidity)) return rejected('thin_liquidity', symbol)
-    const price = priceAtTick(average.tick, pool, baseIsFirst)
-    if (price === null) return rejected('bad_price', symbol)
-    const tick = {
-      symbol,
-      price,
-      confidence: (price * BigInt(twap.bandBps)) / 10_000n,
-      eventTime: Number(at.timestamp) * 1000,
-      sequence: at.blockNumber,
-      expiresAt: (Number(at.timestamp) + twap.windowSeconds) * 1000,
-    }
-    return { kind: 'ticks', ticks: [tick] }
+export const readTwap: ChainReader = async (client, market, at) => {
+  const { symbol, twap } = market
+  if (!twap) throw new TypeError(`market ${symbol} needs \`twap\``)
+  // Each time, though a pool never changes: what a faulty RPC says of it once must not outlast the fault.
+  const pool = await readPool(client, symbol as Address, at)
+  const baseIsFirst = isAddressEqual(twap.baseToken as Address, pool.token0)
+  if (!baseIsFirst && !isAddressEqual(twap.baseToken as Address, pool.token1)) {
+    return rejected('unexpected_shape', symbol)
   }
+  const average = await consult(client, symbol as Address, twap.windowSeconds, at)
+  if (!average || average.cardinality < twap.minCardinality) return rejected('thin_history', symbol)
+  if (average.liquidity < BigInt(twap.minLiquidity)) return rejected('thin_liquidity', symbol)
+  const known = pool.decimals0 <= MAX_DECIMALS && pool.decimals1 <= MAX_DECIMALS
+  const price = known ? priceAtTick(average.tick, pool, baseIsFirst) : null
+  if (price === null) return rejected('bad_price', symbol)
+  const tick = {
+    symbol,
+    price,
+    confidence: (price * BigInt(twap.bandBps)) / 10_000n,
+    eventTime: Number(at.timestamp) * 1000,
+    sequence: at.blockNumber,
+    expiresAt: (Number(at.timestamp) + twap.windowSeconds) * 1000,
+  }
+  return { kind: 'ticks', ticks: [tick] }
 }
 
 async function readPool(client: ChainClient, address: Address, { blockNumber }: ReadAt): Promise<Pool> {
@@ -83,7 +88,10 @@ async function consult(
     })
   const [[, , , cardinality], observation] = await Promise.all([slot0, observed])
   if (!observation) return null
-  const [[tick0 = 0n, tick1 = 0n], [inverse0 = 0n, inverse1 = 0n]] = observation
+  const [[tick0, tick1], [inverse0, inverse1]] = observation
+  if (tick0 === undefined || tick1 === undefined || inverse0 === undefined || inverse1 === undefined) {
+    throw new BadAnswer('unexpected_shape')
+  }
   return {
     tick: meanTick(tick0, tick1, window),
     liquidity: harmonicLiquidity(inverse0, inverse1, window),
