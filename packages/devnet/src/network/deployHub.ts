@@ -47,6 +47,8 @@ export function createHub(
   batch.create('Clearinghouse', {
     abi: clearinghouseAbi,
     bytecode: clearinghouseBytecode,
+    // It makes its Books.
+    gas: 12_000_000n,
     args: [
       owner,
       {
