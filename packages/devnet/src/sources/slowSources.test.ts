@@ -213,47 +213,34 @@ describe('Uniswap v3', () => {
   let usdc: Address
   let weth: Address
   let pool: Address
+  let factory: Address
+  let positions: Address
   let router: Address
 
   const call = ({ abi }: { abi: Abi }, to: Address, functionName: string, args: unknown[], at?: number) =>
     send(encodeFunctionData({ abi, functionName, args }), to, at)
+  const ask = ({ abi }: { abi: Abi }, address: Address, functionName: string, args: unknown[] = []) =>
+    chain.client.readContract({ address, abi, functionName, args })
+  const addresses = (...tokens: Address[]) =>
+    tokens.sort((x, y) => (x.toLowerCase() < y.toLowerCase() ? -1 : 1)) as [Address, Address]
 
-  beforeAll(async () => {
-    const token = (symbol: string, decimals: number) =>
-      deploy(testTokenAbi as Abi, testTokenBytecode, [symbol, symbol, decimals])
-    const [a, b] = [await token('USDC', 6), await token('WETH', 18)]
-    ;[usdc, weth] = [a, b]
-    const factory = await deploy(factoryArtifact.abi, factoryArtifact.bytecode, [])
-    const positions = await deploy(positionsArtifact.abi, positionsArtifact.bytecode, [
-      factory,
-      NOBODY,
-      NOBODY,
-    ])
-    router = await deploy(routerArtifact.abi, routerArtifact.bytecode, [factory, NOBODY])
-    for (const one of [usdc, weth]) {
-      await call({ abi: testTokenAbi as Abi }, one, 'mint', [account!.address, 10n ** 30n])
-      for (const spender of [positions, router])
-        await call({ abi: testTokenAbi as Abi }, one, 'approve', [spender, 2n ** 256n - 1n])
-    }
-    const amounts = { [usdc]: parseUnits('2000000', 6), [weth]: parseEther('10000') }
-    const [token0, token1] = [usdc, weth].sort((x, y) => (x.toLowerCase() < y.toLowerCase() ? -1 : 1)) as [
-      Address,
-      Address,
-    ]
+  async function token(symbol: string, decimals: number) {
+    const address = await deploy(testTokenAbi as Abi, testTokenBytecode, [symbol, symbol, decimals])
+    await call({ abi: testTokenAbi as Abi }, address, 'mint', [account!.address, 10n ** 30n])
+    for (const spender of [positions, router])
+      await call({ abi: testTokenAbi as Abi }, address, 'approve', [spender, 2n ** 256n - 1n])
+    return address
+  }
+
+  /** A pool with one position over all prices, of two amounts by token, that can remember a hundred observations. */
+  async function createPool(amounts: Record<Address, bigint>): Promise<Address> {
+    const [token0, token1] = addresses(...(Object.keys(amounts) as Address[]))
     const [amount0, amount1] = [amounts[token0]!, amounts[token1]!]
     const start = BigInt(Math.round(Math.sqrt(Number(amount1) / Number(amount0)) * 2 ** 48)) << 48n
     await call(positionsArtifact, positions, 'createAndInitializePoolIfNecessary', [
-      token0,
-      token1,
-      3_000,
-      start,
+      ...[token0, token1, 3_000, start],
     ])
-    pool = (await chain.client.readContract({
-      address: factory,
-      abi: factoryArtifact.abi,
-      functionName: 'getPool',
-      args: [token0, token1, 3_000],
-    })) as Address
+    const address = (await ask(factoryArtifact, factory, 'getPool', [token0, token1, 3_000])) as Address
     await call(positionsArtifact, positions, 'mint', [
       {
         ...{ token0, token1, fee: 3_000, tickLower: -887_220, tickUpper: 887_220 },
@@ -261,7 +248,16 @@ describe('Uniswap v3', () => {
         ...{ recipient: account!.address, deadline: 2n ** 40n },
       },
     ])
-    await call(poolArtifact, pool, 'increaseObservationCardinalityNext', [100])
+    await call(poolArtifact, address, 'increaseObservationCardinalityNext', [100])
+    return address
+  }
+
+  beforeAll(async () => {
+    factory = await deploy(factoryArtifact.abi, factoryArtifact.bytecode, [])
+    positions = await deploy(positionsArtifact.abi, positionsArtifact.bytecode, [factory, NOBODY, NOBODY])
+    router = await deploy(routerArtifact.abi, routerArtifact.bytecode, [factory, NOBODY])
+    ;[usdc, weth] = [await token('USDC', 6), await token('WETH', 18)]
+    pool = await createPool({ [usdc]: parseUnits('2000000', 6), [weth]: parseEther('10000') })
   })
 
   const swap = (tokenIn: Address, tokenOut: Address, amountIn: bigint, at: number) =>
@@ -310,11 +306,7 @@ describe('Uniswap v3', () => {
     // 10% up, in one block: x·y = k, so √1.1 of the USDC must go in.
     const into = (2_000_000 * (Math.sqrt(1.1) - 1)) / 0.997
     await swap(usdc, weth, parseUnits(into.toFixed(6), 6), now + 12)
-    const spot = (await chain.client.readContract({
-      address: pool,
-      abi: poolArtifact.abi,
-      functionName: 'slot0',
-    })) as readonly [bigint, number]
+    const spot = (await ask(poolArtifact, pool, 'slot0')) as readonly [bigint, number]
     expect(Math.abs(spot[1] - Math.log(200 / 1e12) / Math.log(1.0001))).toBeGreaterThan(900)
     await vi.waitFor(async () => {
       const [quote] = source.quotes()
@@ -338,6 +330,78 @@ describe('Uniswap v3', () => {
       [{ baseToken: NOBODY }, 'unexpected_shape'],
     ] as const
     for (const [change, reason] of cases) await rejectedNow(read('uniswap-v3', market(change)), reason)
+  })
+
+  /** A calm pool of two new tokens of 18 decimals, the first worth `price` of the second. */
+  async function calmPool(price: string) {
+    const [token0, token1] = addresses(await token('A', 18), await token('B', 18))
+    const address = await createPool({
+      [token0]: parseEther('10000'),
+      [token1]: parseEther(price) * 10_000n,
+    })
+    await swap(token0, token1, parseEther('100'), chain.lastTimestamp() + 12)
+    await chain.mine(chain.lastTimestamp() + 2 * WINDOW)
+    const reading = (minLiquidity: string) =>
+      read('uniswap-v3', {
+        ...{ symbol: address, base: 'A', quote: 'B' },
+        twap: {
+          ...{ baseToken: token0, windowSeconds: WINDOW, minCardinality: 50, minLiquidity, bandBps: 100 },
+        },
+      })
+    return { token0, token1, address, reading }
+  }
+
+  it('floors a mean tick below zero toward minus infinity', async () => {
+    const { token0, token1, address, reading } = await calmPool('0.2')
+    const sum = async () => {
+      const [[from, to]] = (await ask(poolArtifact, address, 'observe', [[WINDOW, 0]])) as [bigint[]]
+      return to! - from!
+    }
+    await swap(token0, token1, parseEther('100'), chain.lastTimestamp() + 12)
+    await chain.mine(chain.lastTimestamp() + 77)
+    while ((await sum()) % BigInt(WINDOW) === 0n) await chain.mine(chain.lastTimestamp() + 1)
+    const mean = Number(await sum()) / WINDOW
+    expect(mean).toBeLessThan(-16_000)
+    const exactly = (tick: number) => (price: bigint) =>
+      Math.abs(Number(price) / 1e18 / 1.0001 ** tick - 1) < 1e-8
+    const { price } = await quoted(reading('1'), () => true)
+    expect(exactly(Math.floor(mean))(price)).toBe(true)
+    expect(exactly(Math.trunc(mean))(price)).toBe(false)
+  })
+
+  it('refuses a pool that was thin for a tenth of the window, until the window has passed', async () => {
+    const { address, reading } = await calmPool('1')
+    const liquidity = (await ask(poolArtifact, address, 'liquidity')) as bigint
+    const share = (permille: bigint) => String((liquidity * permille) / 1_000n)
+    const [demanding, modest] = [reading(share(900n)), reading(share(90n))]
+    for (const source of [demanding, modest]) await quoted(source, near(1 / 1.02))
+
+    // All but a hundredth is taken out for 60 of the 600 s: the harmonic mean falls to 600 / (540 + 60 × 100) = 9.2 %.
+    const count = (await ask(positionsArtifact, positions, 'totalSupply')) as bigint
+    const deadline = 2n ** 40n
+    const now = chain.lastTimestamp()
+    const burnt = { tokenId: count, liquidity: (liquidity * 99n) / 100n, amount0Min: 0n, amount1Min: 0n }
+    await call(positionsArtifact, positions, 'decreaseLiquidity', [{ ...burnt, deadline }], now + 12)
+    expect(await ask(poolArtifact, address, 'liquidity')).toBe(liquidity - burnt.liquidity)
+    await chain.mine(now + 72)
+    await rejectedNow(demanding, 'thin_liquidity')
+    await vi.waitFor(() => expect(modest.quotes()[0]?.eventTime).toBe((now + 72) * 1000))
+    await chain.mine(now + 74)
+    await rejectedNow(modest, 'thin_liquidity')
+
+    // What is put back counts by its time too: the seconds without it stay in the window.
+    const given = parseEther('10000')
+    const back = {
+      tokenId: count,
+      amount0Desired: given,
+      amount1Desired: given,
+      amount0Min: 0n,
+      amount1Min: 0n,
+    }
+    await call(positionsArtifact, positions, 'increaseLiquidity', [{ ...back, deadline }], now + 75)
+    await rejectedNow(demanding, 'thin_liquidity')
+    await chain.mine(now + 75 + WINDOW)
+    await quoted(demanding, near(1 / 1.02))
   })
 
   it('a pool that is none is named', async () => {
