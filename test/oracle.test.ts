@@ -3,6 +3,7 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { configuredRules, parseOracleNodeConfig, rulesHash } from '@clearspan/aggregator'
 import { keccak256, toHex } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -31,10 +32,12 @@ interface Change {
   clock?: object | null
   exponent?: number
   signer?: string
-  rulesHash?: string
+  /** That of the configuration itself when absent; none when null. */
+  rulesHash?: string | null
 }
 
-async function configure({ key, clock = null, exponent = -8, signer, rulesHash }: Change): Promise<string> {
+async function configure(change: Change): Promise<string> {
+  const { key, clock = null, exponent = -8, signer } = change
   const node = {
     networkId,
     clock,
@@ -42,7 +45,6 @@ async function configure({ key, clock = null, exponent = -8, signer, rulesHash }
     oracle: {
       epoch: 1,
       slotMs: HOUR,
-      ...(rulesHash && { rulesHash }),
       feeds: [{ name: 'ETH/USD', exponent }],
       nodes: keys.map((one, at) => ({
         url: 'http://127.0.0.1:9',
@@ -56,11 +58,20 @@ async function configure({ key, clock = null, exponent = -8, signer, rulesHash }
       tags: [id],
       markets: [{ symbol: 'ETH-USD', base: 'ETH', quote: 'USD' }],
     })),
+    // A chain that doesn't answer keeps nobody from starting.
+    anchor: { url: 'http://127.0.0.1:9', priceOracle: `0x${'22'.repeat(20)}` },
     listen: { host: '127.0.0.1', port: 0 },
     dataDir: 'data',
   }
+  const own = rulesHash(configuredRules(parseOracleNodeConfig(node)))
+  const agreed = change.rulesHash === undefined ? own : (change.rulesHash ?? undefined)
   const file = join(dir.path, 'node.json')
-  await writeFile(file, JSON.stringify({ name: 'oracle-0', logLevel: 'trace', oracle: { node, key } }))
+  const process = {
+    name: 'oracle-0',
+    logLevel: 'trace',
+    oracle: { node: { ...node, oracle: { ...node.oracle, rulesHash: agreed } }, key },
+  }
+  await writeFile(file, JSON.stringify(process))
   return file
 }
 
@@ -114,7 +125,7 @@ describe('keys of an oracle node', () => {
 test('a node goes by the rules that its network agreed on, or refuses to start in one line', async () => {
   const key = { env: 'KEY' }
   const env = { KEY: `observe:${networkId}:${keys[0]}` }
-  const asked = clearspan(dir.path, ['oracle', 'rules', await configure({ key })], {})
+  const asked = clearspan(dir.path, ['oracle', 'rules', await configure({ key, rulesHash: null })], {})
   expect((await asked.exited).code).toBe(0)
   const { rulesHash, configHash } = JSON.parse(asked.stdout()) as { rulesHash: string; configHash: string }
   expect(configHash).toMatch(/^0x[0-9a-f]{64}$/)
@@ -124,6 +135,11 @@ test('a node goes by the rules that its network agreed on, or refuses to start i
   expect((await other.exited).code).toBe(2)
   expect(other.stderr().trim().split('\n').at(-1)).toBe(
     `error: oracle.rulesHash: of epoch 1 is ${configHash}, but this configuration's is ${rulesHash}: its sources, tags, markets, derived feeds or limits aren't the network's`,
+  )
+  const alone = run(await configure({ key, rulesHash: null }), env)
+  expect((await alone.exited).code).toBe(2)
+  expect(alone.stderr().trim().split('\n').at(-1)).toMatch(
+    /^error: oracle.rulesHash: is required outside a local network: /,
   )
 })
 

@@ -136,7 +136,8 @@ async function startNodes(path: string, venue: string): Promise<OracleManifest> 
       const node = createOracleNode({
         config: {
           networkId,
-          clock: null,
+          // Real time, on a local network.
+          clock: { startMs: 0, realStartMs: 0, speed: 1 },
           index,
           oracle,
           sources: ['a', 'b', 'c'].map((id) => ({

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { createLogger, oracleConfigHash, UserError } from '@clearspan/shared'
 import { keccak256, toHex, zeroHash } from 'viem'
 import { privateKeyToAddress } from 'viem/accounts'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { checkAnchor } from './anchor.js'
 import { type OracleNodeConfigInput, parseOracleNodeConfig } from './config.js'
 import { cleanUp, keys, makeNode, networkId } from './network.test-util.js'
@@ -23,7 +23,7 @@ const ids = ['a', 'b', 'c']
 function configOf(change: Partial<OracleNodeConfigInput> = {}): OracleNodeConfigInput {
   return {
     networkId,
-    clock: null,
+    clock: { startMs: 0, realStartMs: 0, speed: 1 },
     index: 0,
     oracle: {
       epoch: 1,
@@ -131,4 +131,33 @@ it('refuses an epoch of which the chain expects other nodes, feeds or rules; sil
   const anchor = await chainWith(keccak256('0x'))
   const node = makeNode(configOf({ anchor }), clock)
   await expect(node.start()).rejects.toThrow(UserError)
+})
+
+describe('outside a local network, where `clock` is null', () => {
+  const { oracle } = configOf()
+  const rules = hashOf(configOf())
+  const agreed = { ...oracle, rulesHash: rules }
+  const anchor = { url: 'http://127.0.0.1:9', priceOracle: `0x${'22'.repeat(20)}` as const }
+  const next = { oracle: { ...agreed, epoch: 2 }, firstSeq: 100, lastSeq: 200, useAges: [120, 120] }
+  const whole: Partial<OracleNodeConfigInput> = { clock: null, oracle: agreed, anchor, next }
+
+  it('a node starts that has agreed on its rules and names a chain', () => {
+    expect(() => makeNode(configOf(whole), clock)).not.toThrow()
+  })
+
+  it.each<[string, Partial<OracleNodeConfigInput>]>([
+    ['oracle.rulesHash', { oracle }],
+    ['next.oracle.rulesHash', { next: { ...next, oracle: { ...oracle, epoch: 2 } } }],
+    ['anchor', { anchor: undefined }],
+  ])('a node without %s is refused in one line, and on a local network is not', (field, change) => {
+    const without = { ...whole, ...change }
+    expect(() => makeNode(configOf(without), clock)).toThrow(
+      expect.objectContaining({
+        field,
+        fix: expect.stringMatching(/^is required outside a local network: .+$/),
+      }),
+    )
+    const local = { startMs: 0, realStartMs: 0, speed: 1 }
+    expect(() => makeNode(configOf({ ...without, clock: local }), clock)).not.toThrow()
+  })
 })

@@ -14,7 +14,7 @@ import {
 } from '@clearspan/shared'
 import { type Hex, isAddressEqual } from 'viem'
 import type { FeedListing } from './aggregation/plan.js'
-import { checkAnchor } from './anchor.js'
+import { checkAnchor, requireAgreement } from './anchor.js'
 import { readAnswer } from './answer.js'
 import {
   nextConfig,
@@ -74,6 +74,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   const config = parseOracleNodeConfig(parameters.config)
   const { signer, peerSigner = signer, networkClock, realClock } = parameters
   const { oracle, index, networkId } = config
+  requireAgreement(config)
   checkKeys(oracle, index, signer, peerSigner)
   const logger = parameters.logger.child({ node: index })
   const metrics = parameters.metrics ?? createMetrics()
