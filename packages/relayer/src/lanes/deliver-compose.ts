@@ -84,6 +84,12 @@ export function createComposeRound(
     return tried.flat()
   }
 
+  /** Leaves out what brings value while a transaction of ours that nobody waits for may still do so: the Executor keeps what a failed call brings. */
+  function affordable(calls: readonly PaidCall[]): PaidCall[] {
+    const isSure = senders.bulk.unclaimed(destination.feed.head()?.number ?? 0n) === 0
+    return calls.filter(({ option }) => isSure || option.value === 0n)
+  }
+
   /** As many as one transaction takes. */
   function fitting(calls: readonly PaidCall[]): { batch: WorkerCall[]; chosen: PaidCall[]; gas: bigint } {
     const batch: WorkerCall[] = []
@@ -105,7 +111,7 @@ export function createComposeRound(
   }
 
   return async (): Promise<boolean> => {
-    const due = composes.take(clock.now(), TURN, config.maxExecutions)
+    const due = affordable(composes.take(clock.now(), TURN, config.maxExecutions))
     if (due.length === 0) return false
     const { batch, chosen, gas } = fitting(await possible(await waiting(due)))
     if (batch.length === 0) return false

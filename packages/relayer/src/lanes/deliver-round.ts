@@ -12,6 +12,7 @@ import {
   fitting,
   type Step,
 } from '../layerzero/batch.js'
+import { executionValue } from '../layerzero/options.js'
 import type { Outbox, Pending, Turn } from '../layerzero/outbox.js'
 import { outstanding } from '../layerzero/outstanding.js'
 import { pathOf } from '../layerzero/packet.js'
@@ -100,6 +101,21 @@ export function createDeliveryRound(
     for (const { packet } of done) outbox.settle(packet.guid, head)
     for (const { entry, reason } of waiting) postpone(entry, reason)
     return steps
+  }
+
+  /**
+   * Leaves out executions that bring value while a transaction of ours that nobody waits for, of a process before this one say, may still do so:
+   * the Executor's native drops, and what a failed call brings, are not taken back.
+   */
+  function affordable(steps: readonly Step[]): Step[] {
+    if (senders.bulk.unclaimed(destination.feed.head()?.number ?? 0n) === 0) return [...steps]
+    return steps.flatMap((step) => {
+      const { entry, execute, verify, attest, commit } = step
+      if (!execute || executionValue(entry.options, entry.dropped) === 0n) return [step]
+      if (verify || attest || commit) return [{ ...step, execute: false }]
+      postpone(entry, 'an earlier transaction may bring its value', UNCONFIRMED_RETRY_MS)
+      return []
+    })
   }
 
   /** Leaves out what its source does not confirm now. */
@@ -236,7 +252,7 @@ export function createDeliveryRound(
   }
 
   async function deliver(entries: readonly Pending[], signal: AbortSignal): Promise<boolean> {
-    const all = await lacking(entries)
+    const all = affordable(await lacking(entries))
     onLacking(all)
     const chosen = fitting(executableInOrder(all), config.batch.packets, limits)
     const steps = executableInOrder(await confirmed(chosen))

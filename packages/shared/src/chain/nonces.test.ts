@@ -153,6 +153,23 @@ test('a restart finishes what the crash left: pooled, dropped by every node, and
   await expect.poll(() => second.sender.inFlight()).toBe(0)
 })
 
+test('what a crash left in flight is counted until it is mined, in a block that has been read', async () => {
+  const account = await fund()
+  const before = open(account)
+  const waiting = failure(before.sender.send(work))
+  await pooled(1)
+  expect(before.sender.unclaimed(0n)).toBe(0)
+  await crash(before.sender)
+  await waiting
+  const { sender } = open(account, { finalBlocks: 3 })
+  await sender.start()
+  expect(sender.unclaimed(0n)).toBe(1)
+  await mine()
+  await expect.poll(() => sender.inFlight()).toBe(0)
+  const head = await client.getBlockNumber()
+  expect([sender.unclaimed(head - 1n), sender.unclaimed(head)]).toEqual([1, 0])
+})
+
 test('with its ledger deleted a sender starts from the chain, and loses and jams nothing', async () => {
   const account = await fund()
   const first = open(account)

@@ -8,18 +8,21 @@ import {
   type Hex,
   http,
   keccak256,
+  numberToHex,
   type PrivateKeyAccount,
   pad,
   parseEther,
   parseGwei,
+  RpcRequestError,
   recoverTransactionAddress,
 } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { systemClock } from '../clock.js'
-import { RetryableError, UserError } from '../errors.js'
+import { AlreadyDoneError, RetryableError, UserError } from '../errors.js'
 import { createLogger } from '../logger.js'
 import { createMetrics } from '../metrics.js'
+import { seededRandom } from '../random.js'
 import { startAnvil, type TestAnvil } from './anvil.test-util.js'
 import { type ChainClient, createChainClient } from './client.js'
 import { createSenderPool } from './pool.js'
@@ -34,6 +37,8 @@ let anvil: TestAnvil
 let client: ChainClient
 /** Whose transactions the node takes and never has again. */
 const swallowed = new Set<Address>()
+/** What else befalls a transaction on its way. */
+let faults: () => 'swallow' | 'lose the answer' | 'refuse' | undefined = () => undefined
 let senders: Sender[] = []
 
 beforeAll(async () => {
@@ -49,7 +54,13 @@ beforeAll(async () => {
           if (args.method !== 'eth_sendRawTransaction') return request(args)
           const [raw] = args.params as [`0x02${string}`]
           const from = await recoverTransactionAddress({ serializedTransaction: raw })
-          return swallowed.has(from) ? keccak256(raw) : request(args)
+          const fault = swallowed.has(from) ? 'swallow' : faults()
+          if (fault === 'swallow') return keccak256(raw)
+          if (fault === 'refuse')
+            throw new RpcRequestError({ body: {}, url: '', error: { code: -32_000, message: 'no' } })
+          const hash = await request(args)
+          if (fault === 'lose the answer') throw new Error('connection reset')
+          return hash
         },
       },
       { retryCount: 0 },
@@ -59,6 +70,7 @@ beforeAll(async () => {
 })
 afterEach(async () => {
   swallowed.clear()
+  faults = () => undefined
   for (const sender of senders) await sender.close()
   senders = []
   await anvil.dropAll()
@@ -176,6 +188,48 @@ test('a signer that a node refuses rests, the others work', async () => {
   for (const _ of [1, 2, 3]) await mining(pooled.send(work))
   expect(await client.getTransactionCount({ address: rich.address })).toBe(3)
 })
+
+/** Marks its first argument as done; reverts when it is. */
+const ONCE_EACH = '0x6000358054600d5760019055005b60006000fd'
+
+test.each([1, 2, 3])(
+  'with a node that fails at random, several signers do each work once and lose none (seed %i)',
+  async (seed) => {
+    const random = seededRandom(seed)
+    const to = pad(numberToHex(0xace0 + seed), { size: 20 })
+    await anvil.control.setCode({ address: to, bytecode: ONCE_EACH })
+    faults = () =>
+      (['swallow', 'lose the answer', 'refuse', undefined, undefined] as const)[Math.floor(random.next() * 5)]
+    const { pooled } = await pool(3)
+    const from = await client.getBlockNumber()
+    const doOnce = async (item: number) => {
+      for (;;) {
+        try {
+          const data = pad(numberToHex(item))
+          return await pooled.send({ to, data, gas: 60_000n, label: 'item', classify: () => 'already-done' })
+        } catch (error) {
+          if (error instanceof AlreadyDoneError) return
+          if (!(error instanceof RetryableError)) throw error
+          await systemClock.sleep(5)
+        }
+      }
+    }
+    await mining(Promise.all(Array.from({ length: 12 }, (_, item) => doOnce(item + 1))))
+    faults = () => undefined
+    await mining(expect.poll(() => pooled.inFlight()).toBe(0))
+    // Successful calls of it, counted from the chain.
+    let done = 0
+    const last = await client.getBlockNumber()
+    for (let at = from + 1n; at <= last; at++) {
+      const { transactions } = await client.getBlock({ blockNumber: at })
+      const receipts = await Promise.all(transactions.map((hash) => client.getTransactionReceipt({ hash })))
+      done += receipts.filter((one) => one.to === to && one.status === 'success').length
+    }
+    expect(done).toBe(12)
+    for (let item = 1; item <= 12; item++)
+      expect(BigInt((await client.getStorageAt({ address: to, slot: pad(numberToHex(item)) })) ?? 0)).toBe(1n)
+  },
+)
 
 test('a signer whose ledger another process holds is refused', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'clearspan-pool-'))

@@ -86,6 +86,7 @@ export function createSenderPool(senders: readonly Sender[], clock: Clock): Send
         (results) => results.flatMap((one) => (one.status === 'rejected' ? [one.reason] : [])),
       ),
     inFlight: () => senders.reduce((sum, sender) => sum + sender.inFlight(), 0),
+    unclaimed: (read) => senders.reduce((sum, sender) => sum + sender.unclaimed(read), 0),
     isStuck: () => senders.every((sender) => sender.isStuck()),
     async close() {
       await Promise.all(senders.map((sender) => sender.close()))

@@ -27,6 +27,11 @@ export interface Sender {
   sendMany(requests: readonly TransactionRequest[]): Promise<PromiseSettledResult<SentTransaction>[]>
   /** Transactions that are neither mined nor given up. */
   inFlight(): number
+  /**
+   * Transactions in flight that nobody here waits for (of an earlier process, undone by a reorg, left to another signer), and those of them
+   * mined above block `read`: what they do may be done without whoever looks at the chain knowing it.
+   */
+  unclaimed(read: bigint): number
   /** With `handsOver`: its transactions are not mined, and what waited for them was left to other signers. Ends when its lowest nonce is used up. */
   isStuck(): boolean
   /** Stops watching and rejects what is in flight as retryable; it may still be mined. Idempotent. */
@@ -156,6 +161,9 @@ export function createSender(options: SenderOptions): Sender {
       throw result?.reason
     },
     inFlight: () => context.entries.size,
+    unclaimed: (read) =>
+      [...context.entries.values()].filter(({ orphaned }) => orphaned).length +
+      [...context.mined.values()].filter(({ entry, block }) => entry.orphaned && block > read).length,
     isStuck: () => context.handedOver !== undefined && context.entries.has(context.handedOver),
     async close() {
       closing.abort()
