@@ -7,38 +7,34 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import {
-  aggregate,
-  createQuoteBook,
-  decodeOkx,
-  decodeReplay,
-  defaultAggregation,
-  type FinishedReport,
-  type OracleNodeConfigInput,
-  planFeeds,
-} from '@clearspan/aggregator'
+import type { FinishedReport, OracleNodeConfigInput } from '@clearspan/aggregator'
 import { keccak256, toHex } from 'viem'
 import { privateKeyToAddress } from 'viem/accounts'
 import { WebSocketServer } from 'ws'
+import {
+  FEEDS,
+  feeds,
+  frameOf,
+  markets,
+  priceAt,
+  SLOT_MS,
+  SOURCES,
+  sourceIds,
+  TICKS_PER_S,
+} from './oracle/load.js'
+import { measureTicks } from './oracle/ticks.js'
 
-const FEEDS = 20
-const SOURCES = 9
-const TICKS_PER_S = 10
-/** Room for seven nodes on two cores: what is measured is when the report is there, not how often one comes. */
-const SLOT_MS = 2_000
-/** Slots per network: reports × nodes are the samples of a percentile. */
-const MEASURED_SLOTS = 30
+/** Slots per network: slots × nodes are the samples of a percentile, whether a report came or not. */
+const MEASURED_SLOTS = 60
 /** Slots before: connections, caches, compilation. */
 const WARM_UP_SLOTS = 5
 /** Ticks a source and market while latencies are measured: the node's work, not its feeds. */
 const LIGHT_TICKS_PER_S = 1
 const CPU_SECONDS = 20
+/** A node that took less than this share of its load, or finished fewer reports, was not measured under it. */
+const LEAST_LOAD = 0.95
 /** Clock ticks of /proc/PID/stat. */
 const HERTZ = 100
-
-const feeds = Array.from({ length: FEEDS }, (_, feed) => ({ name: `A${feed}/USD`, exponent: -8 }))
-const markets = feeds.map(({ name }) => ({ symbol: name, base: name.slice(0, -4), quote: 'USD' }))
-const sourceIds = Array.from({ length: SOURCES }, (_, source) => `venue-${source}`)
 
 interface Measurement {
   name: string
@@ -58,11 +54,13 @@ export default async function measure(say: (line: string) => void) {
     ]
     for (const nodes of [4, 7]) {
       say(`${nodes} nodes, ${MEASURED_SLOTS} slots of ${SLOT_MS} ms`)
-      const samples = await measureLatency(nodes)
+      const { waits, reported } = await measureLatency(nodes)
       for (const share of [0.5, 0.99]) {
         const name = `oracle.slot_to_report_ms_p${share * 100}_n${nodes}`
-        results.push({ name, value: percentile(samples, share), unit: 'ms', baseline: null })
+        results.push({ name, value: percentile(waits, share), unit: 'ms', baseline: null })
       }
+      const name = `oracle.slots_reported_pct_n${nodes}`
+      results.push({ name, value: reported, unit: '%', baseline: null })
     }
     say(`one node on ${FEEDS} feeds × ${SOURCES} sources × ${TICKS_PER_S} ticks/s`)
     const cpu = await measureCpu()
@@ -76,81 +74,13 @@ async function cleanUp() {
   for (let end = cleanups.pop(); end; end = cleanups.pop()) await end()
 }
 
-/** Half of the sources speak OKX's format, the others the plain one. */
-function frameOf(source: number, symbol: string, price: number, ts: number, seq: number): string {
-  if (source % 2 === 1) return JSON.stringify({ type: 'tick', symbol, price: `${price}`, ts, seq })
-  const data = [
-    { instId: symbol, last: `${price}`, bidPx: `${price - 0.01}`, askPx: `${price + 0.01}`, ts: `${ts}` },
-  ]
-  return JSON.stringify({ arg: { channel: 'tickers', instId: symbol }, data })
-}
-
-const priceAt = (tick: number, feed: number, source: number) =>
-  Number((100 + feed + Math.sin(tick / 7 + feed) + source / 100).toFixed(2))
-
-/** Ours aggregates once a slot what every tick only replaced; the naive way sorts a feed's prices anew at each tick. */
-function measureTicks() {
-  const slots = 15
-  const ticksPerSlot = (TICKS_PER_S * SLOT_MS) / 1_000
-  const start = 1_700_000_000_000
-  const frames = Array.from({ length: slots * ticksPerSlot }, (_, tick) =>
-    sourceIds.flatMap((_id, source) =>
-      markets.map(({ symbol }, feed) => ({
-        source,
-        feed,
-        at: start + tick * (1_000 / TICKS_PER_S),
-        text: frameOf(
-          source,
-          symbol,
-          priceAt(tick, feed, source),
-          start + tick * (1_000 / TICKS_PER_S),
-          tick,
-        ),
-      })),
-    ),
-  )
-  const { plan } = planFeeds({
-    feeds,
-    sources: sourceIds.map((id) => ({ id, tags: [id], markets })),
-    faultyTags: 1,
-    capped: [],
-  })
-  const run = (naive: boolean): number => {
-    const books = sourceIds.map((source) =>
-      createQuoteBook({ kind: 'price', source, markets, maxClockSkewMs: defaultAggregation.maxClockSkewMs }),
-    )
-    const began = performance.now()
-    let count = 0
-    let priced = 0
-    for (const [tick, batch] of frames.entries()) {
-      for (const { source, feed, at, text } of batch) {
-        books[source]!.take(source % 2 === 1 ? decodeReplay(text) : decodeOkx(text), at)
-        count += 1
-        if (!naive) continue
-        const symbol = markets[feed]!.symbol
-        const quotes = books.flatMap((book) => book.quotes().filter(({ market }) => market.symbol === symbol))
-        const prices = quotes.map(({ price }) => price).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
-        if (prices[prices.length >> 1] !== undefined) priced += 1
-      }
-      if (naive || tick % ticksPerSlot !== ticksPerSlot - 1) continue
-      const quotes = books.flatMap((book) => book.quotes())
-      const results = aggregate(plan, quotes, batch[0]!.at, defaultAggregation)
-      priced += results.filter((result) => 'price' in result).length
-    }
-    const expected = naive ? count : slots * FEEDS
-    if (priced !== expected) throw new Error(`${priced} prices instead of ${expected}`)
-    return (count * 1000) / (performance.now() - began)
-  }
-  const best = (naive: boolean) => Math.max(...[0, 1, 2].map(() => run(naive)))
-  return { value: best(false), naive: best(true) }
-}
-
 /** Venues that tick every market so often; answers their base URL. */
 async function startVenues(ticksPerSecond: number): Promise<string> {
   const http = createServer()
   const server = new WebSocketServer({ server: http })
+  const began = performance.now()
   let tick = 0
-  const timer = setInterval(() => {
+  function send() {
     tick += 1
     for (const socket of server.clients) {
       const source = sources.get(socket)
@@ -159,6 +89,10 @@ async function startVenues(ticksPerSecond: number): Promise<string> {
         socket.send(frameOf(source, symbol, priceAt(tick, feed, source), Date.now(), tick))
       }
     }
+  }
+  // A timer that came late sends what is due, or the load would be less than it is called.
+  const timer = setInterval(() => {
+    while (tick < ((performance.now() - began) * ticksPerSecond) / 1_000) send()
   }, 1_000 / ticksPerSecond)
   const sources = new Map<unknown, number>()
   server.on('connection', (socket, request) => {
@@ -214,7 +148,7 @@ async function startNetwork(venues: readonly string[]) {
       return startNode(file, keys[index]!)
     }),
   )
-  return { urls: oracle.nodes.map(({ url }) => url), pids: started.map(({ pid }) => pid!) }
+  return oracle.nodes.map(({ url }, index) => ({ url, pid: started[index]!.pid! }))
 }
 
 async function startNode(file: string, key: string): Promise<ChildProcess> {
@@ -240,25 +174,49 @@ async function startNode(file: string, key: string): Promise<ChildProcess> {
   return child
 }
 
-/** ms from the start of a slot to the report's arrival from a node's stream, over all nodes and slots. */
-async function measureLatency(nodes: number): Promise<number[]> {
-  const venue = await startVenues(LIGHT_TICKS_PER_S)
-  const { urls } = await startNetwork(Array.from({ length: nodes }, () => venue))
-  const from = Math.floor(Date.now() / SLOT_MS) + WARM_UP_SLOTS
-  const samples = await Promise.all(urls.map((url) => follow(url, from, from + MEASURED_SLOTS)))
-  await cleanUp()
-  return samples.flat()
+interface Latencies {
+  /**
+   * ms from the start of each slot to a report of it, or of a later one, at each node. A slot without a report so counts as what its users waited,
+   * more than a slot.
+   */
+  waits: number[]
+  /** Percent of all slots at all nodes that had their own report. */
+  reported: number
 }
 
-async function follow(url: string, from: number, until: number): Promise<number[]> {
-  const samples: number[] = []
-  const abort = new AbortController()
+async function measureLatency(nodes: number): Promise<Latencies> {
+  const venue = await startVenues(LIGHT_TICKS_PER_S)
+  const network = await startNetwork(Array.from({ length: nodes }, () => venue))
+  const from = Math.floor(Date.now() / SLOT_MS) + WARM_UP_SLOTS
+  const heard = await Promise.all(network.map(({ url }) => follow(url, from, from + MEASURED_SLOTS)))
+  await cleanUp()
+  const slots = Array.from({ length: MEASURED_SLOTS }, (_, n) => from + n)
+  const own = heard.flatMap((arrivals) => slots.filter((slot) => arrivals.has(slot)))
+  return {
+    waits: heard.flatMap((arrivals) => slots.map((slot) => waitFor(slot, arrivals))),
+    reported: (100 * own.length) / (slots.length * nodes),
+  }
+}
+
+function waitFor(slot: number, arrivals: ReadonlyMap<number, number>): number {
+  const served = [...arrivals].flatMap(([of, at]) => (of >= slot ? at : []))
+  const end = (slot + MEASURED_SLOTS) * SLOT_MS
+  return Math.min(end, ...served) - slot * SLOT_MS
+}
+
+/** When a node's stream brought the report of each slot from `from` on, unix ms; ends a slot after `until`, which isn't measured. */
+async function follow(url: string, from: number, until: number): Promise<Map<number, number>> {
+  const arrivals = new Map<number, number>()
+  const response = await fetch(`${url}/reports/stream`)
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+  // By the clock and not by the stream, which may have nothing more to say.
+  const end = (until + 1) * SLOT_MS
+  const timer = setTimeout(() => void reader.cancel(), end - Date.now())
   try {
-    const response = await fetch(`${url}/reports/stream`, { signal: abort.signal })
     let buffer = ''
-    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
       const arrivedAt = Date.now()
-      buffer += chunk
+      buffer += chunk.value
       const events = buffer.split('\n\n')
       buffer = events.pop()!
       for (const event of events) {
@@ -267,29 +225,50 @@ async function follow(url: string, from: number, until: number): Promise<number[
         const { observedAt, reasons } = JSON.parse(data.slice(6)) as FinishedReport
         if (observedAt < from * SLOT_MS) continue
         if (Object.keys(reasons).length > 0) throw new Error('a measured report holds feeds')
-        samples.push(arrivedAt - observedAt)
+        arrivals.set(observedAt / SLOT_MS, arrivedAt)
       }
-      if (Date.now() >= until * SLOT_MS) break
     }
   } finally {
-    abort.abort()
+    clearTimeout(timer)
+    await reader.cancel()
   }
-  return samples
+  if (Date.now() < end) throw new Error('a node ended its stream')
+  return arrivals
 }
 
 /** One of four nodes has the full load, and is measured; the others see the same prices seldom. */
 async function measureCpu(): Promise<number> {
   const light = await startVenues(LIGHT_TICKS_PER_S)
   const full = await startVenues(TICKS_PER_S)
-  const { pids } = await startNetwork([full, light, light, light])
+  const [measured] = await startNetwork([full, light, light, light])
+  const { url, pid } = measured!
   await seconds((WARM_UP_SLOTS * SLOT_MS) / 1_000)
-  const before = await cpuSeconds(pids[0]!)
+  const before = { cpu: await cpuSeconds(pid), done: await workDone(url) }
   const began = performance.now()
   await seconds(CPU_SECONDS)
-  const used = (await cpuSeconds(pids[0]!)) - before
-  const elapsed = (performance.now() - began) / 1000
+  const cpu = (await cpuSeconds(pid)) - before.cpu
+  const elapsed = (performance.now() - began) / 1_000
+  const done = await workDone(url)
   await cleanUp()
-  return (100 * used) / elapsed
+  const ticks = (done.quotes - before.done.quotes) / elapsed
+  const expected = FEEDS * SOURCES * TICKS_PER_S
+  if (ticks < LEAST_LOAD * expected)
+    throw new Error(`the node took ${ticks.toFixed(0)} of ${expected} ticks/s`)
+  const slots = (elapsed * 1_000) / SLOT_MS
+  const reports = done.reports - before.done.reports
+  if (reports < LEAST_LOAD * (slots - 1)) throw new Error(`the node had ${reports} reports in ${slots} slots`)
+  return (100 * cpu) / elapsed
+}
+
+/** Ticks that a node has taken, and reports that it has finished, by its own count. */
+async function workDone(url: string): Promise<{ quotes: number; reports: number }> {
+  const text = await (await fetch(`${url}/metrics`)).text()
+  const sum = (name: string) =>
+    text.split('\n').reduce((total, line) => {
+      const isIt = line.startsWith(`${name} `) || line.startsWith(`${name}{`)
+      return isIt ? total + Number(line.slice(line.lastIndexOf(' '))) : total
+    }, 0)
+  return { quotes: sum('clearspan_oracle_source_quotes'), reports: sum('clearspan_oracle_reports_total') }
 }
 
 async function cpuSeconds(pid: number): Promise<number> {
@@ -317,7 +296,6 @@ async function freePorts(count: number): Promise<number[]> {
 }
 
 function percentile(values: readonly number[], share: number): number {
-  if (values.length === 0) throw new Error('no report was published')
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!
 }
