@@ -2,7 +2,7 @@ import { epochRevokerAbi } from '@clearspan/contracts'
 import { parseEventLogs } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import { requestOf } from '../chains/request.js'
-import { type LaneContext, type LanePart, openLane } from './context.js'
+import { assertSent, type LaneContext, type LanePart, openLane } from './context.js'
 
 /** Carries governance's orders to revoke an epoch of oracle signers from the hub to every other chain. */
 export async function createRevocationLane(context: LaneContext): Promise<LanePart> {
@@ -32,13 +32,21 @@ export async function createRevocationLane(context: LaneContext): Promise<LanePa
     sentAt.set(key, clock.now())
   }
 
+  /** A chain that doesn't answer, or can't be sent to, keeps an order from no other. */
+  async function bring(epoch: number): Promise<PromiseSettledResult<boolean>[]> {
+    const outcomes = await Promise.allSettled(
+      spokes.map(async (spoke) => {
+        const heard = await hasHeard(spoke, epoch)
+        if (!heard) await send(spoke, epoch)
+        return heard
+      }),
+    )
+    if (outcomes.every((one) => one.status === 'fulfilled' && one.value)) ordered.delete(epoch)
+    return outcomes
+  }
+
   async function carry(): Promise<void> {
-    for (const epoch of ordered) {
-      const heard = await Promise.all(spokes.map((spoke) => hasHeard(spoke, epoch)))
-      const missing = spokes.filter((_, i) => heard[i] === false)
-      if (missing.length === 0) ordered.delete(epoch)
-      for (const spoke of missing) await send(spoke, epoch)
-    }
+    assertSent((await Promise.all([...ordered].map(bring))).flat())
   }
 
   const { lane, ring } = await openLane(context, 'revocation', { carry })
