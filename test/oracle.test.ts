@@ -1,13 +1,23 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { configuredRules, parseOracleNodeConfig, rulesHash } from '@clearspan/aggregator'
-import { keccak256, toHex } from 'viem'
+import {
+  configuredRules,
+  createOracleNode,
+  createSigner,
+  parseOracleNodeConfig,
+  rulesHash,
+} from '@clearspan/aggregator'
+import { createLogger, seededRandom, systemClock } from '@clearspan/shared'
+import { type Hex, keccak256, toHex } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { collect, freePorts, isPriced } from '../packages/aggregator/src/network.test-util.js'
 import { clearspan, temporaryDirectory } from './clearspan.js'
+import { startTestVenue } from './testVenue.js'
 
 vi.setConfig({ testTimeout: 120_000 })
 
@@ -29,49 +39,51 @@ afterEach(async () => {
 
 interface Change {
   key: unknown
-  clock?: object | null
+  /** Beside others that it can reach, over a venue that ticks. */
+  network?: { urls: string[]; venue: string; slotMs: number }
+  clock?: { startMs: number; realStartMs: number; speed: number } | null
   exponent?: number
-  signer?: string
+  signer?: Hex
   /** That of the configuration itself when absent; none when null. */
-  rulesHash?: string | null
+  rulesHash?: Hex | null
 }
 
-async function configure(change: Change): Promise<string> {
-  const { key, clock = null, exponent = -8, signer } = change
+function nodeConfig(index: number, change: Omit<Change, 'key'>) {
+  const { clock = null, exponent = -8, signer, network } = change
   const node = {
     networkId,
     clock,
-    index: 0,
+    index,
     oracle: {
       epoch: 1,
-      slotMs: HOUR,
+      slotMs: network?.slotMs ?? HOUR,
       feeds: [{ name: 'ETH/USD', exponent }],
       nodes: keys.map((one, at) => ({
-        url: 'http://127.0.0.1:9',
+        url: network?.urls[at] ?? 'http://127.0.0.1:9',
         signer: at === 0 && signer ? signer : privateKeyToAccount(one).address,
       })),
     },
     sources: ['a', 'b', 'c'].map((id) => ({
       id,
-      adapter: 'replay',
-      url: 'ws://127.0.0.1:9',
+      adapter: 'replay' as const,
+      url: network?.venue ?? 'ws://127.0.0.1:9',
       tags: [id],
       markets: [{ symbol: 'ETH-USD', base: 'ETH', quote: 'USD' }],
     })),
     // A chain that doesn't answer keeps nobody from starting.
-    anchor: { url: 'http://127.0.0.1:9', priceOracle: `0x${'22'.repeat(20)}` },
-    listen: { host: '127.0.0.1', port: 0 },
-    dataDir: 'data',
+    anchor: { url: 'http://127.0.0.1:9', priceOracle: `0x${'22'.repeat(20)}` as const },
+    listen: { host: '127.0.0.1', port: Number(new URL(network?.urls[index] ?? 'http://localhost:0').port) },
+    dataDir: join(dir.path, index === 0 ? 'data' : `data-${index}`),
   }
   const own = rulesHash(configuredRules(parseOracleNodeConfig(node)))
-  const agreed = change.rulesHash === undefined ? own : (change.rulesHash ?? undefined)
+  const agreed = change.rulesHash === undefined ? own : change.rulesHash
+  return { ...node, oracle: { ...node.oracle, ...(agreed && { rulesHash: agreed }) } }
+}
+
+async function configure({ key, ...change }: Change): Promise<string> {
   const file = join(dir.path, 'node.json')
-  const process = {
-    name: 'oracle-0',
-    logLevel: 'trace',
-    oracle: { node: { ...node, oracle: { ...node.oracle, rulesHash: agreed } }, key },
-  }
-  await writeFile(file, JSON.stringify(process))
+  const oracle = { node: nodeConfig(0, change), key }
+  await writeFile(file, JSON.stringify({ name: 'oracle-0', logLevel: 'trace', oracle }))
   return file
 }
 
@@ -109,7 +121,7 @@ describe('keys of an oracle node', () => {
     const make = ['oracle', 'key', keystore, '--purpose', 'observe', '--network-id', networkId]
     const made = clearspan(dir.path, [...make, '--password-file', join(dir.path, 'password')], {})
     expect((await made.exited).code).toBe(0)
-    const { address } = JSON.parse(made.stdout()) as { address: string }
+    const { address } = JSON.parse(made.stdout()) as { address: Hex }
     const key = { keystore: 'key.json', password: { file: 'password' } }
     const child = run(await configure({ key, signer: address }))
     await vi.waitFor(() => expect(child.stdout()).toContain('"ready"'), { timeout: 60_000 })
@@ -127,7 +139,7 @@ test('a node goes by the rules that its network agreed on, or refuses to start i
   const env = { KEY: `observe:${networkId}:${keys[0]}` }
   const asked = clearspan(dir.path, ['oracle', 'rules', await configure({ key, rulesHash: null })], {})
   expect((await asked.exited).code).toBe(0)
-  const { rulesHash, configHash } = JSON.parse(asked.stdout()) as { rulesHash: string; configHash: string }
+  const { rulesHash, configHash } = JSON.parse(asked.stdout()) as { rulesHash: Hex; configHash: Hex }
   expect(configHash).toMatch(/^0x[0-9a-f]{64}$/)
   const agreed = run(await configure({ key, rulesHash }), env)
   await vi.waitFor(() => expect(agreed.stdout()).toContain('"ready"'), { timeout: 60_000 })
@@ -142,6 +154,105 @@ test('a node goes by the rules that its network agreed on, or refuses to start i
     /^error: oracle.rulesHash: is required outside a local network: /,
   )
 })
+
+test('what a node recorded is decided again to the bit, and whatever was changed is named', async () => {
+  let calls = 0
+  // Each source slips by a decimal now and then: such a tick is recorded too, with the reason of its refusal.
+  const venue = await startTestVenue(systemClock, () =>
+    calls++ % 7 === 6 ? 20_000 : 200 + (calls % 3) / 100,
+  )
+  cleanups.push(venue.stop)
+  const urls = (await freePorts(4)).map((port) => `http://127.0.0.1:${port}`)
+  const network = { urls, venue: venue.url, slotMs: 2_000 }
+  const node = run(await configure({ key: { env: 'KEY' }, network }), {
+    KEY: `observe:${networkId}:${keys[0]}`,
+  })
+  for (const index of [1, 2, 3]) {
+    const other = createOracleNode({
+      config: nodeConfig(index, { network }),
+      networkClock: systemClock,
+      realClock: systemClock,
+      random: seededRandom(index),
+      logger: createLogger({ name: 'test', level: 'silent' }),
+      signer: createSigner(keys[index]!),
+    })
+    cleanups.push(other.stop)
+    await other.start()
+  }
+  await node.line(/"ready"/)
+  await collect(urls[0]!, (all) => all.filter(isPriced).length >= 2)
+  node.child.kill('SIGTERM')
+  expect((await node.exited).code).toBe(0)
+
+  const segment = join(dir.path, 'data', 'segments', 'segment-00000001.jsonl')
+  const text = await readFile(segment, 'utf8')
+  const lines = text.trimEnd().split('\n')
+  /** Replays what `change` makes of the segment: status, and the one line that says why. */
+  const replay = async (name: string, changed: string, ...options: string[]) => {
+    const file = `${name}.jsonl`
+    await writeFile(join(dir.path, file), changed)
+    const asked = clearspan(dir.path, ['oracle', 'replay', file, ...options], {})
+    const { code } = await asked.exited
+    return { code, stdout: asked.stdout(), stderr: asked.stderr() }
+  }
+  /** Changes the first line of a type that `pattern` is found in. */
+  const changed = (type: string, pattern: RegExp, by: (found: string) => string) => {
+    const at = lines.findIndex((line) => line.startsWith(`{"type":"${type}"`) && pattern.test(line))
+    expect(at).toBeGreaterThan(0)
+    return { line: at + 1, lines: lines.with(at, lines[at]!.replace(pattern, by)) }
+  }
+  const nextDigit = (found: string) => found.replace(/\d(?=\D*$)/, (digit) => `${(Number(digit) + 1) % 10}`)
+  const PRICE_OF_TICK = /"200\.\d\d"/
+  const flips = {
+    tick: changed('events', PRICE_OF_TICK, nextDigit),
+    report: changed('report', /"price":"\d+n"/, nextDigit),
+    reason: changed('events', /"decimal_slip"/, () => '"decimal_slop"'),
+  }
+  const [whole, torn, elsewhere, lie, ...flipped] = await Promise.all([
+    replay('whole', text),
+    replay('torn', text.slice(0, -30)),
+    replay('elsewhere', text, '--config-hash', keccak256('0x')),
+    replay('lie', withChecks(changed('events', /"decimal_slip"/, () => 'null').lines)),
+    ...Object.entries(flips).map(([name, flip]) => replay(name, `${flip.lines.join('\n')}\n`)),
+  ])
+
+  expect(whole).toMatchObject({ code: 0, stderr: '' })
+  const summary = JSON.parse(whole.stdout)
+  expect(summary).toMatchObject({ closed: true, torn: 0, contradicted: 0 })
+  // On a busy machine a proposal may come too late for this node, and the report all the same.
+  expect(summary.reports - summary.unproposed).toBeGreaterThan(0)
+  expect(summary.observations).toBeGreaterThan(0)
+  expect(summary.refused).toBeGreaterThan(0)
+  expect(summary.ticks).toBeGreaterThan(summary.refused)
+  expect(torn.code).toBe(0)
+  expect(torn.stderr).toMatch(new RegExp(`^torn.jsonl:${lines.length}: left out: \\d+ characters .*\n$`))
+  expect(JSON.parse(torn.stdout)).toMatchObject({ closed: false, reports: summary.reports })
+  expect(elsewhere.code).toBe(1)
+  expect(elsewhere.stderr).toMatch(/^error: elsewhere.jsonl:1: the network has the hash 0x.*, not 0x.*\n$/)
+  expect(lie.code).toBe(1)
+  expect(lie.stderr).toMatch(
+    /^error: lie.jsonl:\d+: seq \d+, feed ETH\/USD: tick of [abc] ETH-USD at \d+: recorded taken, recomputed decimal_slip\n$/,
+  )
+  expect(flipped).toEqual(
+    Object.entries(flips).map(([name, { line }]) => ({
+      code: 1,
+      stdout: '',
+      stderr: `error: ${name}.jsonl:${line}: is damaged: its check doesn't fit\n`,
+    })),
+  )
+})
+
+/** Puts each line's check right, as the documentation describes it. */
+function withChecks(lines: readonly string[]): string {
+  let check = ''
+  return lines
+    .map((line) => {
+      const json = line.slice(0, line.lastIndexOf('\t'))
+      check = createHash('sha256').update(`${check}${json}`).digest('hex').slice(0, 16)
+      return `${json}\t${check}\n`
+    })
+    .join('')
+}
 
 test('killed between the promise and the signature, a node never signs another thing for the slot', async () => {
   const asked: string[] = []

@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { reportPreimage, UserError } from '@clearspan/shared'
@@ -21,7 +20,7 @@ import {
 import { verifyEvidence } from './observation/evidence.js'
 import { createSigner } from './observation/signer.js'
 import { toWire } from './observation/wire.js'
-import { replaySegment } from './report/replay.js'
+import { replayFile } from './report/replay.js'
 
 afterEach(cleanUp)
 // Real time passes in slots, more of them on a busy machine.
@@ -75,8 +74,7 @@ describe('a network of four oracle nodes over loopback', () => {
     await Promise.all([...nodes, revived].map((node) => node.stop()))
     for (const { dataDir } of configs) {
       for (const name of await readdir(join(dataDir, 'segments'))) {
-        const path = join(dataDir, 'segments', name)
-        const summary = await replaySegment(createReadStream(path, 'utf8'), name)
+        const summary = await replayFile(join(dataDir, 'segments', name))
         expect(summary).toMatchObject({ closed: true })
         expect(summary.observations).toBeGreaterThan(0)
         expect(summary.reports - summary.unproposed).toBeGreaterThan(0)

@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { createReadStream } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -12,7 +11,7 @@ import { WebSocketServer } from 'ws'
 import type { OracleNodeConfigInput } from '../config.js'
 import { cleanUp, collect, keys, later, makeNode, networkId } from '../network.test-util.js'
 import type { FinishedReport } from '../report/board.js'
-import { replaySegment } from '../report/replay.js'
+import { replayFile } from '../report/replay.js'
 import { SETTLED_SLOTS } from './history.js'
 import { createReportedFeeds } from './reported.js'
 
@@ -223,8 +222,7 @@ it('derived feeds of four nodes land in the signed report, and follow from the r
   await node?.stop()
   let replayed = 0
   for (const name of (await readdir(segments)).sort()) {
-    const text = createReadStream(join(segments, name), 'utf8')
-    replayed += (await replaySegment(text as AsyncIterable<string>, name)).observations
+    replayed += (await replayFile(join(segments, name))).observations
   }
   expect(replayed).toBeGreaterThan(reports.length / 2)
 }, 180_000)

@@ -1,5 +1,3 @@
-import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { type Logger, oracleConfigHash, type Report, type ReportSignature } from '@clearspan/shared'
 import type { ObservedPrice } from '../aggregation/aggregate.js'
 import type { Observation } from '../observation/message.js'
@@ -8,6 +6,7 @@ import { type Rules, rulesHash } from '../rules.js'
 import type { BookEvent, BookState } from '../sources/book.js'
 import { createLineWriter } from './lines.js'
 import { createRows, type Row } from './rows.js'
+import { openSegments, type Segments } from './segments.js'
 
 export interface RecordingParameters {
   dataDir: string
@@ -56,15 +55,11 @@ const MAX_BUFFERED_BYTES = 1 << 20
 const CARRIED_SLOTS = 8n
 /** Events of books in a line: one check for all of them, and still a line that can be read. */
 const MAX_ROWS = 500
-const NAME = /^segment-(\d{8})\.jsonl$/
 
 /** Recording in `segments/` of the data directory. Throws when it can't be written at all. */
 export async function openRecording(parameters: RecordingParameters): Promise<Recording> {
   const { rules, maxSegmentBytes, maxSegments, history, books, logger, onFailure } = parameters
-  const directory = join(parameters.dataDir, 'segments')
-  await mkdir(directory, { recursive: true })
-  const existing = (await readdir(directory)).flatMap((name) => NAME.exec(name)?.[1] ?? []).map(Number)
-  let number = Math.max(0, ...existing)
+  const segments = await openSegments(parameters.dataDir, maxSegments, logger)
   const { encode } = createRows(rules)
   let events: { at: number; rows: Row[] } | null = null
   const carried = new Map<bigint, object[]>()
@@ -73,7 +68,7 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
   let waiting = ''
   /** Characters handed to the disk and not yet written. */
   let queued = 0
-  let file: FileHandle | null = null
+  let segment: Awaited<ReturnType<Segments['next']>> | null = null
   let tail: Promise<void> = Promise.resolve()
   /** Set when a line was lost: the segment can't go on, for later lines rest on it. */
   let torn = false
@@ -110,11 +105,9 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     size = 0
     lineOf = createLineWriter()
     enqueue(async () => {
-      await file?.datasync()
-      await file?.close()
-      file = null
-      file = await openNext()
-      await dropOldest()
+      const closed = await closeFile()
+      if (closed) segments.pack(closed.path)
+      segment = await segments.next()
     })
     write({
       type: 'header',
@@ -130,15 +123,15 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     flush()
   }
 
-  /** Around a change of epochs two recordings share the directory: a number that the other has taken is passed over. */
-  async function openNext(): Promise<FileHandle> {
-    number += 1
+  async function closeFile() {
+    const closed = segment
+    segment = null
     try {
-      return await open(join(directory, `segment-${String(number).padStart(8, '0')}.jsonl`), 'ax')
-    } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return openNext()
-      throw error
+      await closed?.file.datasync()
+    } finally {
+      await closed?.file.close()
     }
+    return closed
   }
 
   /** The last line says that nothing is missing behind it. */
@@ -147,15 +140,12 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     flush()
   }
 
-  async function dropOldest() {
-    const names = (await readdir(directory)).filter((name) => NAME.test(name)).sort()
-    for (const name of names.slice(0, Math.max(0, names.length - maxSegments))) {
-      await rm(join(directory, name), { force: true })
-    }
-  }
-
   function enqueue(work: () => Promise<void>) {
-    tail = tail.then(work).catch(tear)
+    tail = tail.then(work).catch(async (err: unknown) => {
+      tear(err)
+      // Nothing is put behind a line that may be half there.
+      await closeFile().catch(() => {})
+    })
   }
 
   function flush() {
@@ -165,7 +155,7 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     queued += text.length
     enqueue(async () => {
       queued -= text.length
-      await file?.appendFile(text)
+      await segment?.file.appendFile(text)
     })
   }
 
@@ -175,7 +165,7 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     syncing = true
     enqueue(async () => {
       syncing = false
-      await file?.datasync()
+      await segment?.file.datasync()
     })
   }
 
@@ -220,9 +210,8 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     async close() {
       end()
       await tail
-      await file?.datasync()
-      await file?.close()
-      file = null
+      await closeFile()
+      await segments.close()
     },
   }
 }

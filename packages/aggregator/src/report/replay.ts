@@ -13,11 +13,12 @@ import { type Observation, recoverNode } from '../observation/message.js'
 import { authenticate } from '../observation/verify.js'
 import { wireSchemas } from '../observation/wire.js'
 import { checkRules, createDecision, type Rules, rulesHash, rulesSchema, toReportPrice } from '../rules.js'
-import { type BookEvent, type BookState, createQuoteBook } from '../sources/book.js'
+import type { BookState } from '../sources/book.js'
 import { combine } from './combine.js'
 import { createLineReader } from './lines.js'
 import { SEGMENT_VERSION } from './recording.js'
-import { createRows } from './rows.js'
+import { createBooks } from './replayBooks.js'
+import { withSegment } from './segments.js'
 
 /** What a replay found equal. */
 export interface ReplaySummary {
@@ -41,8 +42,16 @@ export interface ReplaySummary {
   lastSeq: string | null
   /** False for a segment that is still being written, or whose writer was killed: its last lines may be missing. */
   closed: boolean
+  /** Whole lines. */
+  lines: number
   /** Characters behind the last whole line: a line that was cut off as it was written. */
   torn: number
+}
+
+/** What whoever asks for a replay knows already. */
+interface Expected {
+  /** Of the epoch, by a chain. */
+  configHash?: Hex | undefined
 }
 
 const headerSchema = z.object({
@@ -80,7 +89,11 @@ type Line = z.output<typeof lineSchema>
  * signed observations, every signature. Throws PermanentError at the first difference, naming the line, slot, feed, what was recorded and
  * what comes out.
  */
-export async function replaySegment(chunks: AsyncIterable<string>, where: string): Promise<ReplaySummary> {
+export async function replaySegment(
+  chunks: AsyncIterable<string>,
+  where: string,
+  { configHash }: Expected = {},
+): Promise<ReplaySummary> {
   const read = createLineReader()
   let replayer: ReturnType<typeof createReplayer> | null = null
   let number = 0
@@ -93,7 +106,7 @@ export async function replaySegment(chunks: AsyncIterable<string>, where: string
     try {
       const value = read(text)
       if (replayer) replayer.take(readLine(value))
-      else replayer = createReplayer(readHeader(value))
+      else replayer = createReplayer(readHeader(value, configHash))
     } catch (error) {
       // What a segment holds may be anything: whatever it is, it makes one line.
       const message = error instanceof Error ? error.message : String(error)
@@ -101,7 +114,12 @@ export async function replaySegment(chunks: AsyncIterable<string>, where: string
     }
   }
   if (replayer === null) throw new PermanentError(`${where}: holds no segment`)
-  return { ...replayer.summary(), torn }
+  return { ...replayer.summary(), lines: number, torn }
+}
+
+/** The same of a file, packed or not. */
+export function replayFile(path: string, expected?: Expected): Promise<ReplaySummary> {
+  return withSegment(path, (chunks) => replaySegment(chunks, path, expected))
 }
 
 /** What follows the last line end was cut off by a crash: it was never a line. */
@@ -118,7 +136,7 @@ async function* completeLines(
   onRest(rest)
 }
 
-function readHeader(value: unknown): Rules {
+function readHeader(value: unknown, expected: Hex | undefined): Rules {
   const { version } = z.object({ version: z.number() }).safeParse(value).data ?? {}
   if (version !== undefined && version !== SEGMENT_VERSION)
     throw new PermanentError(
@@ -131,6 +149,8 @@ function readHeader(value: unknown): Rules {
     throw new PermanentError(`the rules don't have the hash ${hashes.rulesHash}`)
   if (oracleConfigHash(rules.oracle) !== hashes.configHash)
     throw new PermanentError(`the network doesn't have the hash ${hashes.configHash}`)
+  if (expected !== undefined && expected.toLowerCase() !== hashes.configHash)
+    throw new PermanentError(`the network has the hash ${hashes.configHash}, not ${expected}`)
   checkRules(rules)
   return rules
 }
@@ -254,7 +274,7 @@ function createReplayer(rules: Rules) {
           closed = true
       }
     },
-    summary: (): Omit<ReplaySummary, 'torn'> => ({
+    summary: (): Omit<ReplaySummary, 'lines' | 'torn'> => ({
       epoch: oracle.epoch,
       configHash: oracleConfigHash(oracle),
       rulesHash: rulesHash(rules),
@@ -266,69 +286,6 @@ function createReplayer(rules: Rules) {
       closed,
     }),
   }
-}
-
-/** The books of a node's sources, told again what they were told. */
-function createBooks(rules: Rules) {
-  const { oracle, sources, maxClockSkewMs } = rules
-  const { decode } = createRows(rules)
-  const counts = { ticks: 0, refused: 0 }
-  /** What the book says of the event that it is being told. */
-  let heard: BookEvent | null = null
-  const onEvent = (event: BookEvent) => {
-    heard = event
-  }
-  const make = ({ id, kind = 'price', markets }: Rules['sources'][number], state?: BookState) =>
-    createQuoteBook({ source: id, kind, markets, maxClockSkewMs, onEvent, state })
-  const books = new Map(sources.map((source) => [source.id, make(source)]))
-
-  /** Throws PermanentError when the book refuses what it took, takes what it refused, or refuses it for another reason. */
-  function tell(source: string, event: BookEvent) {
-    const book = books.get(source)
-    heard = null
-    if (event.kind === 'connection') book?.setConnected(event.connected)
-    else if (event.kind === 'told') book?.take(event.decoded, event.now)
-    else book?.take({ kind: 'ticks', ticks: [event.tick] }, event.now)
-    const before = outcomeOf(event)
-    const now = outcomeOf(heard)
-    if (before !== now)
-      throw new PermanentError(`${nameOf(source, event)}: recorded ${before}, recomputed ${now}`)
-  }
-
-  function nameOf(source: string, event: BookEvent): string {
-    if (event.kind === 'connection') return `source ${source}`
-    const symbol = event.kind === 'tick' ? event.tick.symbol : event.decoded.symbol
-    const known = sources.find(({ id }) => id === source)?.markets.find((market) => market.symbol === symbol)
-    const feed = oracle.feeds.find(({ name }) => name.split('/')[0] === known?.base)
-    const about = feed ? `feed ${feed.name}` : known ? `leg ${known.base}/${known.quote}` : 'no feed'
-    const what = event.kind === 'tick' ? 'tick' : event.decoded.kind
-    return `seq ${Math.floor(event.now / oracle.slotMs)}, ${about}: ${what} of ${source} ${symbol} at ${event.now}`
-  }
-
-  return {
-    counts,
-    restore(id: string, state: BookState) {
-      const source = sources.find((one) => one.id === id)
-      if (!source) throw new PermanentError(`${id} is no source of the rules`)
-      books.set(id, make(source, state))
-    },
-    take(at: number, rows: readonly unknown[]) {
-      for (const row of rows) {
-        const { source, event } = decode(row, at)
-        tell(source, event)
-        if (event.kind !== 'tick') continue
-        counts.ticks += 1
-        if (event.reason !== null) counts.refused += 1
-      }
-    },
-    quotes: () => [...books.values()].flatMap((book) => book.quotes()),
-  }
-}
-
-function outcomeOf(event: BookEvent | null): string {
-  if (event === null) return 'nothing'
-  if (event.kind === 'connection') return event.connected ? 'connected' : 'disconnected'
-  return event.reason ?? 'taken'
 }
 
 function textOf(value: unknown): string {

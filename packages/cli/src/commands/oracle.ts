@@ -1,9 +1,8 @@
-import { createReadStream } from 'node:fs'
 import { access, readFile, writeFile } from 'node:fs/promises'
 import {
   configuredRules,
   oracleNodeConfigSchema,
-  replaySegment,
+  replayFile,
   rulesHash,
   verifyEvidence,
 } from '@clearspan/aggregator'
@@ -34,13 +33,28 @@ export function addOracle(program: Command): void {
     })
   oracle
     .command('replay')
-    .description('compute every report of a recorded segment again, and fail at the first difference')
+    .description('decide every tick and report of a recorded segment again, and fail at the first difference')
     .argument('<segment>', "a file of a node's dataDir/segments")
-    .action(async (segment: string) => {
+    .option(
+      '--config-hash <hash>',
+      "what a chain's PriceOracle.configHash(epoch) says; a segment of another is refused",
+    )
+    .action(async (segment: string, options: { configHash?: string }) => {
+      const configHash =
+        options.configHash === undefined
+          ? undefined
+          : parseConfig(wordSchema, options.configHash, '--config-hash')
       await access(segment).catch(() => {
         throw new UserError(segment, "can't be read: check the path and its permissions")
       })
-      const summary = await replaySegment(createReadStream(segment, 'utf8'), segment)
+      const summary = await replayFile(segment, { configHash })
+      const { lines, torn } = summary
+      if (torn > 0) {
+        const line = `${segment}:${lines + 1}`
+        process.stderr.write(
+          `${line}: left out: ${torn} characters of a line that was cut off as it was written\n`,
+        )
+      }
       process.stdout.write(`${JSON.stringify(summary)}\n`)
     })
   oracle
