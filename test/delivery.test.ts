@@ -40,7 +40,7 @@ import {
   startTestNetwork,
   type TestNetwork,
 } from './testNetwork.js'
-import { type RpcRequest, startProxy } from './testProxy.js'
+import { lies, type RpcRequest, startProxy } from './testProxy.js'
 
 // Strangers' packets between two real chains, by each way of verifying them: hostile receivers, and what becomes of their neighbours.
 const TEST_TIMEOUT_MS = 600_000
@@ -428,7 +428,7 @@ test(
       const asked = [address].flat().map((one) => one.toLowerCase())
       return covers ? [...made.filter((log) => asked.includes(log.address)), ...result] : result
     }
-    const liars = await Promise.all([1, 2, 3].map(() => startProxy(on.chains[1]!.rpcUrl, lie)))
+    const liars = await Promise.all([1, 2, 3].map(() => startProxy(on.chains[1]!.rpcUrl, lies(lie))))
     const urls = liars.map(({ url }) => url)
     const relayer = await relay({ rpcUrls: { [String(beta!.chainId)]: urls } })
     const forged = () => relayer.packets().alpha!.find((packet) => packet.guid === guid)

@@ -12,7 +12,7 @@ import type { Relayer } from '../packages/relayer/src/index.js'
 import { startRedis } from '../packages/shared/src/queue/redis.test-util.js'
 import { temporaryDirectory } from './clearspan.js'
 import { createTestRelayer, startTestNetwork, type TestNetwork } from './testNetwork.js'
-import { startProxy } from './testProxy.js'
+import { lies, startProxy } from './testProxy.js'
 import { createTrader, PATIENCE, type Trader } from './testTrader.js'
 
 // A relayer in this process on two real chains, without an oracle: collateral alone needs no price.
@@ -97,8 +97,9 @@ describe.each(['embedded', 'redis'] as const)('on %s', (kind) => {
 
 /** A node in front of the spoke's own that answers what `tamper` makes of the truth. */
 async function proxy(tamper: (method: string, result: unknown) => unknown): Promise<string> {
-  const { url, close } = await startProxy(on.chains[1]!.rpcUrl, ({ method }, result) =>
-    tamper(method, result),
+  const { url, close } = await startProxy(
+    on.chains[1]!.rpcUrl,
+    lies(({ method }, result) => tamper(method, result)),
   )
   closes.push(close)
   return url

@@ -34,6 +34,7 @@ export function node(head: bigint, block?: ShownBlock): ChainClient {
       block?.hash !== blockHash
         ? []
         : block.packets.map((packet) => ({
+            address: layerzero.endpoint,
             args: { encodedPayload: encodePacket(packet), sendLibrary: block.sendUln ?? layerzero.sendUln },
           })),
   } as unknown as ChainClient

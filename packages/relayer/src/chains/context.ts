@@ -61,13 +61,23 @@ export function createChainContexts(options: ContextOptions) {
     maxFeePerGas: parseGwei(String(config.maxFeeGwei)),
     maxPriorityFeePerGas: parseGwei(String(config.maxPriorityFeeGwei)),
   }
+  const failures = metrics.counter(
+    'rpc_failures_total',
+    'Requests that an RPC did not answer: out of reach, slow, broken, or limited',
+    ['chain', 'node', 'kind'],
+  )
   return network.chains.map((chain): ChainContext => {
     const { chainId, name } = chain
     const rpcUrls = config.rpcUrls[String(chainId)] ?? chain.rpcUrls
-    const clientFor = (urls: readonly string[]) =>
-      createChainClient({ chainId, name, rpcUrls: urls, blockMs: config.blockMs })
-    const client = clientFor(rpcUrls)
+    const onFailure = (node: number, kind: string) => failures.inc({ chain: name, node: String(node), kind })
+    const chainOptions = { chainId, name, blockMs: config.blockMs, clock }
     const log = logger.child({ chain: name })
+    const witnesses = rpcUrls.map((url, index) =>
+      createChainClient({ ...chainOptions, rpcUrls: [url], onFailure: (_, kind) => onFailure(index, kind) }),
+    )
+    const quarantine = createQuarantine({ chain: name, nodes: witnesses, clock, logger: log, metrics })
+    const avoid = (node: number) => quarantine.holds(witnesses[node]!)
+    const client = createChainClient({ ...chainOptions, rpcUrls, avoid, onFailure })
     const common = {
       client,
       chainId,
@@ -87,15 +97,15 @@ export function createChainContexts(options: ContextOptions) {
         clock,
       )
     }
-    const witnesses = rpcUrls.length === 1 ? [client] : rpcUrls.map((url) => clientFor([url]))
     return {
       chain,
       client,
       witnesses,
-      quarantine: createQuarantine({ chain: name, nodes: witnesses, clock, logger: log, metrics }),
+      quarantine,
       feed: createChainFeed({
         client,
         witnesses,
+        isHeld: quarantine.holds,
         rereadBlocks: BigInt(config.rereadBlocks),
         startBlock: BigInt(config.startBlocks[String(chainId)] ?? 0),
         logRange: BigInt(config.logRange),

@@ -1,5 +1,5 @@
 import { type ChainClient, createLogger, systemClock } from '@clearspan/shared'
-import { encodeEventTopics, getAddress, numberToHex, pad, parseAbi } from 'viem'
+import { encodeEventTopics, getAddress, type Hex, numberToHex, pad, parseAbi } from 'viem'
 import { afterEach, expect, it } from 'vitest'
 import { type ChainFeed, type ChainLog, createChainFeed } from './feed.js'
 
@@ -19,8 +19,10 @@ function createChain() {
         hash: hashAt(blockNumber),
         parentHash: hashAt(blockNumber - 1n),
       }),
-      getLogs: async ({ fromBlock, toBlock }: { fromBlock: bigint; toBlock: bigint }) => {
+      getLogs: async (asked: { fromBlock: bigint; toBlock: bigint } | { blockHash: Hex }) => {
         if (isDown()) throw new Error('down')
+        const only = 'blockHash' in asked ? BigInt(asked.blockHash) - 1_000n : undefined
+        const { fromBlock, toBlock } = 'fromBlock' in asked ? asked : { fromBlock: only!, toBlock: only! }
         const logs: object[] = []
         for (let block = fromBlock; block <= toBlock; block++)
           if (!keepsBack(block))

@@ -27,6 +27,8 @@ export interface ChainFeedOptions {
   client: ChainClient
   /** One client per RPC URL. What is read again is asked of each in turn: the one that kept a log back would do so again. */
   witnesses: readonly ChainClient[]
+  /** Whether a witness is in quarantine: it isn't asked. */
+  isHeld?: (witness: ChainClient) => boolean
   startBlock: bigint
   /** Most blocks of one request. */
   logRange: bigint
@@ -63,7 +65,7 @@ interface Stretch {
 const REREADS_PER_HEAD = 10
 
 export function createChainFeed(options: ChainFeedOptions): ChainFeed {
-  const { client, witnesses, startBlock, logRange, rereadBlocks, clock, logger } = options
+  const { client, witnesses, isHeld, startBlock, logRange, rereadBlocks, clock, logger } = options
   const listeners: LogListener[] = []
   const headListeners: ((head: MinedBlock) => void)[] = []
   let newest: MinedBlock | undefined
@@ -72,6 +74,13 @@ export function createChainFeed(options: ChainFeedOptions): ChainFeed {
   let isScrubDue = false
   let scrubbedFrom = startBlock
   let turn = 0
+  /** The last head could not be handed out. */
+  let hasFailed = false
+
+  function nextWitness(): ChainClient {
+    const trusted = isHeld === undefined ? witnesses : witnesses.filter((one) => !isHeld(one))
+    return trusted[turn++ % trusted.length] ?? client
+  }
 
   /** Reads one request's worth of a stretch and hands it out. Answers the first block after it. */
   async function handOut(
@@ -95,8 +104,12 @@ export function createChainFeed(options: ChainFeedOptions): ChainFeed {
   async function onBlock({ head, from: firstNew, reorged }: BlockUpdate): Promise<void> {
     const from = newest === undefined && startBlock < firstNew ? startBlock : firstNew
     if (reorged) for (const listener of listeners) listener.onReorg?.(from)
+    // A node that answers nonsense is as fast as ever: what it could not give is asked of another one.
+    const reader = hasFailed ? nextWitness() : client
+    hasFailed = true
     for (let next = from; next <= head.number; )
-      next = await handOut(client, listeners, { from: next, to: head.number }, head)
+      next = await handOut(reader, listeners, { from: next, to: head.number }, head)
+    hasFailed = false
     newest = head
     readAt = clock.now()
     for (const announce of headListeners) announce(head)
@@ -105,7 +118,7 @@ export function createChainFeed(options: ChainFeedOptions): ChainFeed {
 
   /** A failure waits for the next head: it must not keep what is new from being read. */
   async function readAgain(head: MinedBlock): Promise<void> {
-    const reader = witnesses[turn++ % witnesses.length] ?? client
+    const reader = nextWitness()
     try {
       for (let i = 0; i < REREADS_PER_HEAD && again !== undefined; i++) {
         const stretch: Stretch = again
@@ -162,7 +175,10 @@ async function readLogs(
   const address = [...new Set(listeners.flatMap(({ addresses }) => addresses.map(lowerCase)))]
   if (address.length === 0) return []
   const events = listeners.flatMap(({ abi }) => abi.filter((item): item is AbiEvent => item.type === 'event'))
-  const logs = await client.getLogs({ address, events, fromBlock, toBlock })
+  // By its hash where the head is all that is new: a node that hasn't got it yet must say so, and not that there is nothing.
+  const isHead = fromBlock === toBlock && toBlock === head.number
+  const range = isHead ? { blockHash: head.hash } : { fromBlock, toBlock }
+  const logs = await client.getLogs({ address, events, ...range })
   const asked = new Set(address)
   for (const log of logs) {
     const foreign =

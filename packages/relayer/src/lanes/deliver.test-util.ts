@@ -173,6 +173,7 @@ export function world({
         getBlock: async () => ({ hash: pad('0x1'), timestamp: 5n }),
         getLogs: async () =>
           packets.map(({ packet }) => ({
+            address: ENDPOINT,
             args: { encodedPayload: encodePacket(packet), sendLibrary: SEND_ULN },
           })),
       },

@@ -101,6 +101,17 @@ describe('outbox', () => {
     expect(outbox.size()).toBe(2)
   })
 
+  it('takes the truth in place of a lie that a node told of the same packet in the same block', () => {
+    const outbox = open()
+    const truth = sent(1n, 5n)
+    const lie = { ...truth, packet: { ...truth.packet, message: '0xbadbad' as const } }
+    add(outbox, [lie])
+    outbox.postpone(truth.packet.guid, 0, 'x')
+    add(outbox, [truth])
+    expect(due(outbox)).toMatchObject([{ packet: { message: '0xc0ffee' }, attempts: 0 }])
+    expect(outbox.size()).toBe(1)
+  })
+
   it('does not bring a delivered packet back when its logs are read again, but when the destination reorgs', () => {
     const outbox = open()
     add(outbox, [sent(1n, 5n)])

@@ -96,21 +96,23 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
         highest.set(path, { nonce: packet.nonce, block: blockNumber })
     },
     /**
-     * Adds what a source sent; a packet that is known already keeps its history unless its block changed. False when it is a stranger's and as
-     * many wait as may: it is taken when its logs are read again.
+     * Adds what a source sent; a packet that is known already keeps its history unless its block changed, or its message, which no guid
+     * covers: then a node has lied, and whichever it was, the truth must find its way in. False when it is a stranger's and as many wait as
+     * may: it is taken when its logs are read again.
      */
     add(sent: SentPacket, now: number): boolean {
       const { packet, blockHash } = sent
+      const hash = payloadHash(packet)
       const own = ownPaths.has(pathOf(packet))
       const known = pending.get(packet.guid) ?? delivered.get(packet.guid)?.entry ?? dead.get(packet.guid)
-      if (known?.blockHash === blockHash) return true
+      if (known?.blockHash === blockHash && known.payloadHash === hash) return true
       if (!own && known === undefined && foreign >= maxForeign) return false
       delivered.delete(packet.guid)
       dead.delete(packet.guid)
       put({
         ...sent,
         header: packetHeader(packet),
-        payloadHash: payloadHash(packet),
+        payloadHash: hash,
         own,
         observedAt: now,
         verified: false,

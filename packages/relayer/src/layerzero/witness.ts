@@ -15,56 +15,84 @@ interface Testimony {
   packets: ReadonlySet<Hex>
 }
 
+/** A packet as a feed has read it, and how deep its block must be. */
+type Asked = Pick<SentPacket, 'packet' | 'blockNumber' | 'blockHash'> & { confirmations: bigint }
+
 /**
  * Packets that more than half of the source's RPCs confirm: the block has the same hash and `confirmations` blocks on top (its own included),
  * and it sent exactly this packet. More than half of all that are configured: one that fails or lags abstains, one that disagrees with such a
- * majority goes into quarantine and abstains from then on, and neither makes fewer suffice. Answers guid → timestamp (s) of its block.
+ * majority, whichever way, goes into quarantine and abstains from then on, and neither makes fewer suffice. Nobody waits for the rest once
+ * enough agree; what the rest says is judged when it comes. Answers guid → timestamp (s) of its block.
  */
 export async function confirmedPackets(
   witnesses: readonly ChainClient[],
   sender: Sender,
-  packets: readonly (Pick<SentPacket, 'packet' | 'blockNumber' | 'blockHash'> & { confirmations: bigint })[],
+  packets: readonly Asked[],
   quarantine?: Quarantine,
 ): Promise<Map<Hex, number>> {
-  const needed = Math.floor(witnesses.length / 2) + 1
-  const confirmed = new Map<Hex, number>()
-  const blocks = new Map(packets.map((entry) => [`${entry.blockHash}:${entry.confirmations}`, entry]))
-  await Promise.all(
-    [...blocks].map(async ([key, { blockNumber, blockHash, confirmations }]) => {
-      const testimonies = await Promise.all(
-        witnesses.map((client) =>
-          quarantine?.holds(client)
-            ? undefined
-            : testify(client, sender, blockNumber, blockHash, confirmations),
-        ),
-      )
-      for (const entry of packets) {
-        if (`${entry.blockHash}:${entry.confirmations}` !== key) continue
-        const encoded = encodePacket(entry.packet)
-        const agrees = (one: Testimony | undefined) => one?.hash === blockHash && one.packets.has(encoded)
-        const agreeing = testimonies.filter(agrees)
-        const timestamp = agreeing[0]?.timestamp
-        if (agreeing.length < needed || timestamp === undefined) continue
-        confirmed.set(entry.packet.guid, timestamp)
-        for (const [i, one] of testimonies.entries())
-          if (one !== undefined && !agrees(one))
-            quarantine?.put(
-              witnesses[i]!,
-              one.hash === blockHash ? `keeps back ${entry.packet.guid}` : `another block ${blockNumber}`,
-            )
-      }
-    }),
+  const blocks = new Map<string, Asked[]>()
+  for (const entry of packets) {
+    const key = `${entry.blockHash}:${entry.confirmations}`
+    blocks.set(key, [...(blocks.get(key) ?? []), entry])
+  }
+  const confirmed = await Promise.all(
+    [...blocks.values()].map((asked) => hear(witnesses, sender, asked, quarantine)),
   )
-  return confirmed
+  return new Map(confirmed.flatMap((times) => [...times]))
+}
+
+/** Hears every witness about packets of one block, until enough agree on all of them or none is left. */
+function hear(
+  witnesses: readonly ChainClient[],
+  sender: Sender,
+  asked: readonly Asked[],
+  quarantine: Quarantine | undefined,
+): Promise<Map<Hex, number>> {
+  const needed = Math.floor(witnesses.length / 2) + 1
+  const heard: (Testimony & { witness: ChainClient })[] = []
+  let missing = witnesses.length
+  const confirmed = new Map<Hex, number>()
+
+  function judge({ packet, blockHash, blockNumber }: Asked): void {
+    const encoded = encodePacket(packet)
+    const agreeing = heard.filter((one) => one.hash === blockHash && one.packets.has(encoded))
+    const others = heard.filter((one) => !agreeing.includes(one))
+    const [first] = agreeing
+    if (first !== undefined && agreeing.length >= needed) {
+      confirmed.set(packet.guid, first.timestamp)
+      for (const { witness, hash } of others)
+        quarantine?.put(
+          witness,
+          hash === blockHash ? `keeps back ${packet.guid}` : `another block ${blockNumber}`,
+        )
+    }
+    const isMajority = ({ hash }: Testimony) => others.filter((one) => one.hash === hash).length >= needed
+    if (others.some(isMajority))
+      for (const { witness } of agreeing) quarantine?.put(witness, `makes up ${packet.guid}`)
+  }
+
+  return new Promise((resolve) => {
+    const end = (witness: ChainClient, testimony: Testimony | undefined) => {
+      missing--
+      if (testimony !== undefined) heard.push({ witness, ...testimony })
+      for (const entry of asked) judge(entry)
+      const isClear = asked.every(({ packet }) => confirmed.has(packet.guid))
+      if (isClear || missing === 0) resolve(confirmed)
+    }
+    for (const witness of witnesses) {
+      const isHeld = quarantine?.holds(witness) === true
+      void (isHeld ? Promise.resolve(undefined) : testify(witness, sender, asked[0]!)).then((one) =>
+        end(witness, one),
+      )
+    }
+  })
 }
 
 /** Undefined when this RPC knows nothing of the block, or not that it is deep enough, for whatever reason. */
 async function testify(
   client: ChainClient,
   { endpoint, sendUln }: Sender,
-  blockNumber: bigint,
-  blockHash: Hex,
-  confirmations: bigint,
+  { blockNumber, blockHash, confirmations }: Asked,
 ): Promise<Testimony | undefined> {
   try {
     // Both to their end: viem shares a request still under way with the next look, which would inherit its failure.
@@ -75,8 +103,10 @@ async function testify(
     // It stands by another block at that height, as deep: no logs of ours are there.
     if (hash !== blockHash) return { hash, timestamp: Number(timestamp), packets: new Set() }
     const logs = await client.getLogs({ address: endpoint, event: endpointAbi[0], blockHash, strict: true })
-    const packets = logs.flatMap(({ args: { encodedPayload, sendLibrary } }) =>
-      isAddressEqual(sendLibrary, sendUln) ? [encodedPayload.toLowerCase() as Hex] : [],
+    const packets = logs.flatMap(({ address, args: { encodedPayload, sendLibrary } }) =>
+      isAddressEqual(address, endpoint) && isAddressEqual(sendLibrary, sendUln)
+        ? [encodedPayload.toLowerCase() as Hex]
+        : [],
     )
     return { hash, timestamp: Number(timestamp), packets: new Set(packets) }
   } catch {

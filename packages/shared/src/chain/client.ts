@@ -3,12 +3,12 @@ import {
   type Chain,
   createPublicClient,
   defineChain,
-  fallback,
-  http,
   type PublicClient,
   RpcRequestError,
   type Transport,
 } from 'viem'
+import { type Clock, systemClock } from '../clock.js'
+import { type RoutingOptions, routedTransport } from './client-routing.js'
 
 /** A node that has not answered by then is as good as down, in real milliseconds. */
 const RPC_TIMEOUT_MS = 5_000
@@ -17,22 +17,26 @@ const MAX_POLL_MS = 1_000
 
 export type ChainClient = PublicClient<Transport, Chain>
 
-export interface ChainClientOptions {
+export interface ChainClientOptions extends Pick<RoutingOptions, 'avoid' | 'onFailure'> {
   chainId: number
   name?: string
   /**
-   * Tried in order when one fails. That serves reading and sending; evidence must not fail over, so whoever attests makes one client per
-   * URL and compares their answers.
+   * The fastest in good health is asked, the others when it fails. That serves reading and sending; evidence must not fail over, so whoever
+   * attests makes one client per URL and compares their answers.
    */
   rpcUrls: readonly string[]
   /** Time between blocks in real milliseconds; polling follows it. */
   blockMs: number
+  /** Real time, by which URLs are measured and left to rest. */
+  clock?: Clock
+  /** Longest that one URL is waited for, real milliseconds. */
+  timeoutMs?: number
 }
 
 /** A viem client for one chain, which never answers from a cache. */
-export function createChainClient({ chainId, name, rpcUrls, blockMs }: ChainClientOptions): ChainClient {
-  const [first, ...others] = rpcUrls.map((url) => http(url, { timeout: RPC_TIMEOUT_MS, retryCount: 1 }))
-  if (first === undefined) throw new RangeError(`chain ${chainId} has no RPC URL`)
+export function createChainClient(options: ChainClientOptions): ChainClient {
+  const { chainId, name, rpcUrls, blockMs, clock = systemClock, timeoutMs = RPC_TIMEOUT_MS } = options
+  if (rpcUrls.length === 0) throw new RangeError(`chain ${chainId} has no RPC URL`)
   return createPublicClient({
     chain: defineChain({
       id: chainId,
@@ -40,7 +44,7 @@ export function createChainClient({ chainId, name, rpcUrls, blockMs }: ChainClie
       nativeCurrency: { name: 'Ether', symbol: 'ETH', decimals: 18 },
       rpcUrls: { default: { http: rpcUrls } },
     }),
-    transport: others.length === 0 ? first : fallback([first, ...others], { retryCount: 0 }),
+    transport: routedTransport(rpcUrls, { ...options, clock, timeoutMs }),
     cacheTime: 0,
     pollingInterval: Math.min(MAX_POLL_MS, Math.max(MIN_POLL_MS, Math.floor(blockMs / 4))),
   })
