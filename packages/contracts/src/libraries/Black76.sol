@@ -17,7 +17,7 @@ library Black76 {
     int256 private constant LN2 = 54916777467707473351141471128;
     int256 private constant SQRT2 = 112045541949572279837463876454;
     int256 private constant SQRT_2PI = 198595552305314927273837084509;
-    /// @dev Where the rational approximation ends, and where a tail is below 10^-23.
+    /// @dev Where the rational function ends, and beyond which an option is worth less than 10^-23 of the smaller of forward and strike.
     int256 private constant SPLIT = 560227709747860983714166184892;
     int256 private constant FAR = 10 << 96;
 
@@ -43,29 +43,59 @@ library Black76 {
         unchecked {
             (uint256 low, uint256 high) = forward < strike ? (forward, strike) : (strike, forward);
             int256 s = int256((deviation << 96) / 1e18);
-            int256 distance = (_ln((high << 96) / low) << 96) / s;
-            int256 half = s >> 1;
-            // Both options out of the money have this form: low × Φ(s/2 − l) − high × Φ(−s/2 − l), l = ln(high/low)/s.
-            uint256 gain = low * _normal(half - distance);
-            uint256 cost = high * _normal(-half - distance);
-            uint256 outside = gain > cost ? (gain - cost) >> 96 : 0;
+            uint256 outside = _outside(low, _ln((high << 96) / low), s);
             (call, put) = forward < strike ? (outside, outside + high - low) : (outside + high - low, outside);
         }
     }
 
-    /// @dev Φ(x), 96 bits.
-    function _normal(int256 x) private pure returns (uint256) {
+    /// @notice The same for one of both, where the logarithms are at hand: many strikes and forwards meet, and each has one. Forward and
+    /// strike above 0 and below 2^120, with `ln` of each; a deviation within its bounds.
+    function value(
+        bool isCall,
+        uint256 forward,
+        uint256 strike,
+        int256 lnForward,
+        int256 lnStrike,
+        uint256 deviation
+    ) internal pure returns (uint256 result) {
         unchecked {
-            return x < 0 ? uint256(_tail(-x)) : uint256(ONE - _tail(x));
+            int256 s = int256((deviation << 96) / 1e18);
+            if (forward < strike) {
+                // Rounding of either could leave less than nothing.
+                result = _outside(forward, FixedPointMathLib.max(lnStrike - lnForward, 0), s);
+                if (!isCall) result += strike - forward;
+            } else {
+                result = _outside(strike, FixedPointMathLib.max(lnForward - lnStrike, 0), s);
+                if (isCall) result += forward - strike;
+            }
         }
     }
 
-    /// @dev 1 − Φ(x) for x >= 0: e^(−x²/2) times a rational function, and further out times a continued fraction (J. F. Hart, Computer
-    /// Approximations, 1968, 5666; G. West, Better approximations to cumulative normal functions, 2005).
-    function _tail(int256 x) private pure returns (int256) {
+    /// @notice ln x, 96 bits. @param x 1 to 2^120 − 1.
+    function ln(uint256 x) internal pure returns (int256) {
+        return _ln(x << 96);
+    }
+
+    /// @dev Both options out of the money have this form: low × Φ(s/2 − l) − high × Φ(−s/2 − l), l = ln(high/low)/s. As
+    /// high × φ(s/2 + l) = low × φ(s/2 − l), one density serves both.
+    /// @param log ln(high/low), 96 bits. @param s 96 bits.
+    function _outside(uint256 low, int256 log, int256 s) private pure returns (uint256) {
         unchecked {
+            int256 half = s >> 1;
+            int256 x = (log << 96) / s - half;
             if (x >= FAR) return 0;
             int256 density = _expNegative((x * x) >> 97);
+            int256 share = x < 0 ? ONE - _tail(-x, density) : _tail(x, density);
+            share -= _tail(x + s, density);
+            return share > 0 ? (low * uint256(share)) >> 96 : 0;
+        }
+    }
+
+    /// @dev density × (1 − Φ(x)) ÷ e^(−x²/2) for x >= 0: of the tail what is left when its exponential is put in from outside, a rational
+    /// function, and further out a continued fraction (J. F. Hart, Computer Approximations, 1968, 5666; G. West, Better approximations to
+    /// cumulative normal functions, 2005).
+    function _tail(int256 x, int256 density) private pure returns (int256) {
+        unchecked {
             if (x >= SPLIT) {
                 int256 b = x + 51498305634271819435803567718;
                 b = x + (4 << 192) / b;

@@ -1,4 +1,5 @@
 import { PermanentError } from '../errors.js'
+import { max } from './math.js'
 
 /** Fixed point of `Black76.sol`: 96 bits. Shifts of negative numbers round down there and here. */
 const BITS = 96n
@@ -86,25 +87,43 @@ export function black76(forward: bigint, strike: bigint, deviation: bigint): { c
   if (deviation < MIN_DEVIATION || deviation > MAX_DEVIATION)
     throw new PermanentError('black76: deviation is out of range')
   const [low, high] = forward < strike ? [forward, strike] : [strike, forward]
-  const s = (deviation << BITS) / 10n ** 18n
-  const distance = (logarithm((high << BITS) / low) << BITS) / s
-  const half = s >> 1n
-  const gain = low * normal(half - distance)
-  const cost = high * normal(-half - distance)
-  const outside = gain > cost ? (gain - cost) >> BITS : 0n
+  const outside = outOfTheMoney(low, logarithm((high << BITS) / low), deviation)
   const inside = outside + high - low
   return forward < strike ? { call: outside, put: inside } : { call: inside, put: outside }
 }
 
-/** Φ(x). */
-function normal(x: bigint): bigint {
-  return x < 0n ? tail(-x) : ONE - tail(x)
+/** `Black76.ln`: of 1 to 2^120 − 1, 96 bits. */
+export function logarithmOf(x: bigint): bigint {
+  return logarithm(x << BITS)
 }
 
-/** 1 − Φ(x) for x ≥ 0. */
-function tail(x: bigint): bigint {
+/** `Black76.value`: one of both from the logarithms of forward and strike. All within the bounds of {@link black76}. */
+export function black76Value(
+  isCall: boolean,
+  forward: bigint,
+  strike: bigint,
+  lnForward: bigint,
+  lnStrike: bigint,
+  deviation: bigint,
+): bigint {
+  const [low, high, log] =
+    forward < strike ? [forward, strike, lnStrike - lnForward] : [strike, forward, lnForward - lnStrike]
+  const outside = outOfTheMoney(low, max(log, 0n), deviation)
+  return isCall === forward < strike ? outside : outside + high - low
+}
+
+/** low × Φ(s/2 − l) − high × Φ(−s/2 − l), l = ln(high/low)/s, with one density for both. */
+function outOfTheMoney(low: bigint, log: bigint, deviation: bigint): bigint {
+  const s = (deviation << BITS) / 10n ** 18n
+  const x = (log << BITS) / s - (s >> 1n)
   if (x >= FAR) return 0n
   const density = exponentialOfMinus((x * x) >> (BITS + 1n))
+  const share = (x < 0n ? ONE - tail(-x, density) : tail(x, density)) - tail(x + s, density)
+  return share > 0n ? (low * share) >> BITS : 0n
+}
+
+/** density × (1 − Φ(x)) ÷ e^(−x²/2) for x ≥ 0. */
+function tail(x: bigint, density: bigint): bigint {
   if (x < SPLIT) return (density * polynomial(NUMERATOR, x)) / polynomial(DENOMINATOR, x)
   let fraction = x + CONTINUED
   for (const k of [4n, 3n, 2n, 1n]) fraction = x + (k << (2n * BITS)) / fraction
