@@ -1,45 +1,28 @@
 import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createLogger, oracleConfigHash, PermanentError, type Report } from '@clearspan/shared'
+import { oracleConfigHash, PermanentError, type Report } from '@clearspan/shared'
 import fc from 'fast-check'
-import { type Hex, keccak256, toHex } from 'viem'
+import { type Hex, keccak256 } from 'viem'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { parameters } from '../aggregation/scene.test-util.js'
-import { type Observation, observationPreimage, preimageOf } from '../observation/message.js'
-import { createSigner } from '../observation/signer.js'
-import { createDecision, type Rules, rulesHash, rulesSchema, toReportPrice } from '../rules.js'
-import { createQuoteBook } from '../sources/book.js'
-import type { Decoded } from '../sources/types.js'
-import { combine } from './combine.js'
+import { type Observation, observationPreimage } from '../observation/message.js'
+import { type Rules, rulesHash, rulesSchema } from '../rules.js'
 import { createLineReader, createLineWriter } from './lines.js'
-import { openRecording, type Recording } from './recording.js'
+import {
+  type Changes,
+  type Json,
+  type Move,
+  observationsOf,
+  record as recordIn,
+  rewritten,
+  rules,
+  START,
+  signers,
+  steady,
+} from './recording.test-util.js'
 import { replayFile, replaySegment } from './replay.js'
-import { withSegment } from './segments.js'
 
-const signers = [1, 2, 3, 4].map((n) => createSigner(keccak256(toHex(`replay ${n}`))))
-const SLOT_MS = 1_000
-const START = 1_700_000_000
-const rules: Rules = rulesSchema.parse({
-  networkId: keccak256(toHex('replay')),
-  index: 0,
-  faultySources: 1,
-  capped: [],
-  ...parameters,
-  oracle: {
-    epoch: 1,
-    slotMs: SLOT_MS,
-    feeds: [{ name: 'ETH/USD', exponent: -8 }],
-    nodes: signers.map(({ address }) => ({ url: 'http://127.0.0.1:1', signer: address })),
-  },
-  sources: ['a', 'b', 'c'].map((id) => ({
-    id,
-    tags: [id],
-    markets: [{ symbol: 'ETH-USD', base: 'ETH', quote: 'USD' }],
-  })),
-})
 const protocol = { networkId: rules.networkId, oracle: rules.oracle }
-const logger = createLogger({ name: 'test', level: 'silent' })
 
 let dataDir: string
 beforeEach(async () => {
@@ -47,142 +30,12 @@ beforeEach(async () => {
 })
 afterEach(() => rm(dataDir, { recursive: true, force: true }))
 
-interface Move {
-  source: number
-  /** Cents. */
-  price: number
-  /** ms before the slot's start. */
-  age: number
-  symbol?: string
-  sequence?: bigint
-  contiguous?: true
-  /** What the book is told before the tick. */
-  first?: 'reconnected' | Decoded
-  confidence?: null
-}
-
-type Slots = readonly (readonly Move[])[]
-
-interface Changes {
-  maxSegmentBytes?: number
-  maxSegments?: number
-  /** What happens between the observation and the proposal. */
-  beforeProposal?(recording: Recording, seq: bigint): void
-  /** What this node was proposed and which nodes signed what was finished; without it what the leader makes of all, and by all but this. */
-  proposed?(observations: Observation[]): Promise<{ observations: Observation[]; signers: number[] }>
-  afterSlot?(index: number): Promise<unknown>
-}
-
-/** Tells a node's books what its sources say, in a network whose other nodes see the same, and answers the segments that it recorded. */
-async function record(slots: Slots, changes: Changes = {}) {
-  const books = rules.sources.map(({ id, markets }) =>
-    createQuoteBook({
-      source: id,
-      kind: 'price',
-      markets,
-      maxClockSkewMs: rules.maxClockSkewMs,
-      onEvent: (event) => recording.event(id, event),
-    }),
-  )
-  const recording = await openRecording({
-    dataDir,
-    rules,
-    maxSegmentBytes: 1 << 20,
-    maxSegments: 100,
-    ...changes,
-    history: () => null,
-    books: () => books.map((book) => [book.status().id, book.state()]),
-    logger,
-    onFailure: () => {},
-  })
-  const { decide } = createDecision(rules)
-  for (const book of books) book.setConnected(true)
-  for (const [index, moves] of slots.entries()) {
-    const seq = BigInt(START + index)
-    const at = Number(seq) * SLOT_MS
-    for (const { source, price, age, first, ...tick } of moves) {
-      const book = books[source]!
-      if (first === 'reconnected') for (const connected of [false, true]) book.setConnected(connected)
-      else if (first) book.take(first, at - Math.max(age, 0))
-      const symbol = 'ETH-USD'
-      const told = {
-        symbol,
-        price: BigInt(price) * 10n ** 16n,
-        confidence: 10n ** 15n,
-        sequence: null,
-        ...tick,
-      }
-      book.take({ kind: 'ticks', ticks: [{ ...told, eventTime: at - age }] }, at - Math.max(age, 0))
-    }
-    const observed = decide(
-      books.flatMap((book) => book.quotes()),
-      at,
-    )
-    recording.observation(seq, at, observed)
-    changes.beforeProposal?.(recording, seq)
-    const own = await observationsOf({ epoch: 1, seq, prices: observed.map(toReportPrice) })
-    const { observations, signers: from } = (await changes.proposed?.(own)) ?? {
-      observations: own,
-      signers: [1, 2, 3],
-    }
-    const report = { epoch: 1, seq, prices: combine(own, 1, 3) }
-    const signatures = await Promise.all(
-      from.map(async (signer) => ({
-        signer,
-        signature: await signers[signer]!.sign(preimageOf(report, protocol)),
-      })),
-    )
-    recording.proposal(seq, observations)
-    recording.finished(report, signatures)
-    await changes.afterSlot?.(index)
-  }
-  await recording.close()
-  const names = (await readdir(join(dataDir, 'segments'))).sort()
-  return Promise.all(names.map((name) => withSegment(join(dataDir, 'segments', name), bytesOf)))
-}
-
-async function bytesOf(chunks: AsyncIterable<string>): Promise<Buffer> {
-  let text = ''
-  for await (const chunk of chunks) text += chunk
-  return Buffer.from(text)
-}
-
-/** What the first three nodes sign, this one among them. */
-const observationsOf = (report: Report) =>
-  Promise.all(
-    signers.slice(0, 3).map(async (signer) => ({
-      ...report,
-      signature: await signer.sign(observationPreimage(report, protocol)),
-    })),
-  )
+const record = (slots: Move[][], changes?: Changes) => recordIn(dataDir, slots, changes)
 
 async function* chunksOf(text: string) {
   for (let at = 0; at < text.length; at += 1_000) yield text.slice(at, at + 1_000)
 }
 const replay = (bytes: Buffer | string) => replaySegment(chunksOf(bytes.toString()), 'segment')
-
-const steady: Move[][] = Array.from({ length: 3 }, (_, slot) =>
-  [0, 1, 2].map((source) => ({ source, price: 20_000 + slot * 7 + source, age: 100 })),
-)
-
-type Json = Record<string, unknown>
-
-/** The segment with one line changed and every check right: a liar's record rather than a disk's mistake. */
-function rewritten(bytes: Buffer, type: string, change: (line: Json) => void, nth = 0): string {
-  const read = createLineReader()
-  const write = createLineWriter()
-  let found = 0
-  return bytes
-    .toString()
-    .trimEnd()
-    .split('\n')
-    .map((text) => {
-      const line = read(text) as Json
-      if (line.type === type && found++ === nth) change(line)
-      return write(line)
-    })
-    .join('')
-}
 
 /** A row of an events line: source, market, receive time, event time, price, confidence, sequence, reason. */
 const rowsOf = (line: Json) => line.rows as unknown[][]
@@ -396,6 +249,67 @@ describe('replaying a recorded segment', () => {
     bytes[bytes.length >> 1]! ^= 1
     await writeFile(path, bytes)
     await expect(replayFile(path)).rejects.toThrow(PermanentError)
+  })
+
+  it('knows in each segment the reports that a feed made of them still rests on', async () => {
+    const volatility = {
+      kind: 'realisedVolatility',
+      feed: 'ETH.RV/VOL',
+      of: 'ETH/USD',
+      sampleSlots: 1,
+      samples: 2,
+    }
+    const { networkId: _, ...others } = rules
+    const derived = rulesSchema.parse({
+      networkId: rules.networkId,
+      ...others,
+      oracle: { ...rules.oracle, feeds: [...rules.oracle.feeds, { name: volatility.feed, exponent: -8 }] },
+      reported: [volatility],
+    })
+    const slots = Array.from({ length: 12 }, (_slot, slot) => steady[slot % 3]!)
+    const segments = await record(slots, { rules: derived, maxSegmentBytes: 1 })
+    for (const bytes of segments) await replay(bytes)
+    const last = segments.at(-1)!
+    expect(last.toString()).toMatch(/"observed":\[\{"price":"\d+n".*?\},\{"price":"\d+n"/)
+    const forgotten = rewritten(
+      last,
+      'history',
+      (line) => {
+        line.report = { epoch: 1, seq: 1n, prices: [] }
+      },
+      4,
+    )
+    await expect(replay(forgotten)).rejects.toThrow(
+      /^segment:\d+: seq 1700000011, feed ETH.RV\/VOL: recorded \{"price".*, recomputed /,
+    )
+  })
+
+  it('begins a new segment where the disk failed, and writes nothing behind half a line', async () => {
+    const file = await open(join(dataDir, 'any'), 'w')
+    const handles: { appendFile(data: string): Promise<void> } = Object.getPrototypeOf(file)
+    await file.close()
+    const appendFile = handles.appendFile
+    let appends = 0
+    const spy = vi.spyOn(handles, 'appendFile').mockImplementation(async function (this: object, data) {
+      appends += 1
+      if (appends !== 4) return appendFile.call(this, data)
+      await appendFile.call(this, data.slice(0, 100))
+      throw new Error('no space left')
+    })
+    let failures = 0
+    try {
+      const [torn, whole] = await record([...steady, ...steady], {
+        onFailure: () => failures++,
+        afterSlot: async (slot) => {
+          if (slot === 1) await vi.waitFor(() => expect(failures).toBe(1))
+        },
+      })
+      expect(failures).toBe(1)
+      expect(await replay(torn!)).toMatchObject({ closed: false, torn: 100 })
+      expect(await replay(whole!)).toMatchObject({ closed: true, torn: 0, lastSeq: `${START + 5}` })
+    } finally {
+      spy.mockRestore()
+    }
   })
 
   it('rotates and keeps little in memory while no slot is observed', async () => {
