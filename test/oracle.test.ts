@@ -143,6 +143,7 @@ test('a node goes by the rules that its network agreed on, or refuses to start i
   expect(configHash).toMatch(/^0x[0-9a-f]{64}$/)
   const agreed = run(await configure({ key, rulesHash }), env)
   await vi.waitFor(() => expect(agreed.stdout()).toContain('"ready"'), { timeout: 60_000 })
+  expect(agreed.stdout() + agreed.stderr()).not.toContain(keys[0]!.slice(2))
   const other = run(await configure({ key, rulesHash: configHash }), env)
   expect((await other.exited).code).toBe(2)
   expect(other.stderr().trim().split('\n').at(-1)).toBe(
