@@ -1,7 +1,16 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type PrivateKeyAccount, pad, parseEther, parseGwei, parseTransaction, RpcRequestError } from 'viem'
+import {
+  type Hex,
+  keccak256,
+  type PrivateKeyAccount,
+  pad,
+  parseEther,
+  parseGwei,
+  parseTransaction,
+  RpcRequestError,
+} from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { systemClock } from '../clock.js'
@@ -109,7 +118,15 @@ async function foreignSend(account: PrivateKeyAccount, nonce: number) {
   return client.sendRawTransaction({ serializedTransaction })
 }
 
-async function ledgerOf({ address }: PrivateKeyAccount): Promise<{ nonce: number; state: string }[]> {
+interface LedgerLine {
+  nonce: number
+  state: string
+  hash?: Hex
+  raw?: Hex
+  maxFeePerGas?: string
+  maxPriorityFeePerGas?: string
+}
+async function ledgerOf({ address }: PrivateKeyAccount): Promise<LedgerLine[]> {
   const text = await readFile(join(directory, `${CHAIN}-${address.toLowerCase()}`, 'nonces.jsonl'), 'utf8')
   return text
     .trim()
@@ -292,6 +309,35 @@ test('HL #2924: a transaction that became underpriced is raised until it is mine
   }
   const states = await ledgerOf(account)
   expect(states.filter(({ nonce, state }) => nonce === 0 && state === 'signed').length).toBeGreaterThan(1)
+})
+
+test.each([
+  ['', false],
+  [', also after a restart', true],
+])('whichever version is mined counts, and none is above the caps%s', async (_, restarts) => {
+  const account = await fund()
+  const node = anvil.through(client, async (method, forward, params) =>
+    method === 'eth_sendRawTransaction' ? keccak256((params as [Hex])[0]) : forward(),
+  )
+  const first = open(account, { through: node, finalBlocks: 100, stuckAfterMs: 30 })
+  const sending = failure(first.sender.send(work))
+  const signed = async () => (await ledgerOf(account)).filter(({ state }) => state === 'signed')
+  const versions = async () => {
+    await mine()
+    return (await signed()).length
+  }
+  await expect.poll(versions).toBeGreaterThan(2)
+  if (restarts) await crash(first.sender)
+  await client.sendRawTransaction({ serializedTransaction: (await signed())[0]!.raw! })
+  await mine()
+  if (restarts) await open(account, { through: node, finalBlocks: 100 }).sender.start()
+  const mined = async () => (await ledgerOf(account)).find(({ state }) => state === 'mined')
+  await expect.poll(mined).toMatchObject({ nonce: 0, hash: (await signed())[0]!.hash })
+  if (!restarts) expect(await sending).toMatchObject({ hash: (await signed())[0]!.hash })
+  for (const { maxFeePerGas, maxPriorityFeePerGas } of await signed()) {
+    expect(BigInt(maxFeePerGas!)).toBeLessThanOrEqual(caps.maxFeePerGas)
+    expect(BigInt(maxPriorityFeePerGas!)).toBeLessThanOrEqual(caps.maxPriorityFeePerGas)
+  }
 })
 
 test('connext #417: a count that goes back behind a load balancer gives no nonce twice and undoes nothing', async () => {

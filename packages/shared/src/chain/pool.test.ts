@@ -3,10 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   type Address,
-  createPublicClient,
-  custom,
   type Hex,
-  http,
   keccak256,
   numberToHex,
   type PrivateKeyAccount,
@@ -44,28 +41,18 @@ let senders: Sender[] = []
 beforeAll(async () => {
   anvil = await startAnvil('--no-mining')
   const direct = createChainClient({ chainId: CHAIN, rpcUrls: [anvil.url], blockMs: 40 })
-  const { request } = http(anvil.url, { retryCount: 0 })({})
-  client = createPublicClient({
-    chain: direct.chain,
-    cacheTime: 0,
-    transport: custom(
-      {
-        async request(args: Parameters<typeof request>[0]) {
-          if (args.method !== 'eth_sendRawTransaction') return request(args)
-          const [raw] = args.params as [`0x02${string}`]
-          const from = await recoverTransactionAddress({ serializedTransaction: raw })
-          const fault = swallowed.has(from) ? 'swallow' : faults()
-          if (fault === 'swallow') return keccak256(raw)
-          if (fault === 'refuse')
-            throw new RpcRequestError({ body: {}, url: '', error: { code: -32_000, message: 'no' } })
-          const hash = await request(args)
-          if (fault === 'lose the answer') throw new Error('connection reset')
-          return hash
-        },
-      },
-      { retryCount: 0 },
-    ),
-  }) as ChainClient
+  client = anvil.through(direct, async (method, forward, params) => {
+    if (method !== 'eth_sendRawTransaction') return forward()
+    const [raw] = params as [`0x02${string}`]
+    const from = await recoverTransactionAddress({ serializedTransaction: raw })
+    const fault = swallowed.has(from) ? 'swallow' : faults()
+    if (fault === 'swallow') return keccak256(raw)
+    if (fault === 'refuse')
+      throw new RpcRequestError({ body: {}, url: '', error: { code: -32_000, message: 'no' } })
+    const hash = await forward()
+    if (fault === 'lose the answer') throw new Error('connection reset')
+    return hash
+  })
   await anvil.control.mine({ blocks: 1 })
 })
 afterEach(async () => {

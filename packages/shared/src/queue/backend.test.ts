@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -83,6 +83,32 @@ test('the embedded queue keeps work across restarts, alone in its directory', as
   expect(await done).toBe('3')
   await reopened.close()
   await expect(readFile(join(dataDir, 'lock'))).rejects.toMatchObject({ code: 'ENOENT' })
+})
+
+test('a job that was active when the embedded queue was killed waits again as soon as it is opened', async () => {
+  const [dataDir, found] = [join(dir, 'killed'), join(dir, 'found')]
+  const backend = await createQueueBackend({ dataDir, clock, logger })
+  let finish = () => {}
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve
+  })
+  const queue = backend.queue('active')
+  await new Promise<void>((resolve) => {
+    const process = async () => {
+      resolve()
+      await finished
+    }
+    backend.worker('active', process, { concurrency: 1, lockDuration: 600_000 })
+    void queue.add('path', {})
+  })
+  await cp(dataDir, found, { recursive: true })
+  await rm(join(found, 'lock'))
+  finish()
+  await backend.close()
+
+  const reopened = await createQueueBackend({ dataDir: found, clock, logger })
+  expect(await reopened.queue('active').getJobCounts('active', 'waiting')).toEqual({ active: 0, waiting: 1 })
+  await reopened.close()
 })
 
 test('a directory that can not be one is refused by name', async () => {

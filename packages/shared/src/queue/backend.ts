@@ -14,6 +14,8 @@ import { UserError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { openPglitePool } from './pglite-pool.js'
 
+/** A job that takes its process down this often is a dead letter. */
+export const STALLED_ATTEMPTS = 5
 /** Longest wait for the first answer of Redis, in real milliseconds. */
 const REDIS_TIMEOUT_MS = 2_500
 
@@ -107,7 +109,7 @@ function closables(logger: Logger, closeConnection: () => Promise<unknown>) {
 }
 
 async function openEmbedded({ dataDir, clock, logger }: QueueBackendOptions): Promise<QueueBackend> {
-  const connection = await openPglitePool({ dataDir, clock, logger })
+  const connection = await openPglitePool({ dataDir, clock, logger, stalledAttempts: STALLED_ATTEMPTS })
   const Embedded = withBackend(createPostgresBackend)
   const open = closables(logger, () => connection.end())
   return {

@@ -1,14 +1,12 @@
 import type { Random } from '../random.js'
-import type { QueueBackend, QueueJobData } from './backend.js'
+import { type QueueBackend, type QueueJobData, STALLED_ATTEMPTS } from './backend.js'
 import { ringDoorbell } from './doorbell.js'
 import { createProcessor, type DeadLetter, type ProcessorOptions, toDeadLetter } from './processor.js'
 
 const BACKOFF = { firstMs: 250, maxMs: 30_000 }
 /** A job is restarted elsewhere when its worker has not been heard for so long, in real milliseconds. */
-const LOCK_MS = 15_000
-const STALL_CHECK_MS = 5_000
-/** A job that takes its process down this often is a dead letter. */
-const STALLED_ATTEMPTS = 5
+const LOCK_MS = 6_000
+const STALL_CHECK_MS = 2_000
 
 /** One queue and one worker at a time: jobs of a lane never overlap, lanes never wait on one another. */
 export interface Lane<T extends QueueJobData> {

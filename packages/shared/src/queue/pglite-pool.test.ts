@@ -14,7 +14,11 @@ test('the log is cut off at intervals of the clock that is given, until the end'
         slept()
       }),
   }
-  const pool = await openPglitePool({ clock, logger: createLogger({ name: 'test', level: 'silent' }) })
+  const pool = await openPglitePool({
+    stalledAttempts: 5,
+    clock,
+    logger: createLogger({ name: 'test', level: 'silent' }),
+  })
   const checkpoint = async () =>
     (await pool.query<{ redo_lsn: string }>('SELECT redo_lsn FROM pg_control_checkpoint()')).rows[0]?.redo_lsn
   await pool.query('CREATE TABLE written (n integer)')

@@ -11,12 +11,21 @@ import { lockDirectory } from './directory-lock.js'
 const MAINTENANCE_MS = 60_000
 /** PostgreSQL's default of 128 MB is paid for in this process's memory. */
 const START_PARAMS = [...PGlite.defaultStartParams, '-c', 'shared_buffers=16MB']
+/**
+ * The directory is ours alone, so what is active in it was active in a process that is gone: without waiting for its lock to expire, it runs
+ * again. It counts as stalled, as BullMQ's own check would count it.
+ */
+const RECLAIM = `UPDATE job SET state = 'waiting', lock_token = NULL, locked_until_ms = NULL, stalled_marked = false,
+  stalled_count = stalled_count + 1, seq = nextval('job_seq'), deferred_failure = CASE WHEN stalled_count >= $1
+  THEN 'job stalled more than allowable limit' ELSE deferred_failure END WHERE state = 'active'`
 /** BullMQ expects eight-byte integers as strings, as node-postgres gives them. */
 const INT8 = 20
 
 export interface PglitePoolOptions {
   /** Directory of its own; absent: in memory, gone with the process. */
   dataDir?: string | undefined
+  /** A job that was active in so many processes that were killed is a dead letter. */
+  stalledAttempts: number
   /** Real time. */
   clock: Clock
   logger: Logger
@@ -84,7 +93,12 @@ export interface PglitePool extends PgPool {
  * At least once and kill-safe, but without fsync: not safe against power loss.
  * @throws UserError when `dataDir` is in use or can't be written.
  */
-export async function openPglitePool({ dataDir, clock, logger }: PglitePoolOptions): Promise<PglitePool> {
+export async function openPglitePool({
+  dataDir,
+  stalledAttempts,
+  clock,
+  logger,
+}: PglitePoolOptions): Promise<PglitePool> {
   const unlock = dataDir === undefined ? undefined : await lockDirectory(dataDir, "the queue's directory")
   let db: PGlite | undefined
   try {
@@ -97,6 +111,7 @@ export async function openPglitePool({ dataDir, clock, logger }: PglitePoolOptio
     await runMigrations(migrator, DEFAULT_SCHEMA)
     migrator.release()
     await db.exec(`SET search_path TO "${DEFAULT_SCHEMA}", public`)
+    await db.query(RECLAIM, [stalledAttempts])
     return pool(db, { clock, logger }, unlock)
   } catch (error) {
     await db?.close()
@@ -107,7 +122,7 @@ export async function openPglitePool({ dataDir, clock, logger }: PglitePoolOptio
 
 function pool(
   db: PGlite,
-  { clock, logger }: Omit<PglitePoolOptions, 'dataDir'>,
+  { clock, logger }: Pick<PglitePoolOptions, 'clock' | 'logger'>,
   unlock: (() => Promise<void>) | undefined,
 ): PglitePool {
   const clients = new Set<SharedClient>()
