@@ -11,29 +11,45 @@ import {
 } from '@clearspan/contracts'
 import { createBatch, localAccounts, startBlockProducer, startChains } from '@clearspan/devnet'
 import { followReports, latestReport, type OracleManifest, updateCall } from '@clearspan/sdk'
-import { createLogger, createShutdown, decodeReport, seededRandom, systemClock } from '@clearspan/shared'
+import {
+  createLogger,
+  createShutdown,
+  decodeReport,
+  fetchHandover,
+  handoverArgument,
+  handoverOf,
+  seededRandom,
+  systemClock,
+} from '@clearspan/shared'
 import { type Address, keccak256, parseEther, stringToHex, toHex } from 'viem'
 import { privateKeyToAddress } from 'viem/accounts'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { WebSocketServer } from 'ws'
 import { act, type Connection, connect, deployReader } from '../examples/price-reader.js'
 import { openRunDirectory } from '../packages/devnet/src/processes/index.js'
 import { temporaryDirectory } from './clearspan.js'
 
-// Four oracle nodes in this process, one chain, and no relayer: the only reports that the chain ever sees are those that users bring.
+// Five oracle nodes in this process, one chain, and no relayer: the only reports that the chain ever sees are those that users bring. Meanwhile the
+// first four hand over to the last four, and the readers have the manifest of before.
 const SLOT_SECONDS = 2
 const PRICE = 200_500_000_000_000_000_000n
 const CHAIN_ID = 31_950
+/** From the nodes' start to the next epoch: time to sign the handover, and to see that the chain has it. */
+const SLOTS_BEFORE_HANDOVER = 10n
 const networkId = keccak256(toHex('price reader'))
-const keys = [1, 2, 3, 4].map((n) => keccak256(toHex(`price reader ${n}`)))
+const keys = [1, 2, 3, 4, 5].map((n) => keccak256(toHex(`price reader ${n}`)))
 const feeds = [
   { name: 'BTC/USD', exponent: -8 },
   { name: 'ETH/USD', exponent: -8 },
 ]
+/** A local network in real time: its nodes ask no chain which rules they should have. */
+const clock = { startMs: 0, realStartMs: 0, speed: 1 }
 const logger = createLogger({ name: 'test', level: 'silent' })
 const shutdown = createShutdown({ logger, clock: systemClock })
 
 let network: OracleManifest
+/** First slot of the next epoch. */
+let handoverSeq: bigint
 let oracle: Address
 let reader: Address
 let user: Connection
@@ -41,6 +57,7 @@ let user: Connection
 beforeAll(async () => {
   const dir = await temporaryDirectory()
   shutdown.add('directory', dir.remove)
+  handoverSeq = BigInt(Math.floor(systemClock.now() / 1_000 / SLOT_SECONDS)) + SLOTS_BEFORE_HANDOVER
   network = await startNodes(dir.path, await startVenue())
   const run = await openRunDirectory({ path: join(dir.path, 'run'), logger, clock: systemClock })
   shutdown.add('processes', () => run.close())
@@ -80,6 +97,7 @@ beforeAll(async () => {
   })
   shutdown.add('blocks', () => producer.stop())
   user = connect(CHAIN_ID, chain!.rpcUrl, account!)
+  await deliverHandover()
   reader = await deployReader(user, { oracle, feed: 1n, maxAge: 60n })
 }, 120_000)
 afterAll(() => shutdown.run())
@@ -122,24 +140,27 @@ async function startNodes(path: string, venue: string): Promise<OracleManifest> 
       return port
     }),
   )
-  const oracle = {
-    epoch: 1,
-    slotMs: SLOT_SECONDS * 1000,
-    feeds,
-    nodes: keys.map((key, at) => ({
-      url: `http://127.0.0.1:${ports[at]}`,
-      signer: privateKeyToAddress(key),
-    })),
+  const nodes = keys.map((key, at) => ({
+    url: `http://127.0.0.1:${ports[at]}`,
+    signer: privateKeyToAddress(key),
+  }))
+  const oracle = { epoch: 1, slotMs: SLOT_SECONDS * 1000, feeds, nodes: nodes.slice(0, 4) }
+  const firstSeq = Number(handoverSeq)
+  const next = {
+    oracle: { ...oracle, epoch: 2, nodes: nodes.slice(1) },
+    firstSeq,
+    lastSeq: firstSeq + 1_000_000,
+    useAges: [600, 600],
   }
   await Promise.all(
-    keys.map(async (key, index) => {
+    keys.map(async (key, at) => {
+      const joins = at === keys.length - 1
+      const { firstSeq, lastSeq } = next
       const node = createOracleNode({
         config: {
           networkId,
-          // Real time, on a local network.
-          clock: { startMs: 0, realStartMs: 0, speed: 1 },
-          index,
-          oracle,
+          clock,
+          ...(joins ? { index: 3, oracle: next.oracle, firstSeq, lastSeq } : { index: at, oracle, next }),
           sources: ['a', 'b', 'c'].map((id) => ({
             id,
             adapter: 'replay',
@@ -147,20 +168,41 @@ async function startNodes(path: string, venue: string): Promise<OracleManifest> 
             tags: [id],
             markets: ['ETH', 'BTC'].map((base) => ({ symbol: `${base}-USD`, base, quote: 'USD' })),
           })),
-          listen: { ...listen, port: ports[index]! },
-          dataDir: join(path, String(index)),
+          listen: { ...listen, port: ports[at]! },
+          dataDir: join(path, String(at)),
         },
         networkClock: systemClock,
         realClock: systemClock,
-        random: seededRandom(index),
+        random: seededRandom(at),
         logger,
         signer: createSigner(key),
       })
-      shutdown.add(`node ${index}`, () => node.stop())
+      shutdown.add(`node ${at}`, () => node.stop())
       await node.start()
     }),
   )
-  return { networkId, oracle, clock: null }
+  return { networkId, oracle, clock }
+}
+
+/** What the nodes have signed of the next epoch, as anyone brings it to a chain, ahead of its first slot. */
+async function deliverHandover(): Promise<void> {
+  const { url } = network.oracle.nodes[1]!
+  const reach = { fetch, clock: systemClock }
+  const signed = await vi.waitFor(
+    async () => {
+      const found = await fetchHandover(url, 2, reach, AbortSignal.timeout(60_000))
+      expect(found).toBeDefined()
+      return found!
+    },
+    { timeout: 60_000, interval: 200 },
+  )
+  const hash = await user.wallet.writeContract({
+    address: oracle,
+    abi: priceOracleAbi,
+    functionName: 'handOver',
+    args: [handoverArgument(handoverOf(signed)), signed.signatures],
+  })
+  expect((await user.client.waitForTransactionReceipt({ hash })).status).toBe('success')
 }
 
 /** The first report with a price of every feed. */
@@ -230,4 +272,19 @@ test('an update of its own, before what reads it, needs nothing of the protocol'
     functionName: 'latestRoundData',
   })
   expect([answer, updatedAt]).toEqual([PRICE, BigInt(report.observedAt / 1000)])
+})
+
+test('a manifest of before leads to the next signers, and their report to the chain', {
+  timeout: 120_000,
+}, async () => {
+  for await (const { epoch, seq, encoded } of followReports(network)) {
+    expect(epoch).toBe(seq < handoverSeq ? 1 : 2)
+    if (epoch === 1) continue
+    const { observedAt } = await act(user, reader, encoded, parseEther('1'))
+    expect(observedAt).toBe(seq * BigInt(SLOT_SECONDS))
+    expect(await stored()).toBe(seq)
+    break
+  }
+  // By a reader that has followed nothing yet, too.
+  expect((await latestReport({ ...network })).epoch).toBe(2)
 })

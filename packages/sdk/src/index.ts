@@ -1,2 +1,3 @@
-export { followReports, latestReport, type OracleManifest, type ReportOptions } from './reports.js'
+export { type OracleManifest, UnknownEpochError } from './epochs.js'
+export { followReports, latestReport, type ReportOptions } from './reports.js'
 export { type ContractCall, updateCall } from './update.js'

@@ -11,7 +11,8 @@ import {
 import { type Hex, numberToHex, pad } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterEach, expect, it } from 'vitest'
-import { followReports, latestReport, type OracleManifest } from './reports.js'
+import type { OracleManifest } from './epochs.js'
+import { followReports, latestReport } from './reports.js'
 
 const SLOT_MS = 4_000
 const accounts = [1, 2, 3, 4].map((n) => privateKeyToAccount(pad(numberToHex(n))))

@@ -1,9 +1,7 @@
 import {
   type Clock,
   faultyNodes,
-  type Network,
-  networkClockOf,
-  PermanentError,
+  fetchJson,
   type Random,
   RetryableError,
   readEventStream,
@@ -11,8 +9,8 @@ import {
   servedReportSchema,
   systemClock,
   systemRandom,
-  verifyReport,
 } from '@clearspan/shared'
+import { type OracleManifest, signersOf, type UnknownEpochError } from './epochs.js'
 
 const TIMEOUT_MS = 2_000
 /** A report is some 5 kB as JSON. */
@@ -21,9 +19,8 @@ const MAX_BODY_BYTES = 64 * 1024
 const IDLE_MS = 15_000
 const FIRST_RETRY_MS = 250
 const MAX_RETRY_MS = 10_000
-
-/** What of a network's manifest says who signs its reports, and where they are served. */
-export type OracleManifest = Pick<Network, 'networkId' | 'oracle' | 'clock'>
+/** Real ms between questions for a next epoch: it is announced before it begins. */
+const HANDOVER_MS = 30_000
 
 export interface ReportOptions {
   signal?: AbortSignal
@@ -36,8 +33,8 @@ export interface ReportOptions {
 /**
  * The newest report, asked of all nodes at once (`GET /reports/latest`) and checked as the chain will: whichever node it comes from, a quorum has
  * signed it. Waits for all but the f nodes that may be silent, so that one of those heard is honest; at most `timeoutMs` real ms, and then takes
- * what there is.
- * @throws RetryableError when no node has served one.
+ * what there is. Follows the network's handovers of signers from the manifest's on, and remembers them by the manifest object.
+ * @throws UnknownEpochError when the network has signers to whom the manifest's don't lead; RetryableError when no node has served a report.
  */
 export async function latestReport(
   network: OracleManifest,
@@ -48,92 +45,136 @@ export async function latestReport(
     timeoutMs = TIMEOUT_MS,
   }: ReportOptions & { timeoutMs?: number } = {},
 ): Promise<SignedReport> {
-  const { nodes } = network.oracle
-  const networkClock = networkClockOf(network.clock)
-  const found: SignedReport[] = []
+  const signers = signersOf(network)
+  const reach = { fetch, clock: realClock }
+  const asked = new Set<string>()
+  const found = new Map<string, SignedReport>()
   const failures: string[] = []
   const over = new AbortController()
   const end = () => over.abort()
-  signal?.addEventListener('abort', end, { once: true })
-  const asked = nodes.map(async ({ url }) => {
+
+  async function ask(url: string): Promise<void> {
     try {
-      const body = await getJson(`${url.replace(/\/$/, '')}/reports/latest`, fetch, over.signal)
-      found.push(await verifyReport(servedReportSchema.parse(body), network, networkClock.now()))
+      const latest = { fetch, signal: over.signal, maxBytes: MAX_BODY_BYTES }
+      const served = await fetchJson(`${url.replace(/\/$/, '')}/reports/latest`, latest)
+      const report = served === undefined ? served : await signers.verify(url, served, reach, over.signal)
+      if (report) found.set(url, report)
+      else failures.push(`${url}: has no report`)
+      if (signers.isLate(report)) await signers.learn(url, reach, over.signal)
     } catch (error) {
       failures.push(`${url}: ${error instanceof Error ? error.message : error}`)
     }
-    if (found.length >= nodes.length - faultyNodes(nodes.length)) end()
-  })
+    const present = signers.present()
+    const heard = present.filter((one) => {
+      const report = found.get(one)
+      return report && signers.stands(report)
+    }).length
+    if (heard >= present.length - faultyNodes(present.length) || signers.lost()) end()
+    // It may have told of nodes that were not known before.
+    else await askAll()
+  }
+
+  async function askAll(): Promise<void> {
+    const urls = signers.urls().filter((url) => !asked.has(url))
+    for (const url of urls) asked.add(url)
+    await Promise.all(urls.map(ask))
+  }
+
+  signal?.addEventListener('abort', end, { once: true })
   try {
     signal?.throwIfAborted()
-    await Promise.race([Promise.all(asked), realClock.sleep(timeoutMs, over.signal).catch(() => {})])
+    await Promise.race([askAll(), realClock.sleep(timeoutMs, over.signal).catch(() => {})])
     signal?.throwIfAborted()
   } finally {
     end()
     signal?.removeEventListener('abort', end)
   }
-  if (found.length === 0) throw new RetryableError(`no oracle node served a report: ${failures.join('; ')}`)
-  return found.reduce((newest, one) => (one.seq > newest.seq ? one : newest))
-}
-
-async function getJson(url: string, fetch: typeof globalThis.fetch, signal: AbortSignal): Promise<unknown> {
-  const response = await fetch(url, { signal, redirect: 'error' })
-  if (!response.ok || response.body === null) throw new RetryableError(`answered ${response.status}`)
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of response.body) {
-    size += chunk.byteLength
-    if (size > MAX_BODY_BYTES) throw new PermanentError(`answered more than ${MAX_BODY_BYTES} bytes`)
-    chunks.push(chunk)
-  }
-  return JSON.parse(Buffer.concat(chunks).toString())
+  const lost = signers.lost()
+  if (lost) throw lost
+  const standing = [...found.values()].filter(signers.stands)
+  if (standing.length === 0)
+    throw new RetryableError(
+      `no oracle node served a report (if they have moved, the network's present manifest names them): ${failures.join('; ')}`,
+    )
+  return standing.reduce((newest, one) => (one.seq > newest.seq ? one : newest))
 }
 
 /**
  * Every report from now on, newest first known, from the streams of all nodes (`GET /reports/stream`) and checked as the chain will. A consumer that
- * is slower than the slots gets the newest only. Reconnects by itself; ends, without an error, when the signal aborts or the loop is left.
+ * is slower than the slots gets the newest only. Reconnects by itself, and follows the network's handovers of signers from the manifest's on. Ends,
+ * without an error, when the signal aborts or the loop is left.
+ * @throws UnknownEpochError when the network has signers to whom the manifest's don't lead.
  */
 export async function* followReports(
   network: OracleManifest,
   { signal, realClock = systemClock, random = systemRandom, fetch = globalThis.fetch }: ReportOptions = {},
 ): AsyncGenerator<SignedReport, void, void> {
-  const networkClock = networkClockOf(network.clock)
+  const signers = signersOf(network)
+  const reach = { fetch, clock: realClock }
+  const following = new Map<string, Promise<void>>()
   const over = new AbortController()
   let newest: SignedReport | undefined
+  let lost: UnknownEpochError | undefined
   let wake = () => {}
   const end = () => {
     over.abort()
     wake()
   }
 
-  async function receive(data: string): Promise<void> {
+  async function receive(url: string, data: string): Promise<void> {
     const served = servedReportSchema.parse(JSON.parse(data))
     // Every node serves every report: all but the first are no news, and not worth checking.
     if (newest !== undefined && BigInt(served.seq) <= newest.seq) return
-    const report = await verifyReport(served, network, networkClock.now())
-    if (newest !== undefined && report.seq <= newest.seq) return
-    newest = report
-    wake()
+    try {
+      const report = await signers.verify(url, served, reach, over.signal)
+      if (newest !== undefined && report.seq <= newest.seq) return
+      newest = report
+    } finally {
+      lost = signers.lost()
+      // What an old quorum signed of slots that it has given away is no report.
+      if (newest && !signers.stands(newest)) newest = undefined
+      followAll()
+      wake()
+    }
   }
 
   async function follow(url: string): Promise<void> {
-    for (let failures = 0; !over.signal.aborted; failures += 1) {
+    for (let failures = 0; !over.signal.aborted && signers.urls().includes(url); failures += 1) {
       const stream = { fetch, clock: realClock, idleMs: IDLE_MS, signal: over.signal }
       await readEventStream(`${url.replace(/\/$/, '')}/reports/stream`, stream, async (data) => {
-        await receive(data)
+        await receive(url, data)
         failures = 0
       }).catch(() => {}) // silent, gone or lying: the others go on, this one is tried again later
       const wait = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(failures, 10))
       await realClock.sleep(wait * (0.5 + random.next() / 2), over.signal).catch(() => {})
     }
+    following.delete(url)
+  }
+
+  function followAll(): void {
+    if (over.signal.aborted) return
+    for (const url of signers.urls()) if (!following.has(url)) following.set(url, follow(url))
+  }
+
+  async function watchHandovers(): Promise<void> {
+    for (;;) {
+      await realClock.sleep(HANDOVER_MS, over.signal).catch(() => {})
+      if (over.signal.aborted) return
+      await Promise.all(
+        signers.present().map((url) => signers.learn(url, reach, over.signal).catch(() => {})),
+      )
+      followAll()
+    }
   }
 
   signal?.addEventListener('abort', end, { once: true })
   if (signal?.aborted) end()
-  const following = network.oracle.nodes.map(({ url }) => follow(url))
+  followAll()
+  const watching = watchHandovers()
   try {
     let last: SignedReport | undefined
     while (!over.signal.aborted) {
+      if (lost) throw lost
       if (newest !== undefined && newest !== last) {
         last = newest
         yield last
@@ -145,6 +186,6 @@ export async function* followReports(
   } finally {
     signal?.removeEventListener('abort', end)
     end()
-    await Promise.all(following)
+    await Promise.all([watching, ...following.values()])
   }
 }

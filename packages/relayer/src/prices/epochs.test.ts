@@ -4,6 +4,7 @@ import {
   compactSignature,
   createLogger,
   createMetrics,
+  createOracleEpochs,
   encodeQuorum,
   encodeReport,
   handoverDigest,
@@ -19,7 +20,6 @@ import {
 import { type Hex, numberToHex, pad } from 'viem'
 import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts'
 import { afterEach, expect, it, vi } from 'vitest'
-import { createOracleEpochs } from './epochs.js'
 import { createPriceSubscription } from './subscription.js'
 
 const accounts = [1, 2, 3, 4, 5, 6].map((n) => privateKeyToAccount(pad(numberToHex(n))))

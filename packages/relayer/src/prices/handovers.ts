@@ -1,15 +1,11 @@
 import {
   type Clock,
+  fetchHandover,
   type Logger,
-  RetryableError,
+  type OpenedEpoch,
+  type OracleEpochs,
   type SignedHandover,
-  signedHandoverSchema,
 } from '@clearspan/shared'
-import type { OpenedEpoch, OracleEpochs } from './epochs.js'
-
-const TIMEOUT_MS = 5_000
-/** 48 feeds, 31 nodes and their signatures are some 20 kB. */
-const MAX_BYTES = 256 * 1024
 
 export interface HandoverWatchOptions {
   epochs: OracleEpochs
@@ -34,7 +30,7 @@ export async function watchHandovers(options: HandoverWatchOptions, signal: Abor
   /** Whether this node has shown an epoch that was not known. */
   async function ask(base: string, epoch: number, opened?: OpenedEpoch): Promise<boolean> {
     try {
-      const handover = await fetchHandover(`${base.replace(/\/$/, '')}/handover/${epoch}`, options, signal)
+      const handover = await fetchHandover(base, epoch, options, signal)
       if (handover === undefined) return false
       if (!(opened ? epochs.adopt(handover, opened) : await epochs.add(handover))) return false
       logger.info({ epoch, firstSeq: handover.firstSeq }, 'the oracle network has a next epoch')
@@ -61,36 +57,5 @@ export async function watchHandovers(options: HandoverWatchOptions, signal: Abor
     }
     // A relayer that was away may have several to catch up with.
     if (!isNew) await clock.sleep(pollMs, signal).catch(() => {})
-  }
-}
-
-/** Undefined when the node has none. @throws RetryableError, or what parsing throws. */
-async function fetchHandover(
-  url: string,
-  { fetch, clock }: Pick<HandoverWatchOptions, 'fetch' | 'clock'>,
-  signal: AbortSignal,
-): Promise<SignedHandover | undefined> {
-  const over = new AbortController()
-  const end = () => over.abort()
-  signal.addEventListener('abort', end, { once: true })
-  const timer = new AbortController()
-  void clock.sleep(TIMEOUT_MS, timer.signal).then(end, () => {})
-  try {
-    const response = await fetch(url, { signal: over.signal, redirect: 'error' })
-    if (response.status === 404) return undefined
-    if (!response.ok || response.body === null) throw new RetryableError(`${url} answered ${response.status}`)
-    const chunks: Uint8Array[] = []
-    let bytes = 0
-    for await (const chunk of response.body) {
-      bytes += chunk.length
-      if (bytes > MAX_BYTES) throw new RetryableError(`${url} answered too much`)
-      chunks.push(chunk)
-    }
-    return signedHandoverSchema.parse(JSON.parse(Buffer.concat(chunks).toString('utf8')))
-  } finally {
-    timer.abort()
-    signal.removeEventListener('abort', end)
-    // A body that is left unread would keep its connection.
-    end()
   }
 }

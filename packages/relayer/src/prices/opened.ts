@@ -1,6 +1,6 @@
 import { priceOracleAbi } from '@clearspan/contracts'
+import type { OpenedEpoch } from '@clearspan/shared'
 import type { ChainContext } from '../chains/context.js'
-import type { OpenedEpoch } from './epochs.js'
 
 /** The newest epoch that a chain's oracle has opened. */
 export async function openedEpoch({

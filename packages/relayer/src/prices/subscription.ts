@@ -1,8 +1,11 @@
 import {
   type Clock,
+  createOracleEpochs,
   type Logger,
   type Metrics,
   type Network,
+  type OpenedEpoch,
+  type OracleEpochs,
   PermanentError,
   type Random,
   readEventStream,
@@ -11,7 +14,6 @@ import {
   servedReportSchema,
   verifyReport,
 } from '@clearspan/shared'
-import { createOracleEpochs, type OpenedEpoch, type OracleEpochs } from './epochs.js'
 import { watchHandovers } from './handovers.js'
 
 const FIRST_RETRY_MS = 250

@@ -1,14 +1,19 @@
+import type { Hex } from 'viem'
+import type { Clock } from './clock.js'
+import { PermanentError } from './errors.js'
+import { fetchJson } from './fetch-json.js'
 import {
-  type Network,
-  type OracleNetwork,
   oracleConfigHash,
-  PermanentError,
   type SignedHandover,
   type Succession,
+  signedHandoverSchema,
   verifyHandover,
-} from '@clearspan/shared'
-import type { Hex } from 'viem'
+} from './handover.js'
+import type { Network, OracleNetwork } from './network.js'
 
+const HANDOVER_TIMEOUT_MS = 5_000
+/** 48 feeds, 31 nodes and their signatures are some 20 kB. */
+const MAX_HANDOVER_BYTES = 256 * 1024
 /** Slots after an epoch's last in which its nodes are still listened to. */
 const LATE_SLOTS = 16n
 
@@ -32,6 +37,8 @@ export interface OpenedEpoch {
 export interface OracleEpochs {
   get(epoch: number): KnownEpoch | undefined
   newest(): KnownEpoch
+  /** Whose slot it is; the newest one's after the last, the first one's before the first. */
+  at(seq: bigint): KnownEpoch
   /** Every handover since the manifest's epoch, oldest first. */
   handovers(): readonly SignedHandover[]
   /** Takes a handover that the newest epoch's quorum has signed. False for one that is known. @throws PermanentError for any other. */
@@ -60,6 +67,7 @@ export function createOracleEpochs({
   return {
     get: (epoch) => epochs.find((known) => known.oracle.epoch === epoch),
     newest,
+    at: (seq) => epochs.findLast(({ firstSeq }) => firstSeq <= seq) ?? epochs[0],
     handovers: () => handovers,
     async add(handover) {
       const outgoing = newest()
@@ -84,5 +92,31 @@ export function createOracleEpochs({
       const followed = heard.length === 0 ? [newest()] : heard
       return [...new Set(followed.flatMap((known) => known.oracle.nodes.map(({ url }) => url)))]
     },
+  }
+}
+
+/**
+ * What a node serves of the handover to an epoch; undefined when it has none. Nothing of it is checked but its shape. At most 5 s of the clock.
+ * @throws what fetching and parsing throw.
+ */
+export async function fetchHandover(
+  nodeUrl: string,
+  epoch: number,
+  { fetch, clock }: { fetch: typeof globalThis.fetch; clock: Clock },
+  signal: AbortSignal,
+): Promise<SignedHandover | undefined> {
+  signal.throwIfAborted()
+  const over = new AbortController()
+  const timer = new AbortController()
+  const end = () => over.abort()
+  signal.addEventListener('abort', end, { once: true })
+  void clock.sleep(HANDOVER_TIMEOUT_MS, timer.signal).then(end, () => {})
+  try {
+    const url = `${nodeUrl.replace(/\/$/, '')}/handover/${epoch}`
+    const served = await fetchJson(url, { fetch, signal: over.signal, maxBytes: MAX_HANDOVER_BYTES })
+    return served === undefined ? undefined : signedHandoverSchema.parse(served)
+  } finally {
+    timer.abort()
+    signal.removeEventListener('abort', end)
   }
 }

@@ -1,0 +1,27 @@
+import { PermanentError, RetryableError } from './errors.js'
+
+/**
+ * What a server that may be hostile answers to a GET, as JSON; undefined for 404. Redirects are refused.
+ * @throws RetryableError for another status, PermanentError for more than `maxBytes`, and what fetching and parsing throw.
+ */
+export async function fetchJson(
+  url: string,
+  { fetch, signal, maxBytes }: { fetch: typeof globalThis.fetch; signal: AbortSignal; maxBytes: number },
+): Promise<unknown> {
+  const { ok, status, body } = await fetch(url, { signal, redirect: 'error' })
+  if (!ok || body === null) {
+    // A body that is left unread would keep its connection.
+    await body?.cancel()
+    if (status === 404) return undefined
+    throw new RetryableError(`answered ${status}`)
+  }
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  // Leaving the loop cancels the body.
+  for await (const chunk of body) {
+    bytes += chunk.byteLength
+    if (bytes > maxBytes) throw new PermanentError(`answered more than ${maxBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+}
