@@ -53,6 +53,7 @@ const endpointAbi = parseAbi([
   'struct Origin { uint32 srcEid; bytes32 sender; uint64 nonce; }',
   'function send(Params params, address refund) payable',
   'function lzReceive(Origin origin, address receiver, bytes32 guid, bytes message, bytes extraData) payable',
+  'function lzCompose(address from, address to, bytes32 guid, uint16 index, bytes message, bytes extraData) payable',
 ])
 const logger = createLogger({ name: 'test', level: 'silent' })
 
@@ -129,6 +130,8 @@ const option = (type: number, body: Hex) =>
 const word16 = (value: bigint) => numberToHex(value, { size: 16 })
 const lzReceive = (gas: bigint, value?: bigint) =>
   option(1, value === undefined ? word16(gas) : concatHex([word16(gas), word16(value)]))
+const compose = (gas: bigint, value: bigint) =>
+  option(3, concatHex([numberToHex(0, { size: 2 }), word16(gas), word16(value)]))
 const optionsOf = (...options: Hex[]) => concatHex(['0x0003', ...options])
 const ENOUGH = optionsOf(lzReceive(200_000n))
 
@@ -265,8 +268,6 @@ describe.each(tested)('with %s verifying', (delivery) => {
       ]
       const balance = (address: Address) => wallets[0]!.client.getBalance({ address })
       const nativeDrop = (to: Address, amount: bigint) => option(2, concatHex([word16(amount), pad(to)]))
-      const compose = (gas: bigint, value: bigint) =>
-        option(3, concatHex([numberToHex(0, { size: 2 }), word16(gas), word16(value)]))
       await relay()
       const all = [lzReceive(200_000n, 1_000n), compose(60_000n, 7n), nativeDrop(dropped, 5n)]
       await send([
@@ -344,6 +345,59 @@ test(
     for (const { guid } of dead()) expect(relayer.replay(guid)).toBe(true)
     await expect.poll(() => relayer.packets().alpha, PATIENCE).toEqual([])
     await expect(prepare('clear', 2)).rejects.toThrow(/already/)
+  },
+  TEST_TIMEOUT_MS,
+)
+
+test(
+  'a restarted relayer finds the same dead letters on the chains, of packets and of composed calls',
+  async () => {
+    await start('attestor')
+    const [reverting, composing] = (await deploy(['Revert', 'Compose'])) as [Address, Address]
+    const first = await relay({ maxExecutions: 2 })
+    await send([
+      { to: reverting, message: toHex('refused') },
+      // A fifth of what lzCompose takes.
+      {
+        to: composing,
+        message: toHex('composed'),
+        options: optionsOf(lzReceive(200_000n), compose(20_000n, 0n)),
+      },
+    ])
+    const letters = (relayer: Relayer) =>
+      relayer.packets().alpha!.map(({ call, guid, state, failure }) => ({ call, guid, state, failure }))
+    const refused = {
+      call: 'lzReceive',
+      guid: guidOf(reverting, 1n),
+      state: 'dead',
+      failure: { kind: 'reverted', reason: toFunctionSelector('Refused()') },
+    }
+    const starved = {
+      call: 'lzCompose',
+      guid: guidOf(composing, 1n),
+      state: 'dead',
+      failure: { kind: 'out-of-gas', reason: '0x' },
+    }
+    await expect.poll(() => letters(first), PATIENCE).toEqual([refused, starved])
+    await first.stop()
+
+    const second = await relay({ maxExecutions: 2 })
+    await expect.poll(() => letters(second), PATIENCE).toEqual([refused, starved])
+    await wallets[0]!.send([
+      { to: reverting, abi: testReceiverAbi, functionName: 'setMode', args: [0] },
+      // Whoever wants may make a call that is queued.
+      {
+        to: on.network.chains[0]!.layerzero.endpoint,
+        abi: endpointAbi,
+        functionName: 'lzCompose',
+        args: [composing, composing, guidOf(composing, 1n), 0, toHex('composed'), '0x'],
+      },
+    ])
+    await expect.poll(() => letters(second), PATIENCE).toEqual([refused])
+    expect(second.replay(guidOf(reverting, 1n))).toBe(true)
+    await expect.poll(() => letters(second), PATIENCE).toEqual([])
+    expect(await read(reverting, 'last')).toBe(keccak256(toHex('refused')))
+    expect(await read(composing, 'composed')).toBe(1n)
   },
   TEST_TIMEOUT_MS,
 )
@@ -431,7 +485,10 @@ test(
     const liars = await Promise.all([1, 2, 3].map(() => startProxy(on.chains[1]!.rpcUrl, lies(lie))))
     const urls = liars.map(({ url }) => url)
     const relayer = await relay({ rpcUrls: { [String(beta!.chainId)]: urls } })
-    const forged = () => relayer.packets().alpha!.find((packet) => packet.guid === guid)
+    const forged = () =>
+      relayer
+        .packets()
+        .alpha!.flatMap((one) => (one.call === 'lzReceive' && one.guid === guid ? [one] : []))[0]
     await expect.poll(() => forged()?.waitsFor, PATIENCE).toBe('too few signers vouch for it')
     await send([{ to: honestTo, message: toHex('honest') }])
     await expect.poll(() => read(honestTo, 'last'), PATIENCE).toBe(keccak256(toHex('honest')))

@@ -1,4 +1,4 @@
-import { createMetrics } from '@clearspan/shared'
+import { createLogger, createMetrics } from '@clearspan/shared'
 import { expect, it } from 'vitest'
 import { type HealthView, judgeHealth } from './health.js'
 import { createHttp } from './http.js'
@@ -23,6 +23,7 @@ const serverOf = (change: Partial<Parameters<typeof createHttp>[0]>) =>
     health: () => judgeHealth(view, limits),
     packets: () => ({}),
     replay: () => false,
+    logger: createLogger({ name: 'test', level: 'silent' }),
     ...change,
   })
 
@@ -67,4 +68,54 @@ it('shows what is stuck, and tries a packet again only by its guid', async () =>
   expect(await post('/packets/..%2f/replay')).toBe(400)
   await server.close()
   expect(replayed).toEqual([guid])
+})
+
+it('bad requests change nothing, and are told no more than that they are bad', async () => {
+  const guid = `0x${'ab'.repeat(32)}`
+  const replayed: string[] = []
+  const server = serverOf({ replay: (one) => replayed.push(one) > 0 })
+  const post = async (url: string, payload?: string | Buffer, type?: string) => {
+    const headers = type === undefined ? {} : { 'content-type': type }
+    const { statusCode, body } = await server.inject({
+      method: 'POST',
+      url,
+      headers,
+      ...(payload && { payload }),
+    })
+    expect(body.length).toBeLessThan(200)
+    return statusCode
+  }
+  const replay = `/packets/${guid}/replay`
+  for (const bad of [
+    '',
+    '0x',
+    '0x12',
+    guid.slice(2),
+    `${guid}00`,
+    `${guid.slice(0, -1)}g`,
+    '%00',
+    '0x%F0%9F%92%A5',
+  ])
+    expect([bad, await post(`/packets/${bad}/replay`)]).toEqual([bad, 400])
+  expect(await post('/packets/%zz/replay')).toBe(400)
+  expect(await post(`/packets/${'a'.repeat(10_000)}/replay`)).toBeGreaterThanOrEqual(400)
+  for (const type of ['application/json', 'text/plain', 'application/octet-stream', undefined])
+    for (const size of [2_000, 2_000_000])
+      expect([type, await post(replay, 'x'.repeat(size), type)]).toEqual([type, 413])
+  for (const method of ['GET', 'PUT', 'DELETE'] as const)
+    expect((await server.inject({ method, url: replay })).statusCode).toBe(404)
+  expect(replayed).toEqual([])
+  // A body has nothing to say, whatever it is.
+  expect(await post(replay, undefined, 'application/json')).toBe(202)
+  expect(await post(replay, '{"__proto__": [', 'application/json')).toBe(202)
+  expect(replayed).toEqual([guid, guid])
+  await server.close()
+})
+
+it('what a failing node says stays out of answers', async () => {
+  const status = () => Promise.reject(new Error('https://node.example/SECRET refused'))
+  const server = serverOf({ status })
+  const answer = await server.inject('/status')
+  expect([answer.statusCode, answer.json()]).toEqual([500, { error: 'internal' }])
+  await server.close()
 })

@@ -1,5 +1,5 @@
-import { type Metrics, UserError, wordSchema } from '@clearspan/shared'
-import Fastify, { type FastifyInstance } from 'fastify'
+import { type Logger, type Metrics, UserError, wordSchema } from '@clearspan/shared'
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Hex } from 'viem'
 import type { Health } from './health.js'
 
@@ -8,18 +8,44 @@ export interface HttpOptions {
   /** Everything that an operator may see; bigint-free. */
   status(): Promise<object>
   health(): Health
-  /** Packets that are not delivered, by destination. */
+  /** Packets and compose calls that are not delivered, by destination. */
   packets(): object
   /** Tries one again at once; false when there is none of this guid. */
   replay(guid: Hex): boolean
+  logger: Logger
 }
+
+/** No request needs a body. */
+const MAX_BODY_BYTES = 1_024
 
 /**
  * The relayer's HTTP interface: /health for probes, /metrics for Prometheus, /status for people and reports, /packets for what is stuck. It is for
  * its operator alone.
  */
-export function createHttp({ metrics, status, health, packets, replay }: HttpOptions): FastifyInstance {
-  const server = Fastify({ forceCloseConnections: true })
+export function createHttp({
+  metrics,
+  status,
+  health,
+  packets,
+  replay,
+  logger,
+}: HttpOptions): FastifyInstance {
+  const refuse = (err: Partial<FastifyError>, _: unknown, reply: FastifyReply) => {
+    const code = err.statusCode ?? 500
+    if (code < 500) return void reply.code(code).send({ error: err.code })
+    // Its text stays in the log: an error of a node may name the node's URL with its key.
+    logger.error({ err }, 'a request failed')
+    return void reply.code(code).send({ error: 'internal' })
+  }
+  const server = Fastify({
+    forceCloseConnections: true,
+    bodyLimit: MAX_BODY_BYTES,
+    frameworkErrors: refuse,
+  })
+  server.removeAllContentTypeParsers()
+  server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null))
+  server.setErrorHandler(refuse)
+  server.setNotFoundHandler((_, reply) => reply.code(404).send({ error: 'no such path' }))
   server.get('/health', (_, reply) => {
     const { healthy, body } = health()
     return reply.code(healthy ? 200 : 503).send(body)

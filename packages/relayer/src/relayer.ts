@@ -19,7 +19,8 @@ import { createAuctionLane } from './lanes/auction.js'
 import { createBackstopLane } from './lanes/backstop.js'
 import { createCollateralLane } from './lanes/collateral.js'
 import type { LaneContext, LanePart } from './lanes/context.js'
-import { createDeliverLane, type DeliverLane, type PacketView } from './lanes/deliver.js'
+import { createDeliverLane, type DeliverLane } from './lanes/deliver.js'
+import type { DeliveryView } from './lanes/deliver-view.js'
 import { createKeeperBook } from './lanes/keeper-book.js'
 import { createLiquidateLane } from './lanes/liquidate.js'
 import { createLotsLane } from './lanes/lots.js'
@@ -76,7 +77,7 @@ export interface Relayer {
   stop(): Promise<void>
   status(): Promise<RelayerStatus>
   /** Packets that are not delivered yet, by the name of their destination. */
-  packets(): Record<string, PacketView[]>
+  packets(): Record<string, DeliveryView[]>
   /** Tries a packet again at once, a dead letter too. False when none of this guid waits here. */
   replay(guid: Hex): boolean
 }
@@ -216,7 +217,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     if (roles.has('keeper')) await openKeeper()
     let url: string | undefined
     if (config.http !== undefined) {
-      const server = createHttp({ metrics, status, health, packets, replay })
+      const server = createHttp({ metrics, status, health, packets, replay, logger })
       shutdown.add('http', () => server.close())
       url = await listen(server, config.http)
     }
@@ -246,7 +247,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     return judgeHealth(view, config.health)
   }
 
-  function packets(): Record<string, PacketView[]> {
+  function packets(): Record<string, DeliveryView[]> {
     return Object.fromEntries([...delivering].map(([name, lane]) => [name, lane.packets()]))
   }
 

@@ -1,5 +1,6 @@
-import type { ChainClient } from '@clearspan/shared'
+import { type ChainClient, createLogger, createMetrics, type Metrics, systemClock } from '@clearspan/shared'
 import { type Address, getAddress, type Hex, numberToHex, pad } from 'viem'
+import { createQuarantine } from '../chains/quarantine.js'
 import { encodePacket, type Packet } from '../layerzero/packet.js'
 import type { OperatorChain } from './operator.js'
 
@@ -48,6 +49,8 @@ export interface FakeChain {
   operatorSet?: number
   isOperator?: (who: Address) => boolean
   threshold?: number
+  /** Where its quarantine counts. */
+  metrics?: Metrics
 }
 
 /** A chain whose contracts answer what an operator asks. */
@@ -71,5 +74,14 @@ export function fakeChain(fake: FakeChain): OperatorChain {
     confirmations: 1,
     layerzero,
   }
-  return { chain, client, witnesses: fake.witnesses ?? [] } as unknown as OperatorChain
+  const { witnesses = [], metrics = createMetrics() } = fake
+  const logger = createLogger({ name: 'test', level: 'silent' })
+  const quarantine = createQuarantine({
+    chain: chain.name,
+    nodes: witnesses,
+    clock: systemClock,
+    logger,
+    metrics,
+  })
+  return { chain, client, witnesses, quarantine } as unknown as OperatorChain
 }

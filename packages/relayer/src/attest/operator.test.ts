@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type ChainClient, PermanentError } from '@clearspan/shared'
+import { type ChainClient, createMetrics, type Metrics, PermanentError } from '@clearspan/shared'
 import { type Hex, hashMessage, keccak256, pad, recoverAddress, zeroHash } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { describe, expect, it } from 'vitest'
@@ -52,6 +52,7 @@ function operatorOver(
     sending = 1n,
     receiving = 1n,
     eids = [SOURCE!, DESTINATION!],
+    metrics,
     ...destination
   }: {
     sending?: bigint
@@ -59,12 +60,13 @@ function operatorOver(
     eids?: readonly [number, number] | readonly number[]
     operatorSet?: number
     isOperator?: () => boolean
+    metrics?: Metrics
   } = {},
 ) {
   return createOperator({
     network: { networkId: zeroHash },
     chains: [
-      fakeChain({ eid: eids[0]!, witnesses, confirmations: sending }),
+      fakeChain({ eid: eids[0]!, witnesses, confirmations: sending, ...(metrics && { metrics }) }),
       fakeChain({ eid: eids[1]!, confirmations: receiving, ...destination }),
     ],
     account,
@@ -126,6 +128,32 @@ describe('an operator', () => {
       { index: 0, reason: 'unconfirmed' },
       { index: 1, reason: 'unconfirmed' },
     ])
+  })
+
+  it('counts a node that contradicts the majority and asks it no more, and needs no fewer for it', async () => {
+    const asks = { liar: 0, limited: 0 }
+    let limits = false
+    const counted = (of: keyof typeof asks, one: ChainClient, fails = () => false) =>
+      ({
+        ...one,
+        getBlockNumber: () => {
+          asks[of]++
+          return fails() ? Promise.reject(new Error('429')) : one.getBlockNumber()
+        },
+      }) as ChainClient
+    const metrics = createMetrics()
+    const witnesses = [
+      shown(packets),
+      counted('liar', shown([packets[0]!])),
+      counted('limited', shown(packets), () => limits),
+    ]
+    const operator = operatorOver(witnesses, { metrics })
+    for (let i = 0; i < 2; i++)
+      expect(await operator.answer('attestor', asked(packets))).toHaveProperty('signatures')
+    expect(asks).toEqual({ liar: 1, limited: 2 })
+    expect(await metrics.text()).toMatch(/rpc_dissents_total\{chain="chain 101",node="1"\} 1/)
+    limits = true
+    expect(await reasons(operator, asked([packets[0]!]))).toEqual([{ index: 0, reason: 'unconfirmed' }])
   })
 
   it('wants the most of what sender and receiver ask for', async () => {

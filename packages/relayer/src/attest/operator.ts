@@ -1,6 +1,7 @@
 import { attestorAbi } from '@clearspan/contracts'
 import { type Chain, type ChainClient, type Network, PermanentError, RetryableError } from '@clearspan/shared'
 import type { Address, Hex, LocalAccount } from 'viem'
+import type { Quarantine } from '../chains/quarantine.js'
 import { readAll } from '../chains/read.js'
 import { dvnAbi, ulnConfigAbi } from '../layerzero/abi.js'
 import { wordToAddress } from '../layerzero/batch.js'
@@ -15,6 +16,8 @@ export interface OperatorChain {
   client: ChainClient
   /** One client per RPC URL, each asked by itself. */
   witnesses: readonly ChainClient[]
+  /** Of the witnesses. */
+  quarantine: Quarantine
 }
 
 export interface OperatorOptions {
@@ -107,6 +110,7 @@ export function createOperator({ network, chains, account, maxLifetimeSeconds }:
             source.witnesses,
             source.chain.layerzero,
             asked.map((one) => ({ ...one, confirmations: one.claim.confirmations })),
+            source.quarantine,
           )
           return [source, found] as const
         }),

@@ -10,6 +10,7 @@ import {
 } from '@clearspan/shared'
 import type { LocalAccount } from 'viem'
 import { z } from 'zod'
+import { createQuarantine } from '../chains/quarantine.js'
 import { listen } from '../http.js'
 import { createOperator } from './operator.js'
 import { createAttestServer } from './server.js'
@@ -54,7 +55,9 @@ export async function startAttestService(options: AttestServiceOptions) {
       )
     const clientFor = (urls: readonly string[]) =>
       createChainClient({ chainId, name, rpcUrls: urls, blockMs: 1_000 })
-    return { chain, client: clientFor(rpcUrls), witnesses: rpcUrls.map((url) => clientFor([url])) }
+    const witnesses = rpcUrls.map((url) => clientFor([url]))
+    const quarantine = createQuarantine({ chain: name, nodes: witnesses, clock, logger, metrics })
+    return { chain, client: clientFor(rpcUrls), witnesses, quarantine }
   })
   const operator = createOperator({
     network,

@@ -1,22 +1,18 @@
-import { isAnswered, type Logger } from '@clearspan/shared'
-import {
-  BaseError,
-  encodeFunctionData,
-  type Hex,
-  isAddressEqual,
-  keccak256,
-  parseEventLogs,
-  size,
-} from 'viem'
+import type { Chain, Logger } from '@clearspan/shared'
+import { encodeFunctionData, isAddressEqual, keccak256, type Log, parseEventLogs, size } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
 import { endpointAbi, executorAbi, workerMulticallAbi } from '../layerzero/abi.js'
 import { composeGas, type DeliveryLimits, type WorkerCall } from '../layerzero/batch.js'
 import type { Composes, PaidCall } from '../layerzero/composes.js'
+import type { Failure } from '../layerzero/outbox.js'
 import type { LaneContext } from './context.js'
+import { beginning, tryCompose } from './deliver-trial.js'
 
 /** Calls looked at in one round. */
 const TURN = 50
+/** Dead letters that one sweep asks the destination about. */
+const DEAD_CHECKED = 300
 const TRANSACTION_GAS = 100_000n
 const GAS_PER_BYTE = 40n
 /** Of one call, its message aside. */
@@ -29,12 +25,12 @@ export interface ComposeRoundOptions {
   log: Logger
 }
 
-/** One round of a destination's compose calls: those that would succeed go in one transaction. It answers whether there was any. */
+/** Makes a destination's compose calls: those that would succeed go in one transaction. */
 export function createComposeRound(
   { clock, config }: LaneContext,
   { destination, composes, limits, log }: ComposeRoundOptions,
 ) {
-  const { chain, client, senders } = destination
+  const { chain, client, feed, senders } = destination
   const { endpoint, executor, workerMulticall } = chain.layerzero
 
   /** Of calls, what the endpoint has queued: the message's hash, or something else once it is made or gone. */
@@ -49,36 +45,31 @@ export function createComposeRound(
 
   /** Leaves out what is not queued (any more). */
   async function waiting(calls: readonly PaidCall[]): Promise<PaidCall[]> {
+    const head = feed.head()?.number ?? 0n
     const hashes = await stored(calls)
     return calls.filter((call, i) => {
       if (hashes[i] === keccak256(call.message)) return true
-      composes.settle(call)
+      composes.settle(call, head)
       return false
     })
   }
 
-  function fail(call: PaidCall, reason: Hex | undefined): void {
-    log.warn({ guid: call.guid, index: call.index, failures: call.failures + 1, reason }, 'lzCompose failed')
-    composes.postpone(call, clock.now(), true)
+  function fail(call: PaidCall, failure: Failure | undefined): void {
+    const { guid, index } = call
+    composes.fail(call, clock.now(), failure)
+    const failures = call.failures + 1
+    const what = failures < config.maxExecutions ? 'lzCompose failed' : 'dead letter'
+    log.warn({ guid, index, failures, ...failure }, what)
   }
 
   /** Leaves out what would fail, which costs nothing to find out. */
   async function possible(calls: readonly PaidCall[]): Promise<PaidCall[]> {
     const tried = await Promise.all(
       calls.map(async (call) => {
-        const { from, to, guid, index, message, option } = call
-        const args = [from, to, guid, index, message, '0x'] as const
-        const data = encodeFunctionData({ abi: endpointAbi, functionName: 'lzCompose', args })
-        const gas = option.gas + composeGas(0n, call)
-        const account = option.value > 0n ? senders.bulk.address : executor
-        try {
-          await client.call({ account, to: endpoint, data, value: option.value, gas })
-          return [call]
-        } catch (error) {
-          if (!(error instanceof BaseError) || !isAnswered(error)) throw error
-          fail(call, undefined)
-          return []
-        }
+        const failure = await tryCompose(destination, call)
+        if (failure === undefined) return [call]
+        fail(call, failure)
+        return []
       }),
     )
     return tried.flat()
@@ -86,7 +77,7 @@ export function createComposeRound(
 
   /** Leaves out what brings value while a transaction of ours that nobody waits for may still do so: the Executor keeps what a failed call brings. */
   function affordable(calls: readonly PaidCall[]): PaidCall[] {
-    const isSure = senders.bulk.unclaimed(destination.feed.head()?.number ?? 0n) === 0
+    const isSure = senders.bulk.unclaimed(feed.head()?.number ?? 0n) === 0
     return calls.filter(({ option }) => isSure || option.value === 0n)
   }
 
@@ -110,8 +101,9 @@ export function createComposeRound(
     return { batch, chosen, gas }
   }
 
-  return async (): Promise<boolean> => {
-    const due = affordable(composes.take(clock.now(), TURN, config.maxExecutions))
+  /** From what is due to one mined transaction; answers whether there was any. */
+  async function round(): Promise<boolean> {
+    const due = affordable(composes.take(clock.now(), TURN))
     if (due.length === 0) return false
     const { batch, chosen, gas } = fitting(await possible(await waiting(due)))
     if (batch.length === 0) return false
@@ -126,17 +118,28 @@ export function createComposeRound(
       label: 'compose',
       abi: workerMulticallAbi,
     })
-    const alerts = parseEventLogs({
-      abi: endpointAbi,
-      eventName: 'LzComposeAlert',
-      logs: receipt.logs,
-    }).filter(
-      ({ address, args }) => isAddressEqual(address, endpoint) && isAddressEqual(args.executor, executor),
-    )
+    const alerts = composeAlerts(receipt.logs, chain.layerzero)
     for (const call of await waiting(chosen)) {
-      const alert = alerts.find(({ args }) => args.guid === call.guid && args.index === call.index)
-      fail(call, alert?.args.reason.slice(0, 514) as Hex | undefined)
+      const alert = alerts.find(({ guid, index }) => guid === call.guid && index === call.index)
+      const reason = beginning(alert?.reason ?? '0x')
+      fail(call, reason === '0x' ? undefined : { kind: 'reverted', reason })
     }
     return true
   }
+
+  return {
+    round,
+    /** Somebody else may have made a dead letter. */
+    async settleDead(): Promise<void> {
+      await waiting(composes.dead().slice(0, DEAD_CHECKED))
+    },
+  }
+}
+
+/** Of our executor, as the endpoint alone says: composers run in the same transaction, and anyone may make the endpoint name another executor. */
+function composeAlerts(logs: readonly Log[], { endpoint, executor }: Chain['layerzero']) {
+  return parseEventLogs({ abi: endpointAbi, eventName: 'LzComposeAlert', logs: [...logs] }).flatMap(
+    ({ address, args }) =>
+      isAddressEqual(address, endpoint) && isAddressEqual(args.executor, executor) ? [args] : [],
+  )
 }

@@ -3,6 +3,7 @@ import { type AbiEvent, encodeAbiParameters, encodeEventTopics, type Log } from 
 import { expect, it } from 'vitest'
 import { endpointAbi } from '../layerzero/abi.js'
 import { pathOf } from '../layerzero/packet.js'
+import type { SentPacket } from '../layerzero/sent.js'
 import { address, ENDPOINT, EXECUTOR, sent, world } from './deliver.test-util.js'
 
 it('postpones the one packet whose delivery fails, and delivers its neighbours', async () => {
@@ -69,4 +70,27 @@ it.each([
   const { round, outbox } = world({ packets: [sent(2n, 1)], logs: [alert] })
   await round()
   expect(outbox.pending()).toMatchObject([{ failures }])
+})
+
+const name = ({ packet }: SentPacket) => `${Number(packet.sender)}:${packet.nonce}`
+
+it('a restart sends nothing to find out that what is committed still fails', async () => {
+  const { round, batches, outbox } = world({ packets: [sent(1n, 2)], stuck: [name(sent(1n, 2))] })
+  expect(await round()).toBe(false)
+  expect(batches).toEqual([])
+  expect(outbox.pending()).toMatchObject([{ failures: 1, failure: { kind: 'silent' } }])
+})
+
+it('sends what is fresh before it tries again what has failed, however much of that is due', async () => {
+  const of = (sender: number, count: number) =>
+    Array.from({ length: count }, (_, i) => sent(BigInt(i + 1), sender))
+  const stuck = of(2, 20).map(name)
+  const { round, batches, outbox } = world({ packets: [...of(2, 20), ...of(3, 25)], stuck })
+  for (const { packet } of of(2, 20)) outbox.markFailed(packet.guid)
+  expect(await round()).toBe(true)
+  // One transaction takes 25.
+  expect(batches).toEqual([of(3, 25).map(name)])
+  expect(await round()).toBe(false)
+  const failures = outbox.pending().map((entry) => [name(entry), entry.failures, entry.failure?.kind])
+  expect(failures).toEqual(stuck.map((one) => [one, 2, 'silent']))
 })

@@ -78,12 +78,15 @@ export function createDeliveryRound(
     )
   }
 
-  /** Leaves out what has failed before and would fail again. */
+  /** Leaves out what is committed and would fail: it has failed before, in this process or in one before it. */
   async function receivable(steps: readonly Step[]): Promise<Step[]> {
     const kept = await Promise.all(
       steps.map(async (step) => {
         const { entry, execute, verify, attest, commit } = step
-        if (!execute || verify || attest || commit || entry.failures === 0) return [step]
+        if (!execute || verify || attest || commit) return [step]
+        // Native drops are paid for even where lzReceive fails, and go with the first execution.
+        const dropsDue = entry.options.drops.length > 0 && !entry.dropped
+        if (dropsDue && entry.failures === 0) return [step]
         const failure = await tryReceive(destination, step)
         if (failure === undefined) return [step]
         outbox.markFailed(entry.packet.guid, failure)

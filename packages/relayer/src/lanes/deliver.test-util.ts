@@ -20,8 +20,9 @@ import {
 } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import type { ChainContext } from '../chains/context.js'
+import { createQuarantine } from '../chains/quarantine.js'
 import { relayerConfigSchema } from '../config.js'
-import { executorAbi, receiveUlnAbi, workerMulticallAbi } from '../layerzero/abi.js'
+import { endpointAbi, executorAbi, receiveUlnAbi, workerMulticallAbi } from '../layerzero/abi.js'
 import type { WorkerCall } from '../layerzero/batch.js'
 import { NO_OPTIONS } from '../layerzero/options.js'
 import { createOutbox } from '../layerzero/outbox.js'
@@ -96,6 +97,8 @@ interface World {
   isSilent?: boolean
   /** What its transactions emit. */
   logs?: Log[]
+  /** Committed there from the beginning, and their lzReceive fails. */
+  stuck?: string[]
   /** Transactions of an earlier process that may still be mined. */
   unclaimed?: () => number
   /** Signers that deliver beside one another. */
@@ -120,6 +123,7 @@ export function world({
   hostile = [],
   logs = [],
   isSilent = false,
+  stuck = [],
   unclaimed = () => 0,
   signers = 1,
   clock = systemClock,
@@ -128,7 +132,7 @@ export function world({
   const outbox = createOutbox({ ownPaths: new Set([pathOf(sent(1n, 1).packet)]), maxForeign: 100 })
   for (const packet of packets) outbox.add(packet, 0)
   const batches: string[][] = []
-  const committed = new Set<string>()
+  const committed = new Set<string>(stuck)
   const delivered = new Set<string>()
   const inbound = (sender: number) => {
     let nonce = 0n
@@ -159,12 +163,20 @@ export function world({
   const client = {
     multicall: async ({ contracts }: { contracts: Call[] }) => contracts.map(answer),
     getBlock: async () => ({ timestamp: 1_000n }),
+    async call({ data }: { data: Hex }) {
+      const { args } = decodeFunctionData({ abi: endpointAbi, data })
+      const [{ sender, nonce }] = args as unknown as readonly [{ sender: Hex; nonce: bigint }]
+      if (stuck.includes(`${Number(sender)}:${nonce}`)) throw refusal()
+    },
     simulateContract: async ({ args: [calls] }: { args: [WorkerCall[]] }) => {
       if (contents(calls).executed.some((packet) => refused.includes(packet))) throw refusal()
       return { result: [calls.map(() => true), []] }
     },
   }
+  const metrics = createMetrics()
+  const quiet = createLogger({ name: 'test', level: 'silent' })
   const source = {
+    quarantine: createQuarantine({ chain: 'source', nodes: [], clock, logger: quiet, metrics }),
     chain: { eid: SOURCE, confirmations: 1, layerzero: { endpoint: ENDPOINT, sendUln: SEND_ULN } },
     client,
     witnesses: [
@@ -221,7 +233,7 @@ export function world({
     config: relayerConfigSchema.parse({}),
     keys: { dvnSigners: [privateKeyToAccount(pad('0x1'))] },
     stages: createStages(),
-    metrics: createMetrics(),
+    metrics,
   } as unknown as LaneContext
   const round = createDeliveryRound(context, {
     destination,

@@ -6,7 +6,7 @@ import { endpointAbi, executorAbi, sendUlnAbi } from '../layerzero/abi.js'
 import { admit, type Refusal } from '../layerzero/admission.js'
 import { type DeliveryLimits, EMPTY_DELIVERY_GAS, type Step, wordToAddress } from '../layerzero/batch.js'
 import { type Composes, createComposes } from '../layerzero/composes.js'
-import { createOutbox, type Failure, type Outbox, type Pending } from '../layerzero/outbox.js'
+import { createOutbox, type Outbox, type Pending } from '../layerzero/outbox.js'
 import { endsOf, pathOf } from '../layerzero/packet.js'
 import { type SentPacket, sentPackets } from '../layerzero/sent.js'
 import { packetStates } from '../layerzero/state.js'
@@ -14,6 +14,7 @@ import { type Doorbell, type LaneContext, type LanePart, type OpenedLane, openLa
 import { createComposeRound } from './deliver-compose.js'
 import { createDeliveryRound } from './deliver-round.js'
 import { checkVerifiers } from './deliver-verifiers.js'
+import { type DeliveryView, viewOfCompose, viewOfPacket } from './deliver-view.js'
 
 /** A source is read again for one missing packet after waits of up to so many sweeps. */
 const LONGEST_WAIT_SWEEPS = 64
@@ -23,30 +24,12 @@ const REFUSED_KEPT = 2_000
 /** Dead letters that one sweep asks the destination about. */
 const DEAD_CHECKED = 300
 
-/** A packet that is not delivered yet, for people to read; no bigint in it. */
-export interface PacketView {
-  guid: Hex
-  path: string
-  nonce: string
-  /** Of this network's own gateways. */
-  own: boolean
-  /** A dead letter is tried again only when it is replayed. */
-  state: 'waiting' | 'dead'
-  /** Why it was put off last; null for one that is not due yet. */
-  waitsFor: string | null
-  attempts: number
-  failures: number
-  failure: Failure | null
-  /** Unix ms of the next try; null for a dead letter. */
-  nextTryAt: number | null
-}
-
 export interface DeliverLane extends LanePart {
   /** Deliver beside `lane`, one for each further signer. */
   others: readonly Lane<Doorbell>[]
   pending(): number
-  packets(): PacketView[]
-  /** Tries a packet again at once, a dead letter too. False when it isn't here. */
+  packets(): DeliveryView[]
+  /** Tries a packet and its compose calls again at once, dead letters too. False when there is none of this guid here. */
   replay(guid: Hex): boolean
 }
 
@@ -66,7 +49,7 @@ export async function createDeliverLane(
   const paths = [...sources.values()].flatMap((source) => gatewayPaths(context, source.chain, chain))
   await checkVerifiers(context.network, destination, paths)
   const outbox = createOutbox({ ownPaths: new Set(paths), maxForeign: config.maxForeignPackets })
-  const composes = createComposes()
+  const composes = createComposes({ maxFailures: config.maxExecutions })
   const limits = {
     gas: BigInt(config.maxDeliveryGas) - EMPTY_DELIVERY_GAS,
     value: parseGwei(String(config.maxDeliveryValueGwei)),
@@ -94,7 +77,7 @@ export async function createDeliverLane(
     onLacking: (steps) => findGaps(missing, steps),
     log,
   })
-  const composeRound = createComposeRound(context, { destination, composes, limits, log })
+  const composing = createComposeRound(context, { destination, composes, limits, log })
   const idle = new Set<number>()
   const rings: OpenedLane['ring'][] = []
   /** Wakes as many as have a transaction's worth to do, whoever is idle first. */
@@ -114,7 +97,7 @@ export async function createDeliverLane(
   const { lane, ring } = await openLane(context, name, {
     deliver: work(0),
     async compose() {
-      if (await composeRound()) ring('compose')
+      if (await composing.round()) ring('compose')
     },
   })
   const further = await Promise.all(
@@ -126,7 +109,7 @@ export async function createDeliverLane(
   for (const at of rings.keys()) idle.add(at)
   const ringIfDue = () => {
     ringDeliveries()
-    if (composes.take(clock.now(), 1, config.maxExecutions).length > 0) ring('compose')
+    if (composes.take(clock.now(), 1).length > 0) ring('compose')
   }
   const take = createIntake(context, chain, { outbox, composes, ownPaths: new Set(paths), limits, log })
   for (const source of sources.values()) {
@@ -149,11 +132,13 @@ export async function createDeliverLane(
     others: further.map((one) => one.lane),
     pending: outbox.size,
     packets: () => [
-      ...outbox.pending().map((entry) => viewOf(entry, 'waiting')),
-      ...outbox.dead().map((entry) => viewOf(entry, 'dead')),
+      ...outbox.pending().map((entry) => viewOfPacket(entry, 'waiting')),
+      ...outbox.dead().map((entry) => viewOfPacket(entry, 'dead')),
+      ...composes.pending().map((call) => viewOfCompose(call, 'waiting')),
+      ...composes.dead().map((call) => viewOfCompose(call, 'dead')),
     ],
     replay(guid) {
-      const found = outbox.replay(guid)
+      const found = [outbox.replay(guid), composes.replay(guid)].includes(true)
       if (found) ringIfDue()
       return found
     },
@@ -161,32 +146,17 @@ export async function createDeliverLane(
     async sweep() {
       ringIfDue()
       for (const [state, count] of [
-        ['waiting', outbox.size()],
-        ['dead', outbox.dead().length],
+        ['waiting', outbox.size() + composes.pending().length],
+        ['dead', outbox.dead().length + composes.dead().length],
       ] as const)
         undelivered.set({ chain: chain.name, state }, count)
       const found = await Promise.allSettled([
         settleDead(),
+        composing.settleDead(),
         ...paths.map((path) => findMissing(missing, path)),
       ])
       for (const result of found) if (result.status === 'rejected') throw result.reason
     },
-  }
-}
-
-function viewOf(entry: Pending, state: PacketView['state']): PacketView {
-  const { packet, own, waitsFor = null, attempts, failures, failure = null, notBefore } = entry
-  return {
-    guid: packet.guid,
-    path: pathOf(packet),
-    nonce: String(packet.nonce),
-    own,
-    state,
-    waitsFor,
-    attempts,
-    failures,
-    failure,
-    nextTryAt: state === 'dead' ? null : notBefore,
   }
 }
 

@@ -153,6 +153,36 @@ describe('turns', () => {
     ])
   })
 
+  it('tries whatever is fresh before what has failed, own and strangers apart, also above it on its path', () => {
+    const outbox = open()
+    for (const sender of [1, 2, 3])
+      for (const nonce of [1n, 2n, 3n, 4n]) add(outbox, [sent(nonce, 1n, sender)])
+    for (const [nonce, sender] of [
+      [1n, 1],
+      [1n, 2],
+      [2n, 2],
+      [1n, 3],
+    ] as const) {
+      const { guid } = sent(nonce, 1n, sender).packet
+      outbox.markFailed(guid)
+      outbox.postpone(guid, 0, 'its execution fails')
+    }
+    const order = due(outbox, 5_000).map(whose)
+    expect(order.slice(0, 4)).toEqual([
+      [1, 2n],
+      [1, 3n],
+      [1, 4n],
+      [1, 1n],
+    ])
+    const fresh = [2n, 3n, 4n].map((nonce) => [3, nonce])
+    expect(order.slice(4, 9)).toEqual(expect.arrayContaining([[2, 3n], [2, 4n], ...fresh]))
+    expect(order.slice(9)).toEqual([
+      [2, 1n],
+      [3, 1n],
+      [2, 2n],
+    ])
+  })
+
   it('serves our own gateways before strangers, and strangers one after another', () => {
     const outbox = open()
     for (const sender of [2, 3, 1]) for (const nonce of [1n, 2n, 3n]) add(outbox, [sent(nonce, 1n, sender)])

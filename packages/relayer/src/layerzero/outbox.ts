@@ -28,12 +28,15 @@ export interface Pending extends SentPacket {
 export interface Failure {
   /**
    * `reverted`: the receiver refused, and said why. `out-of-gas`: it takes more gas than its sender paid for. `silent`: it failed without a
-   * reason, however much gas it got.
+   * reason, and more gas was not seen to help.
    */
   kind: 'reverted' | 'out-of-gas' | 'silent'
   /** Revert data, its beginning only. */
   reason: Hex
 }
+
+/** Of what failed on the chain, and never where it could be looked into. */
+export const UNEXPLAINED: Failure = { kind: 'silent', reason: '0x' }
 
 const FIRST_RETRY_MS = 1_000
 const MAX_RETRY_MS = 60_000
@@ -170,6 +173,7 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       const entry = pending.get(guid)
       if (entry === undefined) return
       remove(guid)
+      entry.failure ??= UNEXPLAINED
       dead.set(guid, entry)
       for (const oldest of dead.keys()) if (dead.size > DEAD_KEPT) dead.delete(oldest)
     },
@@ -204,16 +208,24 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       return count
     },
     /**
-     * What may be tried now, of paths that nobody is at: own ones first, then whoever has waited longest since its last turn, one packet of each
-     * path after another, each path in order of nonce.
+     * What may be tried now, of paths that nobody is at: own ones first; of either, what has never failed before what has; then whoever has waited
+     * longest since its last turn, one packet of each path after another, each path in order of nonce. What has failed is committed, so nothing
+     * above it on its path waits for it.
      */
     take(now: number, isDeep: (entry: Pending) => boolean, busy: ReadonlySet<string>, turn: Turn): Pending[] {
       const due = [...pending.values()].filter((entry) => entry.notBefore <= now && isDeep(entry))
-      const pathsFor = (isOwn: boolean) => pathsOf(due.filter(({ own }) => own === isOwn))
-      const own = served.take(pathsFor(true), busy, turn)
+      const freshFirst = (entries: readonly Pending[], { limit, enough }: Omit<Turn, 'foreignLimit'>) => {
+        const fresh = pathsOf(entries.filter(({ failures }) => failures === 0))
+        const failed = pathsOf(entries.filter(({ failures }) => failures > 0))
+        const first = served.take(fresh, busy, { limit, enough })
+        const rest = { limit: limit - first.length, enough: enough - first.length }
+        return [...first, ...served.take(failed, busy, rest)]
+      }
+      const entriesOf = (isOwn: boolean) => due.filter(({ own }) => own === isOwn)
+      const own = freshFirst(entriesOf(true), turn)
       return [
         ...own,
-        ...served.take(pathsFor(false), busy, {
+        ...freshFirst(entriesOf(false), {
           limit: Math.min(turn.foreignLimit, turn.limit - own.length),
           enough: turn.enough - own.length,
         }),

@@ -28,7 +28,7 @@ export async function confirmedPackets(
   witnesses: readonly ChainClient[],
   sender: Sender,
   packets: readonly Asked[],
-  quarantine?: Quarantine,
+  quarantine: Quarantine,
 ): Promise<Map<Hex, number>> {
   const blocks = new Map<string, Asked[]>()
   for (const entry of packets) {
@@ -46,7 +46,7 @@ function hear(
   witnesses: readonly ChainClient[],
   sender: Sender,
   asked: readonly Asked[],
-  quarantine: Quarantine | undefined,
+  quarantine: Quarantine,
 ): Promise<Map<Hex, number>> {
   const needed = Math.floor(witnesses.length / 2) + 1
   const heard: (Testimony & { witness: ChainClient })[] = []
@@ -61,14 +61,14 @@ function hear(
     if (first !== undefined && agreeing.length >= needed) {
       confirmed.set(packet.guid, first.timestamp)
       for (const { witness, hash } of others)
-        quarantine?.put(
+        quarantine.put(
           witness,
           hash === blockHash ? `keeps back ${packet.guid}` : `another block ${blockNumber}`,
         )
     }
     const isMajority = ({ hash }: Testimony) => others.filter((one) => one.hash === hash).length >= needed
     if (others.some(isMajority))
-      for (const { witness } of agreeing) quarantine?.put(witness, `makes up ${packet.guid}`)
+      for (const { witness } of agreeing) quarantine.put(witness, `makes up ${packet.guid}`)
   }
 
   return new Promise((resolve) => {
@@ -80,7 +80,7 @@ function hear(
       if (isClear || missing === 0) resolve(confirmed)
     }
     for (const witness of witnesses) {
-      const isHeld = quarantine?.holds(witness) === true
+      const isHeld = quarantine.holds(witness)
       void (isHeld ? Promise.resolve(undefined) : testify(witness, sender, asked[0]!)).then((one) =>
         end(witness, one),
       )
