@@ -100,6 +100,21 @@ it('each sweep reads what lies just below the head again, from one node after an
   await expect.poll(() => count('plain', 18n)).toBeGreaterThan(0)
 })
 
+it('asks another node at each sweep, however many heads come between two', async () => {
+  const { node, grow } = createChain()
+  grow(20n)
+  const forgetful = node((block) => block === 20n)
+  const { feed, count } = start(forgetful, [forgetful, node()])
+  await reached(feed, 20n)
+  for (let head = 21n; head <= 24n; head++) {
+    // Every other head only: always the same node's turn, if each head were one.
+    if (head % 2n === 0n) feed.sweep()
+    grow(1n)
+    await reached(feed, head)
+  }
+  await expect.poll(() => count('plain', 20n)).toBeGreaterThan(0)
+})
+
 it('sweeps read the whole past again, a stretch each, for those who can not know otherwise', async () => {
   const { node, grow } = createChain()
   grow(40n)

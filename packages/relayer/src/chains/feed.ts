@@ -118,6 +118,8 @@ export function createChainFeed(options: ChainFeedOptions): ChainFeed {
 
   /** A failure waits for the next head: it must not keep what is new from being read. */
   async function readAgain(head: MinedBlock): Promise<void> {
+    // A turn only where something is read: heads between two sweeps could else bring each sweep to the same node.
+    if (again === undefined && !isScrubDue) return
     const reader = nextWitness()
     try {
       for (let i = 0; i < REREADS_PER_HEAD && again !== undefined; i++) {
