@@ -53,11 +53,11 @@ export async function startAttestService(options: AttestServiceOptions) {
         `attest.rpcUrls.${chainId}`,
         `names ${rpcUrls.length} node: a single one could make this operator attest what never happened; give ${MIN_BACKENDS} or more, of different providers`,
       )
-    const clientFor = (urls: readonly string[]) =>
-      createChainClient({ chainId, name, rpcUrls: urls, blockMs: 1_000 })
-    const witnesses = rpcUrls.map((url) => clientFor([url]))
+    const common = { chainId, name, blockMs: 1_000, clock }
+    const witnesses = rpcUrls.map((url) => createChainClient({ ...common, rpcUrls: [url] }))
     const quarantine = createQuarantine({ chain: name, nodes: witnesses, clock, logger, metrics })
-    return { chain, client: clientFor(rpcUrls), witnesses, quarantine }
+    const avoid = (node: number) => quarantine.holds(witnesses[node]!)
+    return { chain, client: createChainClient({ ...common, rpcUrls, avoid }), witnesses, quarantine }
   })
   const operator = createOperator({
     network,
