@@ -210,8 +210,14 @@ async function follow(url: string, from: number, until: number): Promise<Map<num
   const response = await fetch(`${url}/reports/stream`)
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
   // By the clock and not by the stream, which may have nothing more to say.
-  const end = (until + 1) * SLOT_MS
-  const timer = setTimeout(() => void reader.cancel(), end - Date.now())
+  let isOver = false
+  const timer = setTimeout(
+    () => {
+      isOver = true
+      void reader.cancel()
+    },
+    (until + 1) * SLOT_MS - Date.now(),
+  )
   try {
     let buffer = ''
     for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
@@ -232,7 +238,7 @@ async function follow(url: string, from: number, until: number): Promise<Map<num
     clearTimeout(timer)
     await reader.cancel()
   }
-  if (Date.now() < end) throw new Error('a node ended its stream')
+  if (!isOver) throw new Error('a node ended its stream')
   return arrivals
 }
 

@@ -85,7 +85,7 @@ export function measureTicks() {
       (feed, source, price) => {
         const prices = newest[feed]!
         prices[source] = price
-        const sorted = Object.values(prices).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+        const sorted = prices.slice().sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
         if (sorted[sorted.length >> 1] !== undefined) priced += 1
       },
       () => {},
@@ -94,8 +94,10 @@ export function measureTicks() {
     return rate
   }
 
-  const best = (measured: () => number) => Math.max(...[0, 1, 2].map(measured))
-  return { value: best(ours), naive: best(naive) }
+  // In turns, so that whatever else the machine does meets both.
+  const runs = Array.from({ length: 5 }, () => ({ ours: ours(), naive: naive() }))
+  const best = (which: 'ours' | 'naive') => Math.max(...runs.map((run) => run[which]))
+  return { value: best('ours'), naive: best('naive') }
 }
 
 type SlotEnd = (books: ReturnType<typeof createQuoteBook>[], at: number) => void

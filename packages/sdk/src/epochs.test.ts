@@ -26,6 +26,7 @@ const now = Math.floor(systemClock.now() / SLOT_MS)
 
 /** What each node answers by path; anything else is 404. A stream stays open. */
 type Answers = Map<string, string>
+const BROKEN = 'broken'
 interface Node {
   url: string
   answers: Answers
@@ -48,6 +49,7 @@ async function startNode(): Promise<Node> {
     node.asked.push(url)
     const body = node.answers.get(url)
     if (body === undefined) return void response.writeHead(404).end()
+    if (body === BROKEN) return void response.writeHead(503).end()
     if (url !== '/reports/stream') return void response.end(body)
     node.streams.push(response)
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write(body)
@@ -146,6 +148,15 @@ it('says in one clear error that the manifest is too old', async () => {
   // Nodes that are gone are another thing: they may come back.
   for (const { answers } of nodes) answers.clear()
   await expect(latestReport(manifest())).rejects.toThrow(RetryableError)
+})
+
+it('takes a handover that has not arrived for no sign of anything', async () => {
+  const network = manifest()
+  serve(members(2), '/reports/latest', await reportOf(2, now))
+  serve(members(2), '/handover/2', BROKEN)
+  await expect(latestReport(network)).rejects.toThrow(RetryableError)
+  serve(members(2), '/handover/2', await handoverTo(2, now - 5))
+  expect((await latestReport(network)).epoch).toBe(2)
 })
 
 it('streams on over a handover, from the new node too', async () => {
