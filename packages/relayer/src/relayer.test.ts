@@ -74,7 +74,14 @@ it('outside a local network one RPC host, and nonces in memory, are refused by n
       config: { roles: ['relayer'], rpcUrls: { 31337: rpcUrls } },
       keys: { ...base.keys, dvnSigners: [price!] },
     })
-  expect(relayer(['http://one.example/a', 'http://one.example/b'])).toThrow(/rpcUrls\.31337/)
+  expect(relayer(['http://one.example/a', 'http://one.example/b'])).toThrow(
+    /relayer\.rpcUrls\.31337.*one\.example for 2 of 2 nodes/,
+  )
+  expect(relayer(['http://one.example'])).toThrow(/one\.example for 1 of 1 nodes/)
+  // A majority by itself, whatever else is named.
+  expect(relayer(['http://one.example/a', 'http://one.example/a', 'http://two.example'])).toThrow(
+    /one\.example for 2 of 3 nodes/,
+  )
   expect(relayer(['http://one.example', 'http://two.example'])).not.toThrow()
   expect(() => createRelayer({ ...base, config: { roles: ['keeper'] }, ledgerDir: undefined })).toThrow(
     /ledgerDir/,

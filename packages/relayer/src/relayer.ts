@@ -11,6 +11,7 @@ import {
   UserError,
 } from '@clearspan/shared'
 import type { Hex } from 'viem'
+import { checkBackends } from './chains/backends.js'
 import { type ChainContext, createChainContexts, type RelayerKeys } from './chains/context.js'
 import { type RelayerConfig, type RelayerConfigInput, relayerConfigSchema } from './config.js'
 import { type Health, judgeHealth } from './health.js'
@@ -91,7 +92,9 @@ export function createRelayer(options: RelayerOptions): Relayer {
   checkTriggers(config, network)
   // Everybody's network is a local one while its clock is simulated.
   if (network.clock === null) {
-    if (roles.has('relayer')) checkBackends(config, network)
+    if (roles.has('relayer'))
+      for (const { chainId, rpcUrls } of network.chains)
+        checkBackends(`relayer.rpcUrls.${chainId}`, config.rpcUrls[String(chainId)] ?? rpcUrls)
     if (options.ledgerDir === undefined)
       throw new UserError(
         'relayer.ledgerDir',
@@ -322,16 +325,4 @@ function checkSigners(
     throw new UserError('keys.dvnSigners', 'the relayer role attests packets and needs at least one signer')
   if (operators.length + dvnOperators.length > 0 && keys.peer === undefined)
     throw new UserError('keys.peer', 'operators answer only who signs its requests: give a key for it')
-}
-
-/** @throws UserError naming a chain whose evidence one operator of nodes could forge. */
-function checkBackends({ rpcUrls }: RelayerConfig, { chains }: Network): void {
-  for (const { chainId, rpcUrls: listed } of chains) {
-    const hosts = new Set((rpcUrls[String(chainId)] ?? listed).map((url) => new URL(url).host))
-    if (hosts.size < 2)
-      throw new UserError(
-        `relayer.rpcUrls.${chainId}`,
-        'names one RPC host: outside a local network two at least must agree before anything is attested (three bear a failure)',
-      )
-  }
 }

@@ -6,17 +6,14 @@ import {
   type Metrics,
   type Network,
   parseConfig,
-  UserError,
 } from '@clearspan/shared'
 import type { LocalAccount } from 'viem'
 import { z } from 'zod'
+import { checkBackends } from '../chains/backends.js'
 import { createQuarantine } from '../chains/quarantine.js'
 import { listen } from '../http.js'
 import { createOperator } from './operator.js'
 import { createAttestServer } from './server.js'
-
-/** Of a chain's nodes, outside local networks: fewer, and one that lies decides. */
-const MIN_BACKENDS = 2
 
 /** How one operator of the Attestor (or signer of the stock DVN) works. */
 export const attestConfigSchema = z.strictObject({
@@ -41,18 +38,14 @@ export interface AttestServiceOptions {
   metrics: Metrics
 }
 
-/** One operator with its HTTP interface. @throws UserError outside a local network for a chain with fewer than two nodes, or a taken port. */
+/** One operator with its HTTP interface. @throws UserError outside a local network for a chain of whose nodes one host has more than half, or a taken port. */
 export async function startAttestService(options: AttestServiceOptions) {
   const { network, account, clock, logger, metrics } = options
   const config = parseConfig(attestConfigSchema, options.config, 'attest')
   const chains = network.chains.map((chain) => {
     const { chainId, name } = chain
     const rpcUrls = [...new Set(config.rpcUrls[String(chainId)] ?? chain.rpcUrls)]
-    if (network.clock === null && rpcUrls.length < MIN_BACKENDS)
-      throw new UserError(
-        `attest.rpcUrls.${chainId}`,
-        `names ${rpcUrls.length} node: a single one could make this operator attest what never happened; give ${MIN_BACKENDS} or more, of different providers`,
-      )
+    if (network.clock === null) checkBackends(`attest.rpcUrls.${chainId}`, rpcUrls)
     const common = { chainId, name, blockMs: 1_000, clock }
     const witnesses = rpcUrls.map((url) => createChainClient({ ...common, rpcUrls: [url] }))
     const quarantine = createQuarantine({ chain: name, nodes: witnesses, clock, logger, metrics })

@@ -1,4 +1,5 @@
 import { type Network, UserError } from '@clearspan/shared'
+import type { Address } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
 import { ulnConfigAbi } from '../layerzero/abi.js'
@@ -29,11 +30,22 @@ export async function checkVerifiers(
     })),
   )
   for (const [i, config] of configs.entries()) {
-    const needed = config.requiredDVNs.length + config.optionalDVNThreshold
+    const needed = distinctVerifiers(config)
     if (needed < MIN_VERIFIERS)
       throw new UserError(
         `${chain.name}, messages from endpoint ${ends[i]?.srcEid}`,
         `are taken on the word of ${needed} verifier: whoever has it, or its nodes, forges them; require ${MIN_VERIFIERS} or more in the receiver's LayerZero configuration`,
       )
   }
+}
+
+/** How many different verifiers a message needs at least: one that is required counts among the optional ones too. */
+function distinctVerifiers(config: {
+  requiredDVNs: readonly Address[]
+  optionalDVNs: readonly Address[]
+  optionalDVNThreshold: number
+}): number {
+  const required = new Set(config.requiredDVNs.map((verifier) => verifier.toLowerCase()))
+  const both = config.optionalDVNs.filter((verifier) => required.has(verifier.toLowerCase())).length
+  return required.size + Math.max(0, config.optionalDVNThreshold - both)
 }
