@@ -164,7 +164,7 @@ test('what a node recorded is decided again to the bit, and whatever was changed
   )
   cleanups.push(venue.stop)
   const urls = (await freePorts(4)).map((port) => `http://127.0.0.1:${port}`)
-  const network = { urls, venue: venue.url, slotMs: 2_000 }
+  const network = { urls, venue: venue.url, slotMs: 1_000 }
   const node = run(await configure({ key: { env: 'KEY' }, network }), {
     KEY: `observe:${networkId}:${keys[0]}`,
   })
@@ -294,9 +294,13 @@ test('killed between the promise and the signature, a node never signs another t
   await vi.waitFor(() => expect(second.stderr()).toContain('slot was signed before a restart'), {
     timeout: 60_000,
   })
-  second.child.kill('SIGKILL')
+  second.child.kill('SIGTERM')
   await second.exited
   expect(asked).toHaveLength(1)
+  // Whoever replays what it recorded isn't to take that for what it signed.
+  const segments = join(dir.path, 'data', 'segments')
+  const newest = (await readdir(segments)).sort().at(-1) ?? ''
+  expect(await readFile(join(segments, newest), 'utf8')).toContain('{"type":"unsigned","seq":"400000n"}')
 
   // As it was before it signs what it promised, and nothing else.
   run(await configure({ key: { remote }, clock }))

@@ -138,6 +138,10 @@ describe('replaying a recorded segment', () => {
     })
     await expect(replay(signer)).rejects.toThrow(/^segment:8: seq 1700000000: the signature of node 0/)
     await expect(replay('')).rejects.toThrow('holds no segment')
+    async function* endless() {
+      for (;;) yield 'x'.repeat(1 << 20)
+    }
+    await expect(replaySegment(endless(), 'segment')).rejects.toThrow('segment: holds no segment')
   })
 
   it('names the tick that the book would not have taken, or refused, for another reason', async () => {

@@ -54,6 +54,9 @@ interface Expected {
   configHash?: Hex | undefined
 }
 
+/** A line of 500 ticks is some 40,000: what has none as long as this was never a segment. */
+const MAX_LINE_CHARACTERS = 16 << 20
+
 const headerSchema = z.object({
   type: z.literal('header'),
   version: z.literal(SEGMENT_VERSION),
@@ -101,7 +104,7 @@ export async function replaySegment(
   const onRest = (rest: string) => {
     torn = rest.length
   }
-  for await (const text of completeLines(chunks, onRest)) {
+  for await (const text of completeLines(chunks, where, onRest)) {
     number += 1
     try {
       const value = read(text)
@@ -125,6 +128,7 @@ export function replayFile(path: string, expected?: Expected): Promise<ReplaySum
 /** What follows the last line end was cut off by a crash: it was never a line. */
 async function* completeLines(
   chunks: AsyncIterable<string>,
+  where: string,
   onRest: (rest: string) => void,
 ): AsyncGenerator<string> {
   let rest = ''
@@ -132,6 +136,7 @@ async function* completeLines(
     const lines = (rest + chunk).split('\n')
     rest = lines.pop() ?? ''
     yield* lines
+    if (rest.length > MAX_LINE_CHARACTERS) throw new PermanentError(`${where}: holds no segment`)
   }
   onRest(rest)
 }

@@ -1,4 +1,4 @@
-import { access, readFile, writeFile } from 'node:fs/promises'
+import { access, constants, readFile, stat, writeFile } from 'node:fs/promises'
 import {
   configuredRules,
   oracleNodeConfigSchema,
@@ -44,9 +44,11 @@ export function addOracle(program: Command): void {
         options.configHash === undefined
           ? undefined
           : parseConfig(wordSchema, options.configHash, '--config-hash')
-      await access(segment).catch(() => {
-        throw new UserError(segment, "can't be read: check the path and its permissions")
-      })
+      const isReadable = await access(segment, constants.R_OK).then(
+        async () => (await stat(segment)).isFile(),
+        () => false,
+      )
+      if (!isReadable) throw new UserError(segment, "can't be read: check the path and its permissions")
       const summary = await replayFile(segment, { configHash })
       const { lines, torn } = summary
       if (torn > 0) {
