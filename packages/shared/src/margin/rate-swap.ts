@@ -13,7 +13,7 @@ export interface Swap {
 }
 
 /** Years for which no coupon has been paid yet, WAD. */
-export function swapYears({ expiry, paidUntil }: Swap): bigint {
+function swapYears({ expiry, paidUntil }: Swap): bigint {
   return ((expiry - paidUntil) * WAD) / YEAR
 }
 
