@@ -46,6 +46,8 @@ interface Change {
   signer?: Hex
   /** That of the configuration itself when absent; none when null. */
   rulesHash?: Hex | null
+  /** Other fields of the node. */
+  node?: object
 }
 
 function nodeConfig(index: number, change: Omit<Change, 'key'>) {
@@ -77,7 +79,7 @@ function nodeConfig(index: number, change: Omit<Change, 'key'>) {
   }
   const own = rulesHash(configuredRules(parseOracleNodeConfig(node)))
   const agreed = change.rulesHash === undefined ? own : change.rulesHash
-  return { ...node, oracle: { ...node.oracle, ...(agreed && { rulesHash: agreed }) } }
+  return { ...node, oracle: { ...node.oracle, ...(agreed && { rulesHash: agreed }) }, ...change.node }
 }
 
 async function configure({ key, ...change }: Change): Promise<string> {
@@ -254,6 +256,36 @@ function withChecks(lines: readonly string[]): string {
     })
     .join('')
 }
+
+test('the rules of the next epoch are hashed beside the present ones: what its own nodes will have', async () => {
+  const key = { env: 'KEY' }
+  const ask = async (node: object) => {
+    const child = clearspan(
+      dir.path,
+      ['oracle', 'rules', await configure({ key, rulesHash: null, node })],
+      {},
+    )
+    expect((await child.exited).code).toBe(0)
+    return child
+      .stdout()
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as object)
+  }
+  const { oracle } = JSON.parse(await readFile(await configure({ key, rulesHash: null }), 'utf8')).oracle.node
+  const feeds = [...oracle.feeds, { name: 'ETH.RV/VOL', exponent: -8 }]
+  const derived = [
+    { kind: 'realisedVolatility', feed: 'ETH.RV/VOL', of: 'ETH/USD', sampleSlots: 1, samples: 9 },
+  ]
+  const later = { ...oracle, epoch: 2, feeds }
+  const next = { oracle: later, firstSeq: 500_000, lastSeq: 600_000, useAges: [120, 600], derived }
+  const [present] = await ask({})
+  const [same, following] = await ask({ next })
+  expect(same).toEqual(present)
+  // As a node prints them that begins with that epoch.
+  expect(await ask({ oracle: later, derived })).toEqual([following])
+  expect(following).not.toMatchObject({ rulesHash: (present as { rulesHash: string }).rulesHash })
+})
 
 test('killed between the promise and the signature, a node never signs another thing for the slot', async () => {
   const asked: string[] = []

@@ -158,7 +158,7 @@ function isSameFeed(one: Feed, other: Feed | undefined): boolean {
   )
 }
 
-/** The configuration of the next epoch's node `index`. Throws UserError naming the field that is wrong in `next`. */
+/** The configuration of the next epoch's node `index`; null without a next epoch. Throws UserError naming the field that is wrong in `next`. */
 export function nextConfig(config: OracleNodeConfig, index: number): OracleNodeConfig | null {
   const { next, ...rest } = config
   if (!next) return null

@@ -8,6 +8,7 @@ export {
 } from './aggregation/plan.js'
 export {
   defaultAggregation,
+  nextConfig,
   type OracleNodeConfig,
   type OracleNodeConfigInput,
   oracleNodeConfigSchema,

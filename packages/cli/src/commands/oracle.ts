@@ -1,6 +1,7 @@
 import { access, constants, readFile, stat, writeFile } from 'node:fs/promises'
 import {
   configuredRules,
+  nextConfig,
   oracleNodeConfigSchema,
   replayFile,
   rulesHash,
@@ -61,15 +62,21 @@ export function addOracle(program: Command): void {
     })
   oracle
     .command('rules')
-    .description("hash the rules of a node's configuration, and what chains are to expect of its epoch")
+    .description(
+      "hash the rules of a node's configuration, and what chains are to expect of its epoch; a line for the next one too",
+    )
     .argument('<config>', "a node's process file, as `run` takes it")
     .action(async (file: string) => {
       const { node } = (
         await readJson(file, z.object({ oracle: z.object({ node: oracleNodeConfigSchema }) }))
       ).oracle
-      const hash = rulesHash(configuredRules(node))
-      const configHash = oracleConfigHash({ ...node.oracle, rulesHash: hash })
-      process.stdout.write(`${JSON.stringify({ epoch: node.oracle.epoch, rulesHash: hash, configHash })}\n`)
+      for (const config of [node, nextConfig(node, node.index)]) {
+        if (config === null) continue
+        const hash = rulesHash(configuredRules(config))
+        const configHash = oracleConfigHash({ ...config.oracle, rulesHash: hash })
+        const { epoch } = config.oracle
+        process.stdout.write(`${JSON.stringify({ epoch, rulesHash: hash, configHash })}\n`)
+      }
     })
   oracle
     .command('key')
