@@ -9,13 +9,13 @@ import {
   type Random,
   type Report,
   type ReportSignature,
+  readAnswer,
   type SignedHandover,
   UserError,
 } from '@clearspan/shared'
 import { type Hex, isAddressEqual } from 'viem'
 import type { FeedListing } from './aggregation/plan.js'
 import { checkAnchor, requireAgreement } from './anchor.js'
-import { readAnswer } from './answer.js'
 import {
   nextConfig,
   type OracleNodeConfig,

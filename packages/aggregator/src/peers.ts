@@ -1,6 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import { type Clock, RetryableError } from '@clearspan/shared'
-import { readAnswer } from './answer.js'
+import { type Clock, RetryableError, readAnswer } from '@clearspan/shared'
 import { withDeadline } from './deadline.js'
 import { type PeerAuth, SESSION_PATH, type Session } from './observation/auth.js'
 import { messagePaths, type Unverified } from './observation/verify.js'

@@ -1,3 +1,4 @@
+import { readAnswer } from './answer.js'
 import { PermanentError, RetryableError } from './errors.js'
 
 /**
@@ -8,20 +9,15 @@ export async function fetchJson(
   url: string,
   { fetch, signal, maxBytes }: { fetch: typeof globalThis.fetch; signal: AbortSignal; maxBytes: number },
 ): Promise<unknown> {
-  const { ok, status, body } = await fetch(url, { signal, redirect: 'error' })
+  const response = await fetch(url, { signal, redirect: 'error' })
+  const { ok, status, body } = response
   if (!ok || body === null) {
     // A body that is left unread would keep its connection.
     await body?.cancel()
     if (status === 404) return undefined
     throw new RetryableError(`answered ${status}`)
   }
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  // Leaving the loop cancels the body.
-  for await (const chunk of body) {
-    bytes += chunk.byteLength
-    if (bytes > maxBytes) throw new PermanentError(`answered more than ${maxBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+  const text = await readAnswer(response, maxBytes)
+  if (text === null) throw new PermanentError(`answered more than ${maxBytes} bytes`)
+  return JSON.parse(text)
 }

@@ -1,4 +1,5 @@
 export * from './account.js'
+export { readAnswer } from './answer.js'
 export * from './chain/index.js'
 export * from './clock.js'
 export { type KeySpec, loadToken, parseConfig, readJson } from './config.js'

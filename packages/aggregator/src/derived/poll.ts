@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Clock, Logger, Random } from '@clearspan/shared'
-import { readAnswer } from '../answer.js'
+import { type Clock, type Logger, type Random, readAnswer } from '@clearspan/shared'
 import { withDeadline } from '../deadline.js'
 import { type BookEvent, createQuoteBook } from '../sources/book.js'
 import { parseObject, rejected } from '../sources/decimal.js'

@@ -4,12 +4,12 @@ import {
   compactSignature,
   PermanentError,
   RetryableError,
+  readAnswer,
   signCompact,
 } from '@clearspan/shared'
 import { type Hex, hexToBytes, isAddressEqual, keccak256, recoverAddress } from 'viem'
 import { privateKeyToAddress, publicKeyToAddress } from 'viem/accounts'
 import { z } from 'zod'
-import { readAnswer } from '../answer.js'
 import { withDeadline } from '../deadline.js'
 
 /** Signs with one key, wherever that lies. */

@@ -1,3 +1,4 @@
+import { readAnswer } from '@clearspan/shared'
 import {
   BaseError,
   ContractFunctionRevertedError,
@@ -10,7 +11,6 @@ import {
   RpcRequestError,
   TimeoutError,
 } from 'viem'
-import { readAnswer } from '../answer.js'
 import { type Attempt, type ConnectionParameters, keepConnected } from './connection.js'
 import { asObject, parseObject, rejected } from './decimal.js'
 import type { ChainSource, Decoded, Market, RejectReason } from './types.js'

@@ -1,4 +1,4 @@
-import { type Clock, RetryableError } from '@clearspan/shared'
+import { type Clock, RetryableError, readAnswer } from '@clearspan/shared'
 import type { Address, Hex, LocalAccount } from 'viem'
 import { signRequest } from './auth.js'
 import type { AskedOperator } from './collect.js'
@@ -35,22 +35,11 @@ export function createRemoteOperator(
         signal,
         redirect: 'error',
       })
-      const text = await readBounded(response)
+      const text = await readAnswer(response, MAX_ANSWER_BYTES)
+      if (text === null) throw new RetryableError(`an answer of more than ${MAX_ANSWER_BYTES} bytes`)
       if (!response.ok)
         throw new RetryableError(`${endpoint} answered ${response.status}: ${text.slice(0, 200)}`)
       return attestAnswerSchema.parse(JSON.parse(text))
     },
   }
-}
-
-async function readBounded(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length
-    // Leaving the loop cancels the stream.
-    if (bytes > MAX_ANSWER_BYTES) throw new RetryableError(`an answer of more than ${MAX_ANSWER_BYTES} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
 }
