@@ -148,7 +148,8 @@ async function request({ fetch, url, body }: PollParameters, signal: AbortSignal
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
   }
-  const response = await fetch(url, { ...post, signal })
+  // A venue can't send a node's requests elsewhere.
+  const response = await fetch(url, { ...post, signal, redirect: 'error' })
   if (!response.ok) {
     await response.body?.cancel()
     throw new Error(`status ${response.status}`)

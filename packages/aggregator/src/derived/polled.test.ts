@@ -4,8 +4,11 @@ import { WAD } from '../sources/decimal.js'
 import type { Source } from '../sources/index.js'
 import { checkDerived, derivedFeedSchema, isPolled } from './config.js'
 import { createPolledSources, polledSpecs } from './polled.js'
+import { depthOf, levels, polledVenues } from './venues.test-util.js'
 
 const NOW = 1_700_000_000_000
+/** Real ms, by default. */
+const POLL_MS = 5_000
 const logger = createLogger({ name: 'test', level: 'silent' })
 
 const running: Source[] = []
@@ -19,7 +22,7 @@ const rpc = {
   sources: [{ id: 'rpc', url: 'https://rpc.test/key/', tags: ['rpc'] }],
 }
 
-/** Asks a source, a chain without another, once for each answer. A sleep of the clock is a turn of the event loop, a question `stepMs`. */
+/** Asks a source, a chain without another, once for each answer. A pause is a turn of the event loop, a deadline never comes, and a question takes `stepMs`. */
 function poll(
   answers: readonly ((signal: AbortSignal) => Response | Promise<Response>)[],
   feed: object = rpc,
@@ -28,9 +31,9 @@ function poll(
   const asked: { url: string; body: unknown }[] = []
   const clock: Clock = {
     now: () => NOW + Math.max(asked.length - 1, 0) * stepMs,
-    sleep: async (_, signal) => {
+    sleep: async (ms, signal) => {
       await new Promise((resolve) => setImmediate(resolve))
-      if (asked.length < answers.length || signal?.aborted) return
+      if ((ms !== POLL_MS && asked.length < answers.length) || signal?.aborted) return
       await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)))
     },
   }
@@ -110,62 +113,7 @@ describe('a polled source', () => {
   })
 })
 
-const iso = (at: number) => new Date(at).toISOString()
-const source = { id: 'venue', url: 'https://venue.test', tags: ['venue'] }
-const depthOf = (venue: string) => ({
-  kind: 'depth',
-  feed: 'ETH.DEPTH/USD',
-  sources: [{ ...source, venue, symbol: 'ETH-USD', quote: 'USD' }],
-})
-const volatilityOf = (venue: string) => ({
-  kind: 'impliedVolatility',
-  feed: 'ETH.IV/VOL',
-  sources: [{ ...source, venue, currency: 'ETH' }],
-})
-/** The nth state of a book and of two options at the money, which differ by little. */
-const levels = (nth: number) => ({ bids: [['99', String(2 + nth / 100)]], asks: [['101', '3']] })
-const options = (nth: number) => [
-  { name: 'ETH-15DEC23-3000-P', forward: 3_000, mark: 205 + nth / 100 },
-  { name: 'ETH-15DEC23-3001-C', forward: 3_000, mark: 205 },
-]
-
-/** What a venue answers at a time about its nth state. */
-const venues: Record<string, [feed: object, body: (nth: number, at: number) => object]> = {
-  binance: [depthOf('binance'), (nth) => ({ lastUpdateId: nth, ...levels(nth) })],
-  coinbase: [depthOf('coinbase'), (nth, at) => ({ ...levels(nth), sequence: nth, time: iso(at) })],
-  'coinbase without a time': [depthOf('coinbase'), (nth) => ({ ...levels(nth), sequence: nth })],
-  kraken: [depthOf('kraken'), (nth) => ({ error: [], result: { XETHZUSD: levels(nth) } })],
-  okx: [depthOf('okx'), (nth, at) => ({ code: '0', data: [{ ...levels(nth), ts: String(at) }] })],
-  deribit: [
-    volatilityOf('deribit'),
-    (nth, at) => ({
-      usOut: at * 1_000,
-      result: options(nth).map(({ name, forward, mark }) => ({
-        instrument_name: name,
-        underlying_price: forward,
-        mark_price: mark / forward,
-        creation_timestamp: at,
-      })),
-    }),
-  ],
-  bybit: [
-    volatilityOf('bybit'),
-    (nth, at) => ({
-      retCode: 0,
-      time: at,
-      result: {
-        list: options(nth).map(({ name, forward, mark }) => ({
-          symbol: name,
-          underlyingPrice: `${forward}`,
-          markPrice: `${mark}`,
-        })),
-      },
-    }),
-  ],
-  'plain options': [volatilityOf('plain'), (nth, at) => ({ time: at, options: options(nth) })],
-}
-
-describe.each(Object.entries(venues))('a venue that is polled, %s,', (_, [feed, body]) => {
+describe.each(Object.entries(polledVenues))('a venue that is polled, %s,', (_, { feed, body }) => {
   /** An answer a second, of these states. */
   const follow = (states: readonly number[]) =>
     poll(

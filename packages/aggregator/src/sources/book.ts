@@ -48,6 +48,8 @@ interface SequenceState {
   broken: readonly string[]
 }
 
+/** What a frame of prices without a price is. */
+const NO_TICK = { kind: 'rejected', reason: 'unexpected_shape' } as const
 const SLIP_FACTOR = 10n
 /** Network time. */
 const SLIP_MEMORY_MS = 60_000
@@ -154,9 +156,10 @@ export function createQuoteBook({
     take(decoded, now) {
       status.lastFrameTime = now
       if (decoded.kind === 'control') return 'nothing'
-      if (decoded.kind === 'ticks') return takeTicks(decoded.ticks, now)
-      const reason = hear(decoded)
-      onEvent?.({ kind: 'told', decoded, now, reason })
+      if (decoded.kind === 'ticks' && decoded.ticks.length > 0) return takeTicks(decoded.ticks, now)
+      const told: Told = decoded.kind === 'ticks' ? NO_TICK : decoded
+      const reason = hear(told)
+      onEvent?.({ kind: 'told', decoded: told, now, reason })
       if (reason) reject(reason)
       return decoded.kind === 'heartbeat' && reason === 'sequence_gap' ? 'gap' : 'nothing'
     },

@@ -36,6 +36,8 @@ export async function startRpc(cleanups: Cleanups, port = 0) {
   let head: TestBlock | undefined
   const state = {
     twist: undefined as Twist | undefined,
+    /** Makes something else of an answer's text. */
+    spoil: undefined as ((text: string) => string | Buffer) | undefined,
     requests: [] as { method: string; headers: IncomingHttpHeaders }[],
   }
 
@@ -61,7 +63,9 @@ export async function startRpc(cleanups: Cleanups, port = 0) {
     request.on('end', () => {
       const { method, id, params } = JSON.parse(body)
       state.requests.push({ method, headers: request.headers })
-      if (!state.twist?.(method, response, id)) reply(response, id, result(method, params))
+      if (state.twist?.(method, response, id)) return
+      const text = JSON.stringify({ jsonrpc: '2.0', id, ...result(method, params) })
+      response.writeHead(200, { 'content-type': 'application/json' }).end(state.spoil?.(text) ?? text)
     })
   })
   http.listen(port, '127.0.0.1')
