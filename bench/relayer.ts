@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createLogger, createQueueBackend, systemClock } from '@clearspan/shared'
 import { temporaryDirectory } from '../test/clearspan.js'
+import { startTestOracle } from '../test/testOracle.js'
 import { startProxy } from '../test/testProxy.js'
 import { type Ours, type RpcUrls, startOurs } from './relayer/ours.js'
 import { startPattern } from './relayer/pattern.js'
@@ -13,18 +14,21 @@ import { openStage, type Stage } from './relayer/stage.js'
 
 /** Packets of each measurement. */
 const COUNT = {
-  single: 40,
-  oneSigner: 600,
-  fourSigners: 2_000,
-  counted: 300,
+  single: 30,
+  oneSigner: 500,
+  fourSigners: 1_500,
+  counted: 200,
   killed: 100,
   backfill: 10_000,
-  patternSingle: 8,
-  patternBurst: 12,
+  patternSingle: 6,
+  patternBurst: 10,
 }
 const SIGNERS = 4
 /** Between two single packets, real ms, so that the next meets an idle relayer in another phase of the blocks. */
 const PAUSE_MS = 700
+/** A price report comes each second: how long they are watched without a backlog, real ms. */
+const PRICES_MS = 15_000
+const PRICE = 100
 const REDIS_TRIES = 100
 
 interface Measurement {
@@ -67,18 +71,20 @@ const named = (one: Measurement, backend: Backend): Measurement =>
 async function onStage<T>(
   delivery: 'attestor' | 'stock',
   backend: Backend,
-  work: (stage: Stage, directory: string, redisUrl: string | undefined) => Promise<T>,
+  work: (stage: Stage, directory: string, redisUrl: string | undefined, publish: () => void) => Promise<T>,
 ): Promise<T> {
   const dir = await temporaryDirectory()
+  const oracle = await startTestOracle()
   const redis = backend === 'redis' ? await startRedis() : undefined
   try {
-    const stage = await openStage(dir.path, delivery)
+    const stage = await openStage(dir.path, delivery, oracle.url)
     try {
-      return await work(stage, dir.path, redis?.url)
+      return await work(stage, dir.path, redis?.url, () => oracle.publish(stage.on, () => PRICE))
     } finally {
       await stage.stop()
     }
   } finally {
+    await oracle.stop()
     await redis?.stop()
     await dir.remove()
   }
@@ -122,6 +128,8 @@ async function measurePattern(kind: Backend, say: (line: string) => void): Promi
         calls: (proxies.calls() - before.calls) / COUNT.patternBurst,
         gas: Number(stage.gasUsed() - before.gas) / COUNT.patternBurst,
       }
+    } catch (error) {
+      throw pattern.failure() ?? error
     } finally {
       await pattern.stop()
       await proxies.close()
@@ -134,73 +142,88 @@ async function measureOurs(
   pattern: Figures,
   say: (line: string) => void,
 ): Promise<Measurement[]> {
-  const open = <T>(
-    signers: number,
-    work: (stage: Stage, ours: Ours) => Promise<T>,
-    { withBacklog = 0, counting = false } = {},
-  ) =>
-    onStage('attestor', kind, async (stage, directory, redisUrl) => {
-      if (withBacklog > 0) {
-        say(`${withBacklog} packets wait on the source`)
-        await stage.release(await stage.prepare(withBacklog))
-      }
-      const proxies = counting ? await countingProxies(stage) : undefined
-      const at = join(directory, 'relayer')
-      mkdirSync(at)
-      const ours = await startOurs({ stage, directory: at, signers, redisUrl, rpcUrls: proxies?.urls ?? {} })
-      try {
-        return { result: await work(stage, ours), calls: proxies?.calls() ?? 0 }
-      } finally {
-        await ours.stop()
-        await proxies?.close()
-      }
-    })
-
   say('one signer')
-  const one = await open(1, async (stage, ours) => {
+  const one = await withOurs(kind, { signers: 1 }, async (stage, ours) => {
     const singles = await singlePackets(stage, ours)
     const gasBefore = stage.gasUsed()
     const seconds = await burst(stage, COUNT.oneSigner)
     const gas = Number(stage.gasUsed() - gasBefore) / COUNT.oneSigner
     return { singles, rate: COUNT.oneSigner / seconds, gas }
   })
-  say(`${one.result.rate.toFixed(1)} packets a second`)
-  const calls = await open(
-    1,
-    async (stage) => {
-      await burst(stage, COUNT.counted)
-    },
-    { counting: true },
-  )
-  say(`${SIGNERS} signers`)
-  const four = await open(SIGNERS, async (stage, ours) => {
-    const seconds = await burst(stage, COUNT.fourSigners)
-    return { rate: COUNT.fourSigners / seconds, recovery: await recovery(stage, ours) }
+  say(`${one.rate.toFixed(1)} packets a second`)
+  const calls = await withOurs(kind, { signers: 1, counts: true }, async (stage, _ours, counted) => {
+    await burst(stage, COUNT.counted)
+    return counted() / COUNT.counted
   })
-  say(`${four.result.rate.toFixed(1)} packets a second, recovered in ${four.result.recovery.toFixed(1)} s`)
-  const backfill = await open(
-    SIGNERS,
+  say(`${SIGNERS} signers, and ${COUNT.backfill} packets that wait for them`)
+  const four = await withOurs(
+    kind,
+    { signers: SIGNERS, backlog: COUNT.backfill, publishes: true },
     async (stage, ours) => {
       await stage.allDelivered()
-      return (Date.now() - ours.startedAt()) / 1000
+      const endedAt = Date.now()
+      const backfill = (endedAt - ours.startedAt()) / 1000
+      say(`delivered after ${backfill.toFixed(1)} s`)
+      await pause(PRICES_MS)
+      const prices = await priceOverheads(stage, ours, endedAt)
+      const seconds = await burst(stage, COUNT.fourSigners)
+      return { backfill, prices, rate: COUNT.fourSigners / seconds, recovery: await recovery(stage, ours) }
     },
-    { withBacklog: COUNT.backfill },
   )
-  say(`${COUNT.backfill} packets in ${backfill.result.toFixed(1)} s`)
+  say(`${four.rate.toFixed(1)} packets a second, recovered in ${four.recovery.toFixed(1)} s`)
 
-  const { singles, gas } = one.result
+  const { singles, gas } = one
   return [
-    figure('msgs_per_s_1_signer', one.result.rate, '/s', pattern.rate),
-    figure('msgs_per_s_4_signers', four.result.rate, '/s', pattern.rate),
+    figure('msgs_per_s_1_signer', one.rate, '/s', pattern.rate),
+    figure('msgs_per_s_4_signers', four.rate, '/s', pattern.rate),
     figure('overhead_ms_p50', quantile(singles.overheads, 0.5), 'ms', quantile(pattern.overheads, 0.5)),
     figure('overhead_ms_p99', quantile(singles.overheads, 0.99), 'ms', quantile(pattern.overheads, 0.99)),
     figure('missed_first_block_pct', singles.missedPct, '%', pattern.missedPct || null),
-    figure('rpc_calls_per_msg', calls.calls / COUNT.counted, 'calls', pattern.calls),
+    figure('rpc_calls_per_msg', calls, 'calls', pattern.calls),
     figure('gas_per_msg', gas, 'gas', pattern.gas),
-    figure('recovery_s', four.result.recovery, 's', null),
+    figure('recovery_s', four.recovery, 's', null),
     // Serial as it is, its time for so many is its rate's.
-    figure('backfill_10k_s', backfill.result, 's', COUNT.backfill / pattern.rate),
+    figure('backfill_10k_s', four.backfill, 's', COUNT.backfill / pattern.rate),
+    figure(
+      'price_overhead_backlog_ms_p50',
+      quantile(four.prices.during, 0.5),
+      'ms',
+      quantile(four.prices.after, 0.5),
+    ),
   ]
+}
+
+interface OursWish {
+  signers: number
+  /** Packets on the source before the relayer starts. */
+  backlog?: number
+  /** Prices are published. */
+  publishes?: boolean
+  /** RPC calls are counted. */
+  counts?: boolean
+}
+
+/** Work on a stage with a relayer of ours. */
+function withOurs<T>(
+  kind: Backend,
+  { signers, backlog = 0, publishes = false, counts = false }: OursWish,
+  work: (stage: Stage, ours: Ours, counted: () => number) => Promise<T>,
+): Promise<T> {
+  return onStage('attestor', kind, async (stage, directory, redisUrl, publish) => {
+    await stage.release(await stage.prepare(backlog))
+    const proxies = counts ? await countingProxies(stage) : undefined
+    const at = join(directory, 'relayer')
+    mkdirSync(at)
+    if (publishes) publish()
+    const rpcUrls = proxies?.urls ?? {}
+    const ours = await startOurs({ stage, directory: at, signers, redisUrl, rpcUrls })
+    try {
+      return await work(stage, ours, () => proxies?.calls() ?? 0)
+    } finally {
+      await ours.stop()
+      await proxies?.close()
+    }
+  })
 }
 
 const figure = (name: string, value: number, unit: string, baseline: number | null): Measurement => ({
@@ -225,7 +248,7 @@ async function burst(stage: Stage, count: number): Promise<number> {
 async function singlePackets(stage: Stage, ours: Ours) {
   for (let i = 0; i < COUNT.single; i++) {
     for (const transaction of await stage.prepare(1)) await stage.submit(transaction)
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+    await pause(PAUSE_MS)
   }
   await stage.allDelivered()
   const { messages, samples } = await told(ours)
@@ -241,7 +264,20 @@ async function told(ours: Ours): ReturnType<Ours['status']> {
   for (;;) {
     const status = await ours.status()
     if (status.messages.every(({ deliveredAt }) => deliveredAt !== undefined)) return status
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await pause(50)
+  }
+}
+
+/** From a report's arrival to the acceptance of its transaction on the destination: with packets waiting, and without. */
+async function priceOverheads(stage: Stage, ours: Ours, endedAt: number) {
+  const { samples } = await ours.status()
+  const own = samples.filter(
+    ({ label, chainId }) => label === 'price' && chainId === stage.destination.chainId,
+  )
+  const overheads = (list: typeof own) => list.map(({ dueAt, broadcastAt }) => broadcastAt - dueAt)
+  return {
+    during: overheads(own.filter(({ broadcastAt }) => broadcastAt < endedAt)),
+    after: overheads(own.filter(({ dueAt }) => dueAt >= endedAt)),
   }
 }
 
@@ -249,13 +285,15 @@ async function told(ours: Ours): ReturnType<Ours['status']> {
 async function recovery(stage: Stage, ours: Ours): Promise<number> {
   const delivered = stage.deliveredCount()
   await stage.release(await stage.prepare(COUNT.killed))
-  while (stage.deliveredCount() === delivered) await new Promise((resolve) => setTimeout(resolve, 5))
+  while (stage.deliveredCount() === delivered) await pause(5)
   const killedAt = Date.now()
   await ours.kill()
   await ours.start()
   await stage.allDelivered()
   return (Date.now() - killedAt) / 1000
 }
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 function percent(transactions: readonly { missedFirstBlock: boolean }[]): number {
   return (100 * transactions.filter(({ missedFirstBlock }) => missedFirstBlock).length) / transactions.length
@@ -304,7 +342,7 @@ async function startRedis(): Promise<{ url: string; stop(): Promise<void> }> {
       break
     } catch (error) {
       if (tries === REDIS_TRIES) throw error
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      await pause(50)
     }
   }
   return {

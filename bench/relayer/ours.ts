@@ -78,7 +78,6 @@ export async function startOurs({
     const config: RelayerConfigInput = {
       roles: ['relayer'],
       blockMs: BLOCK_MS,
-      sweepMs: 2_000,
       stuckAfterMs: 10_000,
       heartbeatSeconds: 0,
       maxForeignPackets: 20_000,

@@ -52,6 +52,8 @@ export interface Step {
 export interface Pattern {
   /** Steps of each delivered packet, by guid. */
   steps(): ReadonlyMap<Hex, Step[]>
+  /** Of a job, the last one. */
+  failure(): Error | undefined
   stop(): Promise<void>
 }
 
@@ -134,15 +136,19 @@ export async function startPattern(
     return { vid, target: receiveUln, callData, expiration, signatures }
   }
 
+  let failure: Error | undefined
   const worker = backend.worker('relay', async ({ data }) => deliver(data.packet as Hex), {
     concurrency: CONCURRENCY,
   })
+  worker.on('failed', (_job, error) => {
+    failure = error
+  })
   await worker.waitUntilReady()
   let stopped = false
+  let next = (await reader.getBlockNumber()) + 1n
   const watching = watch()
 
   async function watch(): Promise<void> {
-    let next = (await reader.getBlockNumber()) + 1n
     while (!stopped) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
       const head = await reader.getBlockNumber()
@@ -162,6 +168,7 @@ export async function startPattern(
 
   return {
     steps: () => done,
+    failure: () => failure,
     async stop() {
       stopped = true
       await watching

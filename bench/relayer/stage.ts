@@ -80,11 +80,13 @@ export interface Stage {
   stop(): Promise<void>
 }
 
-export async function openStage(directory: string, delivery: Delivery): Promise<Stage> {
+/** @param nodeUrls Where the network's oracle nodes are; without it nobody publishes prices. */
+export async function openStage(directory: string, delivery: Delivery, nodeUrls?: string): Promise<Stage> {
   const on = await startTestNetwork({
     directory,
     chains: ['alpha', 'beta'],
     delivery,
+    ...(nodeUrls !== undefined && { nodeUrls }),
     moreAdmins: MORE_SIGNERS,
     moreAccounts: PATHS,
   })
