@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import {
   marginEngineAbi,
   marginEngineBytecode,
+  optionAbi,
+  optionBytecode,
   perpAbi,
   perpBytecode,
   riskConfigAbi,
@@ -14,11 +16,14 @@ import {
 } from '@clearspan/contracts'
 import {
   createLogger,
+  createOption,
   type Health,
+  type MarginInstrument,
   type MarginMarket,
   type MarginPortfolio,
   type MarginPrice,
   marginHealth,
+  type OptionTerms,
   PermanentError,
   perpetual,
   type Shocks,
@@ -38,14 +43,17 @@ const WAD = 10n ** 18n
 const ASSET_FEEDS = [0, 1, 2, 3, 1]
 const INSTRUMENT_FEEDS = [1, 2, 3, 1]
 const FEEDS = [0, 1, 2, 3]
-const NO_GRID = {
-  volatilityUp: 0n,
-  volatilityDown: 0n,
-  nakedShort: 0n,
-  portfolioShock: 0n,
-  portfolioRhoIm: 0n,
-  portfolioRhoMm: 0n,
-}
+/** At-the-money volatility of the options, and their fixing, which never comes. */
+const [VOLATILITY, FIXING] = [4, 5]
+const GENESIS = 1_700_000_000
+const DAY = 86_400
+/** Listed behind the perpetuals. */
+const OPTIONS: { feed: number; terms: OptionTerms }[] = [
+  { feed: 1, terms: { isCall: true, strike: 2_000n * WAD, expiry: BigInt(GENESIS + 30 * DAY) } },
+  { feed: 1, terms: { isCall: false, strike: 1_500n * WAD, expiry: BigInt(GENESIS + DAY) } },
+  { feed: 2, terms: { isCall: true, strike: 40_000n * WAD, expiry: BigInt(GENESIS + 365 * DAY) } },
+  { feed: 2, terms: { isCall: false, strike: WAD, expiry: BigInt(GENESIS + 90 * DAY) } },
+]
 
 let dir = ''
 let run: RunDirectory
@@ -65,7 +73,7 @@ beforeAll(async () => {
   ;[chain] = (await startChains({
     run,
     chains: [{ name: 'hub', chainId: 31_951, port: 0, portOption: '' }],
-    genesisTime: 1_700_000_000,
+    genesisTime: GENESIS,
     accounts: 1,
   })) as [LocalChain]
   const owner = localAccounts(1)[0]!
@@ -87,13 +95,33 @@ beforeAll(async () => {
     bytecode: perpBytecode,
     args: [zeroAddress, oracle, config],
   })
+  const option = batch.create('Option', {
+    abi: optionAbi,
+    bytecode: optionBytecode,
+    args: [owner.address, oracle, config],
+  })
   for (const feed of FEEDS) setUnderlying(feed, { shockIm: 2n, shockMm: 2n, tailShock: 0n, tailDamping: 0n })
+  setPrices(() => ({ price: WAD, confidence: 0n, parked: 0n, fresh: true }))
   for (const [index, feed] of INSTRUMENT_FEEDS.entries())
     batch.call(config, {
       abi: riskConfigAbi,
       functionName: 'setInstrument',
       args: [BigInt(index + 1), { module: perp, feed, maxOpenInterest: WAD, backstopCap: WAD, priceBand: 1 }],
     })
+  for (const [n, { feed, terms }] of OPTIONS.entries()) {
+    const id = BigInt(INSTRUMENT_FEEDS.length + n + 1)
+    batch.call(config, {
+      abi: riskConfigAbi,
+      functionName: 'setInstrument',
+      args: [id, { module: option, feed, maxOpenInterest: WAD, backstopCap: WAD, priceBand: 1 }],
+    })
+    const { isCall, strike, expiry } = terms
+    batch.call(option, {
+      abi: optionAbi,
+      functionName: 'list',
+      args: [id, isCall, strike, Number(expiry), feed, FIXING, VOLATILITY],
+    })
+  }
   await batch.send()
 })
 
@@ -153,16 +181,59 @@ async function enter(market: MarginMarket) {
       },
     ],
   })
-  batch.call(oracle, {
-    abi: testOracleAbi,
-    functionName: 'set',
-    args: [FEEDS.map((feed) => ({ ...market.prices.get(feed)!, observedAt: 0n }))],
+  batch.call(config, {
+    abi: riskConfigAbi,
+    functionName: 'setGrid',
+    args: [
+      {
+        volatilityUp: Number(market.grid.volatilityUp),
+        volatilityDown: Number(market.grid.volatilityDown),
+        nakedShort: Number(market.grid.nakedShort),
+        portfolioShock: Number(market.grid.portfolioShock),
+        portfolioRhoIm: Number(market.grid.portfolioRhoIm),
+        portfolioRhoMm: Number(market.grid.portfolioRhoMm),
+      },
+    ],
   })
+  setPrices((feed) => market.prices.get(feed)!)
   await batch.send()
 }
 
+function setPrices(priceOf: (feed: number) => MarginPrice) {
+  const prices = [...FEEDS, VOLATILITY, FIXING].map((feed) => ({ ...priceOf(feed), observedAt: 0n }))
+  batch.call(oracle, { abi: testOracleAbi, functionName: 'set', args: [prices] })
+}
+
+/** The market with the options as they are worth at a time: made when first valued, as some market has no price for them. */
+function withOptions(market: MarginMarket, now: bigint): MarginMarket {
+  const price = (feed: number) => market.prices.get(feed)!.price
+  const instruments = new Map(market.instruments)
+  for (const [n, { feed, terms }] of OPTIONS.entries()) {
+    const skew = { slope: 0n, curvature: 0n }
+    const make = () =>
+      createOption(feed, terms, { now, mid: price(feed), volatility: price(VOLATILITY), skew, fixing: 0n })
+    let option: MarginInstrument | undefined
+    instruments.set(INSTRUMENT_FEEDS.length + n + 1, {
+      feed,
+      curved: true,
+      value(size, spot, volatility) {
+        if (size === 0n) return 0n
+        option ??= make()
+        return option.value(size, spot, volatility)
+      },
+    })
+  }
+  return { ...market, instruments }
+}
+
 /** By the contract; null where it reverts. */
-async function onChain({ cash, impairedCash, claims, positions }: MarginPortfolio): Promise<Health | null> {
+async function onChain({
+  cash,
+  impairedCash,
+  claims,
+  positions,
+  portfolioSet = false,
+}: MarginPortfolio): Promise<Health | null> {
   const portfolio = {
     cash,
     assetIds: claims.map(({ assetId }) => BigInt(assetId)),
@@ -171,7 +242,7 @@ async function onChain({ cash, impairedCash, claims, positions }: MarginPortfoli
     instrumentIds: positions.map(({ instrumentId }) => BigInt(instrumentId)),
     sizes: positions.map(({ size }) => size),
     quotes: positions.map(({ quote }) => quote),
-    portfolioSet: false,
+    portfolioSet,
   }
   try {
     return await chain.client.readContract({
@@ -218,10 +289,10 @@ const priceArbitrary: fc.Arbitrary<MarginPrice> = fc
   .map(({ park, ...price }) => ({ ...price, parked: park === null ? 0n : (price.price * park) / 10_000n }))
 
 const shocksArbitrary: fc.Arbitrary<Shocks> = fc
-  .tuple(bps(9_998), bps(9_998), bps(65_535), bps(10_000))
+  .tuple(bps(9_996), bps(9_996), bps(65_535), bps(10_000))
   .map(([a, b, tailShock, tailDamping]) => ({
-    shockIm: 2n + (a > b ? a : b),
-    shockMm: 2n + (a > b ? b : a),
+    shockIm: 4n + (a > b ? a : b),
+    shockMm: 4n + (a > b ? b : a),
     tailShock,
     tailDamping,
   }))
@@ -236,17 +307,34 @@ const marketArbitrary: fc.Arbitrary<MarginMarket> = fc
     shocks: fc.tuple(shocksArbitrary, shocksArbitrary, shocksArbitrary, shocksArbitrary),
     credits: fc.array(ordered, { minLength: 5, maxLength: 5 }),
     rho: ordered,
+    portfolioRho: ordered,
     profitCapIm: amount(10n ** 26n),
+    volatility: fc.bigInt({ min: WAD / 100n, max: 5n * WAD }),
+    shifts: fc.tuple(bps(65_535), bps(9_999), bps(10_000)),
+    // Half of the shock at least, so that it stays above the trade band.
+    portfolioShock: fc.oneof(fc.constant(0n), fc.bigInt({ min: 5_001n, max: 10_000n })),
   })
-  .map(({ prices, shocks, credits, rho, profitCapIm }) => ({
+  .map(({ prices, shocks, credits, rho, profitCapIm, volatility, shifts, portfolioRho, portfolioShock }) => ({
     settlementFeed: 0,
-    prices: new Map(prices.map((price, feed) => [feed, price])),
+    prices: new Map([
+      ...prices.map((price, feed) => [feed, price] as const),
+      ...[VOLATILITY, FIXING].map(
+        (feed) => [feed, { price: volatility, confidence: 0n, parked: 0n, fresh: true }] as const,
+      ),
+    ]),
     shocks: new Map(shocks.map((shock, feed) => [feed, shock])),
     assets: new Map(
       ASSET_FEEDS.map((feed, n) => [n + 1, { feed, creditIm: credits[n]![0], creditMm: credits[n]![1] }]),
     ),
     instruments: new Map(INSTRUMENT_FEEDS.map((feed, n) => [n + 1, perpetual(feed)])),
-    grid: NO_GRID,
+    grid: {
+      volatilityUp: shifts[0],
+      volatilityDown: shifts[1],
+      nakedShort: shifts[2],
+      portfolioShock,
+      portfolioRhoIm: portfolioRho[1],
+      portfolioRhoMm: portfolioRho[0],
+    },
     rhoIm: rho[1],
     rhoMm: rho[0],
     profitCapIm,
@@ -256,17 +344,18 @@ const portfolioArbitrary: fc.Arbitrary<MarginPortfolio> = fc
   .record({
     cash: signed(10n ** 27n),
     impairedCash: fc.oneof(fc.constant(0n), amount(10n ** 27n)),
+    portfolioSet: fc.boolean(),
     claims: fc.uniqueArray(
       fc.record({ assetId: fc.integer({ min: 1, max: 5 }), amount: amount(10n ** 27n), part: bps(10_000) }),
       { selector: ({ assetId }) => assetId, maxLength: 5 },
     ),
     positions: fc.uniqueArray(
       fc.record({
-        instrumentId: fc.integer({ min: 1, max: 4 }),
+        instrumentId: fc.integer({ min: 1, max: 8 }),
         size: signed(10n ** 26n),
         quote: signed(10n ** 30n),
       }),
-      { selector: ({ instrumentId }) => instrumentId, maxLength: 4 },
+      { selector: ({ instrumentId }) => instrumentId, maxLength: 8 },
     ),
   })
   .map(({ claims, ...rest }) => ({
@@ -301,7 +390,19 @@ function edges(): MarginPortfolio[] {
     ...amounts.map((amount) => ({ ...none, claims: [claim(2, amount), claim(5, amount, amount / 2n)] })),
     { ...none, claims: [claim(2, 1n, 2n)] },
     { ...none, claims: [claim(6, 1n)] },
-    { ...none, positions: [position(5, 1n)] },
+    { ...none, positions: [position(9, 1n)] },
+    ...sizes.map((size) => ({
+      ...none,
+      cash: 10n ** 24n,
+      positions: [position(5, size), position(6, -size)],
+    })),
+    ...sizes.map((size) => ({
+      ...none,
+      portfolioSet: true,
+      claims: [claim(2, WAD, WAD / 3n)],
+      positions: [position(5, size), position(1, -size, 7n), position(7, 1n)],
+    })),
+    { ...none, portfolioSet: true, positions: [position(2, WAD), position(8, -WAD, 10n ** 20n)] },
     { ...none, claims: Array.from({ length: 22 }, () => claim(2, 1n)) },
     { ...none, positions: Array.from({ length: 21 }, () => position(1, WAD)) },
     { ...none, positions: Array.from({ length: 22 }, () => position(1, WAD)) },
@@ -313,9 +414,11 @@ const written = (value: unknown) =>
 
 async function compare(market: MarginMarket, portfolios: readonly MarginPortfolio[], seed: number) {
   await enter(market)
+  const { timestamp } = await chain.client.getBlock()
+  const twins = withOptions(market, timestamp)
   const healths = await Promise.all(portfolios.map(onChain))
   for (const [n, health] of healths.entries()) {
-    const twin = byTwin(portfolios[n]!, market)
+    const twin = byTwin(portfolios[n]!, twins)
     expect(twin, `seed ${seed}: ${written({ portfolio: portfolios[n], market })}`).toEqual(health)
   }
   return healths

@@ -72,10 +72,12 @@ export function marginHealth(portfolio: MarginPortfolio, market: MarginMarket): 
   }
   const im: Sums = { sum: 0n, squares: 0n }
   const mm: Sums = { sum: 0n, squares: 0n }
-  const portfolioSet = portfolio.portfolioSet === true && market.grid.portfolioShock !== 0n
+  const portfolioSet = portfolio.portfolioSet === true
   for (const exposure of exposures) addExposure(health, exposure, market, portfolioSet, im, mm)
-  health.im -= joint(im, portfolioSet ? market.grid.portfolioRhoIm : market.rhoIm) + 1n
-  health.mm -= joint(mm, portfolioSet ? market.grid.portfolioRhoMm : market.rhoMm)
+  // A Portfolio set that isn't offered is the Standard set over the finer grid.
+  const own = portfolioSet && market.grid.portfolioShock !== 0n
+  health.im -= joint(im, own ? market.grid.portfolioRhoIm : market.rhoIm) + 1n
+  health.mm -= joint(mm, own ? market.grid.portfolioRhoMm : market.rhoMm)
   if (health.pnl > market.profitCapIm) health.im -= health.pnl - market.profitCapIm
   return health
 }
@@ -206,7 +208,7 @@ export function perpetual(feed: number): MarginInstrument {
 
 function shocksOf(market: MarginMarket, feed: number, portfolioSet: boolean): Shocks {
   const shocks = market.shocks.get(feed) ?? NO_SHOCKS
-  if (!portfolioSet) return shocks
+  if (!portfolioSet || market.grid.portfolioShock === 0n) return shocks
   const part = (shock: bigint) => (shock * market.grid.portfolioShock) / BPS
   return { ...shocks, shockIm: part(shocks.shockIm), shockMm: part(shocks.shockMm) }
 }
