@@ -11,7 +11,14 @@ import {
   parseOracleNodeConfig,
   rulesHash,
 } from '@clearspan/aggregator'
-import { createLogger, seededRandom, systemClock } from '@clearspan/shared'
+import {
+  compactSignature,
+  createLogger,
+  oracleConfigHash,
+  reportDigest,
+  seededRandom,
+  systemClock,
+} from '@clearspan/shared'
 import { type Hex, keccak256, toHex } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -256,6 +263,31 @@ function withChecks(lines: readonly string[]): string {
     })
     .join('')
 }
+
+test('a proof of two signatures for one slot convinces whoever runs the command, a forged one nobody', async () => {
+  const { networkId: salt, oracle } = nodeConfig(0, {})
+  const sign = async (price: bigint, by = keys[2]!) => {
+    const report = { epoch: 1, seq: 7n, prices: [{ price, confidence: 5 }] }
+    const hash = reportDigest(report, oracle.feeds, salt)
+    const signature = compactSignature(await privateKeyToAccount(by).sign({ hash }))
+    return { epoch: 1, seq: '7', prices: [[`${price}`, 5]], signature }
+  }
+  const verify = async (messages: object[]) => {
+    const file = join(dir.path, 'proof.json')
+    await writeFile(file, JSON.stringify({ networkId: salt, oracle, node: 2, kind: 'signature', messages }))
+    const child = clearspan(dir.path, ['oracle', 'evidence', 'verify', file], {})
+    return { ...(await child.exited), stdout: child.stdout(), stderr: child.stderr() }
+  }
+  const proof = await verify([await sign(1n), await sign(2n)])
+  expect(JSON.parse(proof.stdout)).toMatchObject({
+    ...{ networkId: salt, epoch: 1, seq: '7', kind: 'signature', node: 2 },
+    signer: privateKeyToAccount(keys[2]!).address,
+    configHash: oracleConfigHash(oracle),
+  })
+  const forged = await verify([await sign(1n), await sign(2n, keys[1]!)])
+  expect(forged).toMatchObject({ code: 2, stdout: '' })
+  expect(forged.stderr.trim()).toMatch(/^error: .* messages\[1\]: is not signed by node 2$/)
+})
 
 test('the rules of the next epoch are hashed beside the present ones: what its own nodes will have', async () => {
   const key = { env: 'KEY' }

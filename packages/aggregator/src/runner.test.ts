@@ -60,8 +60,8 @@ function start(effect: Effect) {
       close: async () => {},
     },
     peers: {
-      send: async (_, { kind }) => void steps.push(`${kind} sent`),
-      broadcast: async ({ kind }) => void steps.push(`${kind} sent`),
+      send: async (peer, { kind }) => void steps.push(`${kind} to ${peer}`),
+      broadcast: async ({ kind }) => void steps.push(`${kind} to all`),
       tell: async () => {},
       stop() {},
     },
@@ -95,7 +95,11 @@ it.each(Object.keys(effects))(
     await vi.waitFor(() => expect(steps).toEqual([`${kind} 9 written`]))
     write(true)
     await end()
-    expect(steps).toEqual([`${kind} 9 written`, 'signed', `${kind === 'report' ? 'signature' : kind} sent`])
+    // The leader of slot 9 of four nodes alone needs the observation; a signature goes to all, so that every node can publish.
+    const sent = { observation: 'observation to 1', proposal: 'proposal to all', report: 'signature to all' }[
+      kind
+    ]
+    expect(steps).toEqual([`${kind} 9 written`, 'signed', sent])
   },
 )
 
