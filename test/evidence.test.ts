@@ -1,7 +1,14 @@
 import type { Hex } from 'viem'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Packet } from '../packages/relayer/src/layerzero/packet.js'
-import { eventData, packetOf, type Source, startSource, watchSource } from './source.test-util.js'
+import {
+  eventData,
+  FINALIZED_BELOW,
+  packetOf,
+  type Source,
+  startSource,
+  watchSource,
+} from './source.test-util.js'
 import {
   babbles,
   cuts,
@@ -31,7 +38,10 @@ afterEach(async () => {
   for (const close of closes.splice(0).reverse()) await close()
 })
 
-async function watch(faults: readonly Fault[], { timeoutMs = 5_000, confirmations = CONFIRMATIONS } = {}) {
+async function watch(
+  faults: readonly Fault[],
+  { timeoutMs = 5_000, confirmations = CONFIRMATIONS, finalized = false } = {},
+) {
   const nodes: RpcProxy[] = []
   for (const fault of faults) {
     const node = await startProxy(source.url, fault)
@@ -40,7 +50,7 @@ async function watch(faults: readonly Fault[], { timeoutMs = 5_000, confirmation
   }
   const startBlock = (await source.client.getBlockNumber()) + 1n
   const urls = nodes.map(({ url }) => url)
-  const relayer = watchSource(urls, { startBlock, confirmations, timeoutMs })
+  const relayer = watchSource(urls, { startBlock, confirmations, finalized, timeoutMs })
   closes.push(relayer.close)
   const held = () => relayer.witnesses.map((one) => relayer.quarantine.holds(one))
   return { ...relayer, nodes, held }
@@ -209,6 +219,34 @@ test.each<[string, Fault[], boolean]>([
   await source.mine()
   expect(await confirms(packet, block, hash)).toBe(isConfirmed)
   expect(held()).not.toContain(true)
+})
+
+const saysFinalized: Fault = (request, ask) =>
+  ask(request.params?.[0] === 'finalized' ? { ...request, params: ['latest', request.params[1]] } : request)
+
+test.each<[string, Fault[], boolean]>([
+  ['of all nodes', [honest, honest, honest], true],
+  ['of two of three', [honest, honest, cuts], true],
+  ['of two of three, one a block behind', [honest, honest, lags((height) => height - 1n)], true],
+  [
+    'of one that is a block behind and one that is down',
+    [lags((height) => height - 1n), honest, cuts],
+    false,
+  ],
+])('finalized is what the chain calls so, by the word %s', async (_, faults, isConfirmed) => {
+  const { confirms, nodes } = await watch(faults, { confirmations: 1n, finalized: true })
+  const packet = next()
+  const block = await source.send(packet)
+  const { hash } = await source.client.getBlock({ blockNumber: block })
+  await source.mine(Number(FINALIZED_BELOW) - 1)
+  expect((await source.client.getBlock({ blockTag: 'finalized' })).number).toBe(block - 1n)
+  expect(await confirms(packet, block, hash)).toBe(false)
+  // One of them alone makes nothing final.
+  nodes[2]!.set(saysFinalized)
+  expect(await confirms(packet, block, hash)).toBe(false)
+  nodes[2]!.set(faults[2]!)
+  await source.mine()
+  expect(await confirms(packet, block, hash)).toBe(isConfirmed)
 })
 
 // anvil_reorg emits no removed logs: what has changed shows by hashes alone.

@@ -8,7 +8,7 @@ import {
 } from '@clearspan/shared'
 import { parseUnits } from 'viem'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { Relayer } from '../packages/relayer/src/index.js'
+import type { Relayer, RelayerConfigInput } from '../packages/relayer/src/index.js'
 import { startRedis } from '../packages/shared/src/queue/redis.test-util.js'
 import { temporaryDirectory } from './clearspan.js'
 import { createTestRelayer, startTestNetwork, type TestNetwork } from './testNetwork.js'
@@ -54,10 +54,18 @@ afterEach(async () => {
 })
 
 /** Starts a relayer that sees the spoke through these nodes. */
-async function relay(backend: QueueBackend, spokeUrls?: string[]): Promise<Relayer> {
+async function relay(
+  backend: QueueBackend,
+  spokeUrls?: string[],
+  config: Partial<RelayerConfigInput> = {},
+): Promise<Relayer> {
   const [, spoke] = network.chains
   const rpcUrls = spokeUrls && { [String(spoke!.chainId)]: spokeUrls }
-  const relayer = createTestRelayer(on, backend, { roles: ['relayer'], ...(rpcUrls && { rpcUrls }) })
+  const relayer = createTestRelayer(on, backend, {
+    roles: ['relayer'],
+    ...(rpcUrls && { rpcUrls }),
+    ...config,
+  })
   running.push({ relayer, backend })
   await relayer.start()
   return relayer
@@ -137,6 +145,61 @@ test(
     await expect.poll(() => trader.hub.client.getBlockNumber(), PATIENCE).toBeGreaterThan(from + 10n)
     expect((await trader.credited()).target).toBe(before)
     lags = false
+    await trader.allCredited()
+  },
+  TEST_TIMEOUT_MS,
+)
+
+/** The spoke mines only when told to, and while something is sent. */
+async function haltSpoke() {
+  const chain = on.chains[1]!
+  await on.producer.halt(chain.chainId)
+  closes.push(async () => on.producer.resume(chain.chainId))
+  const mine = async (blocks: number) => {
+    for (let i = 0; i < blocks; i++) await chain.mine()
+  }
+  const whileMining = async (sending: Promise<unknown>) => {
+    let isDone = false
+    const done = sending.finally(() => {
+      isDone = true
+    })
+    while (!isDone) {
+      const { pending } = await chain.client.getTxpoolStatus()
+      if (pending > 0) await chain.mine()
+      else await Promise.race([done, systemClock.sleep(20)])
+    }
+    await done
+  }
+  return { mine, whileMining }
+}
+
+test(
+  'what a chain takes in beyond a tier waits for the full depth; less goes at the depth of its tier',
+  async () => {
+    const spokeId = String(on.chains[1]!.chainId)
+    const { mine, whileMining } = await haltSpoke()
+    const send = (amount: number) => whileMining(trader.deposit(amount).then(() => trader.sendCounters()))
+    // All deposits so far are settled.
+    await mine(12)
+    const relayer = await relay(await QUEUES.embedded('tiers'), undefined, {
+      depths: { [spokeId]: { full: 12, tiers: [{ blocks: 2, upTo: { USDC: '100' } }] } },
+    })
+    await send(60)
+    await mine(1)
+    // The chain stands still: no depth but the tier's is ever reached.
+    await trader.allCredited()
+
+    const before = (await trader.credited()).target
+    // Together they are more than the tier takes, however they are split.
+    await send(50)
+    await mine(1)
+    const waiting = () =>
+      relayer.packets().alpha!.map((one) => ('waitsFor' in one ? one.waitsFor : undefined))
+    await expect.poll(waiting, PATIENCE).toContain('its source does not confirm it')
+    const from = await trader.hub.client.getBlockNumber()
+    await expect.poll(() => trader.hub.client.getBlockNumber(), PATIENCE).toBeGreaterThan(from + 4n)
+    expect((await trader.credited()).target).toBe(before)
+    await mine(12)
     await trader.allCredited()
   },
   TEST_TIMEOUT_MS,

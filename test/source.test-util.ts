@@ -46,9 +46,12 @@ export function packetOf(nonce: bigint, message: Hex = '0xc0ffee'): Packet {
   return { ...key, guid: packetGuid(key), message }
 }
 
+/** Blocks from the height down to the newest that the chain calls finalized. */
+export const FINALIZED_BELOW = 4n
+
 /** A real chain whose endpoint sends what a test wants. Blocks come when a test mines them. */
 export async function startSource() {
-  const anvil = await startAnvil('--no-mining')
+  const anvil = await startAnvil('--no-mining', '--slots-in-an-epoch', String(FINALIZED_BELOW / 2n))
   await anvil.control.setCode({ address: endpoint, bytecode: EMITTER })
   await anvil.control.setBalance({ address: sender, value: 10n ** 24n })
   await anvil.control.impersonateAccount({ address: sender })
@@ -87,8 +90,9 @@ export function watchSource(
   {
     startBlock,
     confirmations,
+    finalized = false,
     timeoutMs = 5_000,
-  }: { startBlock: bigint; confirmations: bigint; timeoutMs?: number },
+  }: { startBlock: bigint; confirmations: bigint; finalized?: boolean; timeoutMs?: number },
 ) {
   const options = { chainId: 31337, blockMs: 80, timeoutMs }
   const witnesses: ChainClient[] = urls.map((url) => createChainClient({ ...options, rpcUrls: [url] }))
@@ -147,7 +151,7 @@ export function watchSource(
     },
     /** Whether the quorum confirms a packet in a block, whatever the feed has shown. */
     async confirms(packet: Packet, blockNumber: bigint, blockHash: Hex): Promise<boolean> {
-      const asked = [{ packet, blockNumber, blockHash, confirmations }]
+      const asked = [{ packet, blockNumber, blockHash, confirmations, finalized }]
       return (await confirmedPackets(witnesses, { endpoint, sendUln }, asked, quarantine)).size > 0
     },
     async close(): Promise<void> {

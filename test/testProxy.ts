@@ -53,6 +53,11 @@ export function lags(top: (height: bigint) => bigint): Fault {
     if (method === 'eth_getBlockByNumber') {
       const [tag, full] = params
       if (tag === 'latest' || tag === 'pending') return ask({ ...request, params: [hex, full] })
+      if (tag === 'finalized') {
+        const { result } = await ask(request)
+        const then = BigInt((result as { number: string }).number) - BigInt(String(height)) + known
+        return ask({ ...request, params: [`0x${then.toString(16)}`, full] })
+      }
     }
     if (method === 'eth_getLogs') {
       const { fromBlock, toBlock, blockHash } = params[0] as Record<string, string | undefined>

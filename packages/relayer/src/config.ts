@@ -1,5 +1,6 @@
 import { addressSchema } from '@clearspan/shared'
 import { z } from 'zod'
+import { depthsSchema } from './layerzero/depth.js'
 import { triggersSchema } from './prices/triggers.js'
 
 const chainIdKey = z.string().regex(/^[1-9]\d*$/, 'must be a chain id')
@@ -16,6 +17,8 @@ export const relayerConfigSchema = z.strictObject({
     .default(['relayer', 'keeper']),
   /** RPC URLs by chain id, instead of the manifest's. More than half of a chain's must agree before a packet is attested. */
   rpcUrls: z.record(chainIdKey, z.array(z.url()).min(1)).default({}),
+  /** How deep packets must lie by their value before they are attested, by chain id of their source. */
+  depths: depthsSchema.default({}),
   /** First block to read by chain id: the network's first on that chain. 0 by default. */
   startBlocks: z.record(chainIdKey, z.number().int().min(0)).default({}),
   /** Blocks per log request. */

@@ -5,6 +5,7 @@ import type { Quarantine } from '../chains/quarantine.js'
 import { readAll } from '../chains/read.js'
 import { dvnAbi, ulnConfigAbi } from '../layerzero/abi.js'
 import { wordToAddress } from '../layerzero/batch.js'
+import { atDepth, type DepthPolicy, requiredDepths } from '../layerzero/depth.js'
 import { decodePacket, type Packet, packetHeader, pathOf, payloadHash } from '../layerzero/packet.js'
 import { confirmedPackets } from '../layerzero/witness.js'
 import { attestationDigest, type Claim, claimTree, dvnDigest, verifyCall } from './attestation.js'
@@ -18,6 +19,8 @@ export interface OperatorChain {
   witnesses: readonly ChainClient[]
   /** Of the witnesses. */
   quarantine: Quarantine
+  /** How deep packets from there must lie by their value. */
+  depth?: DepthPolicy | undefined
 }
 
 export interface OperatorOptions {
@@ -106,10 +109,14 @@ export function createOperator({ network, chains, account, maxLifetimeSeconds }:
         chains.map(async (source) => {
           const own = claimed.filter((one) => typeof one !== 'string' && one.source === source)
           const asked = own.map((one) => one as Exclude<Judged, string>)
+          const depths = await requiredDepths(
+            source,
+            asked.map(({ packet }) => packet),
+          )
           const found = await confirmedPackets(
             source.witnesses,
             source.chain.layerzero,
-            asked.map((one) => ({ ...one, confirmations: one.claim.confirmations })),
+            asked.map((one, i) => atDepth(one, one.claim.confirmations, depths[i])),
             source.quarantine,
           )
           return [source, found] as const

@@ -12,6 +12,7 @@ import { z } from 'zod'
 import { checkBackends } from '../chains/backends.js'
 import { createQuarantine } from '../chains/quarantine.js'
 import { listen } from '../http.js'
+import { depthPolicies, depthsSchema } from '../layerzero/depth.js'
 import { createOperator } from './operator.js'
 import { createAttestServer } from './server.js'
 
@@ -21,6 +22,8 @@ export const attestConfigSchema = z.strictObject({
   rpcUrls: z
     .record(z.string().regex(/^[1-9]\d*$/, 'must be a chain id'), z.array(z.url()).min(1))
     .default({}),
+  /** How deep packets must lie by their value, by chain id of their source: beside what the relayers' own configuration says. */
+  depths: depthsSchema.default({}),
   /** Addresses of the `peer` keys that may ask. */
   askers: z.array(addressSchema).min(1),
   /** Furthest expiry that is signed, seconds of the destination's time. */
@@ -42,6 +45,7 @@ export interface AttestServiceOptions {
 export async function startAttestService(options: AttestServiceOptions) {
   const { network, account, clock, logger, metrics } = options
   const config = parseConfig(attestConfigSchema, options.config, 'attest')
+  const depths = depthPolicies('attest.depths', network, config.depths)
   const chains = network.chains.map((chain) => {
     const { chainId, name } = chain
     const rpcUrls = [...new Set(config.rpcUrls[String(chainId)] ?? chain.rpcUrls)]
@@ -50,7 +54,8 @@ export async function startAttestService(options: AttestServiceOptions) {
     const witnesses = rpcUrls.map((url) => createChainClient({ ...common, rpcUrls: [url] }))
     const quarantine = createQuarantine({ chain: name, nodes: witnesses, clock, logger, metrics })
     const avoid = (node: number) => quarantine.holds(witnesses[node]!)
-    return { chain, client: createChainClient({ ...common, rpcUrls, avoid }), witnesses, quarantine }
+    const client = createChainClient({ ...common, rpcUrls, avoid })
+    return { chain, client, witnesses, quarantine, depth: depths.get(chainId) }
   })
   const operator = createOperator({
     network,

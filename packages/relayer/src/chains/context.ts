@@ -12,6 +12,7 @@ import {
 } from '@clearspan/shared'
 import { type LocalAccount, parseGwei } from 'viem'
 import type { RelayerConfig } from '../config.js'
+import { type DepthPolicy, depthPolicies } from '../layerzero/depth.js'
 import { type ChainFeed, createChainFeed } from './feed.js'
 import { createQuarantine, type Quarantine } from './quarantine.js'
 import { checkSigningKeys, type Purpose, type SigningKeys, signersOf } from './signers.js'
@@ -35,6 +36,8 @@ export interface ChainContext {
   witnesses: readonly ChainClient[]
   /** Of the witnesses. */
   quarantine: Quarantine
+  /** How deep packets from there must lie by their value. */
+  depth?: DepthPolicy | undefined
   feed: ChainFeed
   senders: Record<Purpose, SenderPool>
 }
@@ -66,6 +69,7 @@ export function createChainContexts(options: ContextOptions) {
     'Requests that an RPC did not answer: out of reach, slow, broken, or limited',
     ['chain', 'node', 'kind'],
   )
+  const depths = depthPolicies('relayer.depths', network, config.depths)
   return network.chains.map((chain): ChainContext => {
     const { chainId, name } = chain
     const rpcUrls = config.rpcUrls[String(chainId)] ?? chain.rpcUrls
@@ -102,6 +106,7 @@ export function createChainContexts(options: ContextOptions) {
       client,
       witnesses,
       quarantine,
+      depth: depths.get(chainId),
       feed: createChainFeed({
         client,
         witnesses,

@@ -12,6 +12,7 @@ import {
   fitting,
   type Step,
 } from '../layerzero/batch.js'
+import { atDepth, requiredDepths } from '../layerzero/depth.js'
 import { executionValue } from '../layerzero/options.js'
 import type { Outbox, Pending, Turn } from '../layerzero/outbox.js'
 import { outstanding } from '../layerzero/outstanding.js'
@@ -127,7 +128,11 @@ export function createDeliveryRound(
     await Promise.all(
       [...sources.values()].map(async (source) => {
         const own = chosen.filter(({ entry }) => entry.packet.srcEid === source.chain.eid)
-        const packets = own.map(({ entry, confirmations }) => ({ ...entry, confirmations }))
+        const depths = await requiredDepths(
+          source,
+          own.map(({ entry }) => entry.packet),
+        )
+        const packets = own.map(({ entry, confirmations }, i) => atDepth(entry, confirmations, depths[i]))
         const { witnesses, quarantine } = source
         const found = await confirmedPackets(witnesses, source.chain.layerzero, packets, quarantine)
         for (const [guid, timestamp] of found) times.set(guid, timestamp)

@@ -15,12 +15,15 @@ interface Testimony {
   packets: ReadonlySet<Hex>
 }
 
-/** A packet as a feed has read it, and how deep its block must be. */
-type Asked = Pick<SentPacket, 'packet' | 'blockNumber' | 'blockHash'> & { confirmations: bigint }
+/** A packet as a feed has read it, and how deep its block must be; `finalized`: by the chain's own word too, as each RPC has it. */
+type Asked = Pick<SentPacket, 'packet' | 'blockNumber' | 'blockHash'> & {
+  confirmations: bigint
+  finalized?: boolean
+}
 
 /**
- * Packets that more than half of the source's RPCs confirm: the block has the same hash and `confirmations` blocks on top (its own included),
- * and it sent exactly this packet. More than half of all that are configured: one that fails or lags abstains, one that disagrees with such a
+ * Packets that more than half of the source's RPCs confirm: the block has the same hash, `confirmations` blocks on top (its own included) and,
+ * where asked for, is finalized, and it sent exactly this packet. More than half of all that are configured: one that fails or lags abstains, one that disagrees with such a
  * majority, whichever way, goes into quarantine and abstains from then on, and neither makes fewer suffice. Nobody waits for the rest once
  * enough agree; what the rest says is judged when it comes. Answers guid → timestamp (s) of its block.
  */
@@ -32,7 +35,7 @@ export async function confirmedPackets(
 ): Promise<Map<Hex, number>> {
   const blocks = new Map<string, Asked[]>()
   for (const entry of packets) {
-    const key = `${entry.blockHash}:${entry.confirmations}`
+    const key = `${entry.blockHash}:${entry.confirmations}:${entry.finalized}`
     blocks.set(key, [...(blocks.get(key) ?? []), entry])
   }
   const confirmed = await Promise.all(
@@ -92,7 +95,7 @@ function hear(
 async function testify(
   client: ChainClient,
   { endpoint, sendUln }: Sender,
-  { blockNumber, blockHash, confirmations }: Asked,
+  { blockNumber, blockHash, confirmations, finalized = false }: Asked,
 ): Promise<Testimony | undefined> {
   try {
     // Both to their end: viem shares a request still under way with the next look, which would inherit its failure.
@@ -100,6 +103,7 @@ async function testify(
     await Promise.allSettled(asked)
     const [head, { hash, timestamp }] = await Promise.all(asked)
     if (head - blockNumber + 1n < confirmations) return undefined
+    if (finalized && (await client.getBlock({ blockTag: 'finalized' })).number < blockNumber) return undefined
     // It stands by another block at that height, as deep: no logs of ours are there.
     if (hash !== blockHash) return { hash, timestamp: Number(timestamp), packets: new Set() }
     const logs = await client.getLogs({ address: endpoint, event: endpointAbi[0], blockHash, strict: true })
