@@ -20,7 +20,7 @@ import {
 import { verifyEvidence } from './observation/evidence.js'
 import { createSigner } from './observation/signer.js'
 import { toWire } from './observation/wire.js'
-import { replayFile } from './report/replay.js'
+import { replayFiles } from './report/replay.js'
 
 afterEach(cleanUp)
 // Real time passes in slots, more of them on a busy machine.
@@ -73,8 +73,8 @@ describe('a network of four oracle nodes over loopback', () => {
     // Every node's record replays bit for bit, of the one that was stopped in two segments.
     await Promise.all([...nodes, revived].map((node) => node.stop()))
     for (const { dataDir } of configs) {
-      for (const name of await readdir(join(dataDir, 'segments'))) {
-        const summary = await replayFile(join(dataDir, 'segments', name))
+      const names = await readdir(join(dataDir, 'segments'))
+      for await (const summary of replayFiles(names.map((name) => join(dataDir, 'segments', name)))) {
         expect(summary).toMatchObject({ closed: true })
         expect(summary.observations).toBeGreaterThan(0)
         expect(summary.reports - summary.unproposed).toBeGreaterThan(0)

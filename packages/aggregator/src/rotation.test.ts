@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
@@ -25,7 +24,7 @@ import {
 import { recoverNode } from './observation/message.js'
 import { createSigner } from './observation/signer.js'
 import type { FinishedReport } from './report/board.js'
-import { replaySegment } from './report/replay.js'
+import { replayFiles } from './report/replay.js'
 
 afterEach(cleanUp)
 // Real time passes in slots, more of them on a busy machine.
@@ -144,9 +143,9 @@ describe('a change of epochs, over HTTP', () => {
 
     await Promise.all([...old, promoted].map((node) => node.stop()))
     for (const { dataDir } of configs) {
-      for (const name of await readdir(join(dataDir, 'segments'))) {
-        const path = join(dataDir, 'segments', name)
-        expect(await replaySegment(createReadStream(path, 'utf8'), name)).toMatchObject({ closed: true })
+      const names = await readdir(join(dataDir, 'segments'))
+      for await (const summary of replayFiles(names.map((name) => join(dataDir, 'segments', name)))) {
+        expect(summary).toMatchObject({ closed: true })
       }
     }
   })

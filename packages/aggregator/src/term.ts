@@ -188,7 +188,7 @@ export function createTerm(parameters: TermParameters): Term {
     onReport(report, signatures) {
       if (report.epoch === oracle.epoch) recording?.finished(report, signatures)
       observer.onReport(report)
-      if (report.epoch < oracle.epoch) recording?.past(report)
+      if (report.epoch !== oracle.epoch) recording?.foreign(report)
     },
     stop: async () => void (await shutdown.run()),
   }

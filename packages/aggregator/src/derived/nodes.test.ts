@@ -11,7 +11,7 @@ import { WebSocketServer } from 'ws'
 import type { OracleNodeConfigInput } from '../config.js'
 import { cleanUp, collect, keys, later, makeNode, networkId } from '../network.test-util.js'
 import type { FinishedReport } from '../report/board.js'
-import { replayFile } from '../report/replay.js'
+import { replayFiles } from '../report/replay.js'
 import { SETTLED_SLOTS } from './history.js'
 import { createReportedFeeds } from './reported.js'
 
@@ -221,8 +221,10 @@ it('derived feeds of four nodes land in the signed report, and follow from the r
   // Each segment of what the node recorded replays alone, the reports from before it included.
   await node?.stop()
   let replayed = 0
-  for (const name of (await readdir(segments)).sort()) {
-    replayed += (await replayFile(join(segments, name))).observations
+  const paths = (await readdir(segments)).sort().map((name) => join(segments, name))
+  for await (const { observations, follows } of replayFiles(paths)) {
+    expect(follows).toBe(replayed > 0)
+    replayed += observations
   }
   expect(replayed).toBeGreaterThan(reports.length / 2)
 }, 180_000)

@@ -18,7 +18,7 @@ export function createLineWriter(): (value: object) => string {
       if (typeof item === 'bigint') return `${item}n`
       return typeof item === 'string' && BIGINT.test(item) ? `~${item}` : item
     })
-    previous = checkOf(previous, json)
+    previous = nextCheck(previous, json)
     return `${json}\t${previous}\n`
   }
 }
@@ -29,10 +29,10 @@ export function createLineReader(): (line: string) => unknown {
   return (line) => {
     const tab = line.lastIndexOf('\t')
     const json = line.slice(0, tab)
-    if (tab < 0 || line.slice(tab + 1) !== checkOf(previous, json)) {
+    if (tab < 0 || checkOf(line) !== nextCheck(previous, json)) {
       throw new PermanentError("is damaged: its check doesn't fit")
     }
-    previous = line.slice(tab + 1)
+    previous = checkOf(line)
     return JSON.parse(json, (_, item) => {
       if (typeof item !== 'string' || !BIGINT.test(item)) return item
       return item.startsWith('~') ? item.slice(1) : BigInt(item.slice(0, -1))
@@ -40,6 +40,11 @@ export function createLineReader(): (line: string) => unknown {
   }
 }
 
-function checkOf(previous: string, json: string): string {
+/** The check of a line without its end: it stands for all lines up to it. */
+export function checkOf(line: string): string {
+  return line.slice(line.lastIndexOf('\t') + 1)
+}
+
+function nextCheck(previous: string, json: string): string {
   return createHash('sha256').update(previous).update(json).digest('hex').slice(0, CHECK_DIGITS)
 }

@@ -4,7 +4,7 @@ import type { Observation } from '../observation/message.js'
 import { toWire } from '../observation/wire.js'
 import { type Rules, rulesHash } from '../rules.js'
 import type { BookEvent, BookState } from '../sources/book.js'
-import { createLineWriter } from './lines.js'
+import { checkOf, createLineWriter } from './lines.js'
 import { createRows, type Row } from './rows.js'
 import { openSegments, type Segments } from './segments.js'
 
@@ -40,8 +40,8 @@ export interface Recording {
   /** The leader's proposal that this node has signed the median of. */
   proposal(seq: bigint, observations: readonly Observation[]): void
   finished(report: Report, signatures: readonly ReportSignature[]): void
-  /** A report of an older epoch, which decides in this one. */
-  past(report: Report): void
+  /** A report of another epoch, which decides in this one too. */
+  foreign(report: Report): void
   close(): Promise<void>
 }
 
@@ -64,6 +64,7 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
   let events: { at: number; rows: Row[] } | null = null
   const carried = new Map<bigint, object[]>()
   let lineOf = createLineWriter()
+  let lastLine = ''
   let size = 0
   let waiting = ''
   /** Characters handed to the disk and not yet written. */
@@ -88,6 +89,7 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
     const line = lineOf(value)
     size += line.length
     waiting += line
+    lastLine = line
   }
 
   function tear(err: unknown) {
@@ -101,6 +103,7 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
   /** A file is opened in order behind the writes of the one before. */
   function begin() {
     end()
+    const after = torn || size === 0 ? null : checkOf(lastLine.trimEnd())
     torn = false
     size = 0
     lineOf = createLineWriter()
@@ -115,6 +118,7 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
       configHash: oracleConfigHash(rules.oracle),
       rulesHash: rulesHash(rules),
       rules,
+      after,
     })
     const past = history()
     for (const report of past?.reports ?? []) write({ type: 'history', since: past?.since, report })
@@ -203,7 +207,7 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
       write({ type: 'report', report, signatures })
       flush()
     },
-    past(report) {
+    foreign(report) {
       const since = history()?.since
       if (since !== undefined) write({ type: 'history', since, report })
     },

@@ -20,7 +20,7 @@ import {
   signers,
   steady,
 } from './recording.test-util.js'
-import { replayFile, replaySegment } from './replay.js'
+import { type Known, type ReplaySummary, replayFiles, replaySegment } from './replay.js'
 
 const protocol = { networkId: rules.networkId, oracle: rules.oracle }
 
@@ -35,7 +35,20 @@ const record = (slots: Move[][], changes?: Changes) => recordIn(dataDir, slots, 
 async function* chunksOf(text: string) {
   for (let at = 0; at < text.length; at += 1_000) yield text.slice(at, at + 1_000)
 }
-const replay = (bytes: Buffer | string) => replaySegment(chunksOf(bytes.toString()), 'segment')
+const replay = async (bytes: Buffer | string, known = {}) =>
+  (await replaySegment(chunksOf(bytes.toString()), 'segment', known)).summary
+
+/** One after the other: each goes on from the one before it. */
+async function replayAll(segments: readonly (Buffer | string)[]) {
+  const summaries: ReplaySummary[] = []
+  let before: Known['before']
+  for (const bytes of segments) {
+    const { summary, left } = await replaySegment(chunksOf(bytes.toString()), 'segment', { before })
+    before = left
+    summaries.push(summary)
+  }
+  return summaries
+}
 
 /** A row of an events line: source, market, receive time, event time, price, confidence, sequence, reason. */
 const rowsOf = (line: Json) => line.rows as unknown[][]
@@ -71,14 +84,15 @@ describe('replaying a recorded segment', () => {
         await rm(join(dataDir, 'segments'), { recursive: true, force: true })
         const segments = await record(slots, rotates ? { maxSegmentBytes: 1 } : {})
         expect(segments).toHaveLength(rotates ? slots.length + 1 : 1)
-        const summaries = await Promise.all(segments.map(replay))
+        const summaries = await replayAll(segments)
         const sum = (field: 'ticks' | 'observations' | 'reports') =>
           summaries.reduce((total, summary) => total + summary[field], 0)
         expect(sum('ticks')).toBe(slots.flat().length)
         expect(sum('observations')).toBe(slots.length)
         expect(sum('reports')).toBe(slots.length)
-        for (const summary of summaries)
+        for (const [at, summary] of summaries.entries())
           expect(summary).toMatchObject({
+            follows: at > 0,
             epoch: 1,
             configHash: oracleConfigHash(rules.oracle),
             rulesHash: rulesHash(rules),
@@ -188,8 +202,7 @@ describe('replaying a recorded segment', () => {
   it("refuses a header of another version, and one whose rules or network don't have its hashes", async () => {
     const [bytes] = await record(steady)
     const configHash = oracleConfigHash(rules.oracle)
-    const expecting = (hash: Hex) =>
-      replaySegment(chunksOf(bytes!.toString()), 'segment', { configHash: hash })
+    const expecting = (hash: Hex) => replay(bytes!, { configHash: hash })
     expect(await expecting(configHash)).toMatchObject({ reports: 3 })
     await expect(expecting(keccak256('0x'))).rejects.toThrow(
       `segment:1: the network has the hash ${configHash}, not ${keccak256('0x')}`,
@@ -237,7 +250,7 @@ describe('replaying a recorded segment', () => {
 
   it('packs what is whole, beside the writing, and replays it as it is', async () => {
     const segments = join(dataDir, 'segments')
-    const packed = () => readdir(segments).then((names) => names.filter((name) => name.endsWith('.gz')))
+    const packed = () => readdir(segments).then((names) => names.filter((name) => /^segment.*gz$/.test(name)))
     const slots = Array.from({ length: 12 }, (_, slot) => steady[slot % 3]!)
     await record(slots, {
       maxSegmentBytes: 5_000,
@@ -246,13 +259,14 @@ describe('replaying a recorded segment', () => {
     const [name = ''] = (await packed()).sort()
     expect(await readdir(segments)).not.toContain(name.replace('.gz', ''))
     const path = join(segments, name)
-    expect(await replayFile(path)).toMatchObject({ closed: true, torn: 0 })
+    const replayFile = async () => (await replayFiles([path]).next()).value
+    expect(await replayFile()).toMatchObject({ closed: true, torn: 0 })
     const bytes = await readFile(path)
     await writeFile(path, bytes.subarray(0, bytes.length - 20))
-    await expect(replayFile(path)).rejects.toThrow(`${path}: is damaged: it can't be unpacked`)
+    await expect(replayFile()).rejects.toThrow(`${path}: is damaged: it can't be unpacked`)
     bytes[bytes.length >> 1]! ^= 1
     await writeFile(path, bytes)
-    await expect(replayFile(path)).rejects.toThrow(PermanentError)
+    await expect(replayFile()).rejects.toThrow(PermanentError)
   })
 
   it('knows in each segment the reports that a feed made of them still rests on', async () => {
@@ -272,7 +286,8 @@ describe('replaying a recorded segment', () => {
     })
     const slots = Array.from({ length: 12 }, (_slot, slot) => steady[slot % 3]!)
     const segments = await record(slots, { rules: derived, maxSegmentBytes: 1 })
-    for (const bytes of segments) await replay(bytes)
+    for (const bytes of segments) expect(await replay(bytes)).toMatchObject({ follows: false })
+    expect((await replayAll(segments)).every(({ follows }, at) => follows === at > 0)).toBe(true)
     const last = segments.at(-1)!
     expect(last.toString()).toMatch(/"observed":\[\{"price":"\d+n".*?\},\{"price":"\d+n"/)
     const forgotten = rewritten(
@@ -286,6 +301,29 @@ describe('replaying a recorded segment', () => {
     await expect(replay(forgotten)).rejects.toThrow(
       /^segment:\d+: seq 1700000011, feed ETH.RV\/VOL: recorded \{"price".*, recomputed /,
     )
+  })
+
+  it('names what a segment begins with that the one before has not left', async () => {
+    const [first, second] = await record([...steady, ...steady], { maxSegmentBytes: 1 })
+    const book = (change: (state: { quotes: { price: bigint }[] }) => void) =>
+      rewritten(second!, 'book', (line) => change(line.state as never), 2)
+    const dearer = book(({ quotes }) => {
+      quotes[0]!.price += 1n
+    })
+    // By itself it holds: what another segment left stands as it is.
+    expect(await replay(dearer)).toMatchObject({ follows: false })
+    await expect(replayAll([first!, dearer])).rejects.toThrow(
+      /^segment:4: book of c: recorded .*"price":"200020000000000000001".*, recomputed .*"price":"200020000000000000000"/,
+    )
+    const lines = second!.toString().split('\n')
+    const write = createLineWriter()
+    const read = createLineReader()
+    const fewer = lines.slice(0, -1).map((line) => read(line) as Json)
+    fewer.splice(2, 1)
+    await expect(replayAll([first!, fewer.map(write).join('')])).rejects.toThrow(
+      /^segment:4: 1 books that the segment before has left are missing$/,
+    )
+    expect(await replayAll([second!, first!])).toMatchObject([{ follows: false }, { follows: false }])
   })
 
   it('begins a new segment where the disk failed, and writes nothing behind half a line', async () => {

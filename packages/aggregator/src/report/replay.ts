@@ -12,10 +12,10 @@ import type { ObservedPrice } from '../aggregation/aggregate.js'
 import { type Observation, recoverNode } from '../observation/message.js'
 import { authenticate } from '../observation/verify.js'
 import { wireSchemas } from '../observation/wire.js'
-import { checkRules, createDecision, type Rules, rulesHash, rulesSchema, toReportPrice } from '../rules.js'
+import { checkRules, createDecision, rulesHash, rulesSchema, toReportPrice } from '../rules.js'
 import type { BookState } from '../sources/book.js'
 import { combine } from './combine.js'
-import { createLineReader } from './lines.js'
+import { checkOf, createLineReader } from './lines.js'
 import { SEGMENT_VERSION } from './recording.js'
 import { createBooks } from './replayBooks.js'
 import { withSegment } from './segments.js'
@@ -42,6 +42,8 @@ export interface ReplaySummary {
   lastSeq: string | null
   /** False for a segment that is still being written, or whose writer was killed: its last lines may be missing. */
   closed: boolean
+  /** Whether it goes on from the segment that was replayed before it: then what it begins with was computed too, and not taken as it stands. */
+  follows: boolean
   /** Whole lines. */
   lines: number
   /** Characters behind the last whole line: a line that was cut off as it was written. */
@@ -49,9 +51,20 @@ export interface ReplaySummary {
 }
 
 /** What whoever asks for a replay knows already. */
-interface Expected {
+export interface Known {
   /** Of the epoch, by a chain. */
   configHash?: Hex | undefined
+  /** What the segment before has left. */
+  before?: Left | undefined
+}
+
+/** What a segment leaves to the one that goes on from it. */
+interface Left {
+  /** Of its last line. */
+  check: string
+  /** Each source's book and each report that still counts, as text. */
+  books: ReadonlyMap<string, string>
+  history: ReadonlySet<string>
 }
 
 /** A line of 500 ticks is some 40,000: what has none as long as this was never a segment. */
@@ -63,6 +76,7 @@ const headerSchema = z.object({
   configHash: z.string(),
   rulesHash: z.string(),
   rules: rulesSchema,
+  after: z.string().nullable(),
 })
 /** Lines carry a check, so what they hold is what a node wrote; the schema only tells them apart. */
 const lineSchema = z.discriminatedUnion('type', [
@@ -95,12 +109,13 @@ type Line = z.output<typeof lineSchema>
 export async function replaySegment(
   chunks: AsyncIterable<string>,
   where: string,
-  { configHash }: Expected = {},
-): Promise<ReplaySummary> {
+  known: Known = {},
+): Promise<{ summary: ReplaySummary; left: Left }> {
   const read = createLineReader()
   let replayer: ReturnType<typeof createReplayer> | null = null
   let number = 0
   let torn = 0
+  let check = ''
   const onRest = (rest: string) => {
     torn = rest.length
   }
@@ -109,7 +124,8 @@ export async function replaySegment(
     try {
       const value = read(text)
       if (replayer) replayer.take(readLine(value))
-      else replayer = createReplayer(readHeader(value, configHash))
+      else replayer = createReplayer(readHeader(value, known.configHash), known.before)
+      check = checkOf(text)
     } catch (error) {
       // What a segment holds may be anything: whatever it is, it makes one line.
       const message = error instanceof Error ? error.message : String(error)
@@ -117,12 +133,25 @@ export async function replaySegment(
     }
   }
   if (replayer === null) throw new PermanentError(`${where}: holds no segment`)
-  return { ...replayer.summary(), lines: number, torn }
+  return {
+    summary: { ...replayer.summary(), lines: number, torn },
+    left: { check, ...replayer.left() },
+  }
 }
 
-/** The same of a file, packed or not. */
-export function replayFile(path: string, expected?: Expected): Promise<ReplaySummary> {
-  return withSegment(path, (chunks) => replaySegment(chunks, path, expected))
+/** The same of files, packed or not, one after the other: where one goes on from the one before it, what it begins with is computed too. */
+export async function* replayFiles(
+  paths: readonly string[],
+  { configHash }: Pick<Known, 'configHash'> = {},
+): AsyncGenerator<ReplaySummary & { segment: string }> {
+  let before: Left | undefined
+  for (const segment of paths) {
+    const { summary, left } = await withSegment(segment, (chunks) =>
+      replaySegment(chunks, segment, { configHash, before }),
+    )
+    before = left
+    yield { segment, ...summary }
+  }
 }
 
 /** What follows the last line end was cut off by a crash: it was never a line. */
@@ -141,7 +170,7 @@ async function* completeLines(
   onRest(rest)
 }
 
-function readHeader(value: unknown, expected: Hex | undefined): Rules {
+function readHeader(value: unknown, expected: Hex | undefined) {
   const { version } = z.object({ version: z.number() }).safeParse(value).data ?? {}
   if (version !== undefined && version !== SEGMENT_VERSION)
     throw new PermanentError(
@@ -149,7 +178,7 @@ function readHeader(value: unknown, expected: Hex | undefined): Rules {
     )
   const header = headerSchema.safeParse(value)
   if (!header.success) throw new PermanentError('is no header of a segment')
-  const { rules, ...hashes } = header.data
+  const { rules, after, ...hashes } = header.data
   if (rulesHash(rules) !== hashes.rulesHash)
     throw new PermanentError(`the rules don't have the hash ${hashes.rulesHash}`)
   if (oracleConfigHash(rules.oracle) !== hashes.configHash)
@@ -157,7 +186,7 @@ function readHeader(value: unknown, expected: Hex | undefined): Rules {
   if (expected !== undefined && expected.toLowerCase() !== hashes.configHash)
     throw new PermanentError(`the network has the hash ${hashes.configHash}, not ${expected}`)
   checkRules(rules)
-  return rules
+  return { rules, after }
 }
 
 function readLine(value: unknown): Line {
@@ -166,11 +195,11 @@ function readLine(value: unknown): Line {
   return line.data
 }
 
-function createReplayer(rules: Rules) {
+function createReplayer({ rules, after }: ReturnType<typeof readHeader>, before: Left | undefined) {
   const { oracle, networkId, index } = rules
   const protocol = { networkId, oracle }
   const quorum = quorumOf(oracle.nodes.length)
-  const { decide, onReport } = createDecision(rules)
+  const { decide, onReport, history } = createDecision(rules)
   const books = createBooks(rules)
   const observationSchema = wireSchemas(oracle.feeds.length, oracle.nodes.length).observation
   const own = new Map<bigint, readonly ObservedPrice[]>()
@@ -178,6 +207,7 @@ function createReplayer(rules: Rules) {
   /** Without a proposal so far; and who signed them. */
   const unproposed = new Map<bigint, { prices: Report['prices']; signers: ReadonlySet<number> }>()
   const seqs: bigint[] = []
+  const start = after !== null && after === before?.check ? createStart(before) : null
   let closed = false
   const counts = { observations: 0, reports: 0, contradicted: 0 }
 
@@ -226,7 +256,7 @@ function createReplayer(rules: Rules) {
     signers: ReadonlySet<number>,
   ) {
     const difference = differenceOf(seq, prices, combine(observations, oracle.feeds.length, quorum))
-    // A faulty leader can propose one thing to this node and another to a quorum: then this node has signed neither.
+    // A faulty leader can propose one thing to this node and another to a quorum: then this node hasn't signed what the quorum did.
     if (difference === null) return
     if (signers.has(index)) throw new PermanentError(difference)
     counts.contradicted += 1
@@ -260,6 +290,7 @@ function createReplayer(rules: Rules) {
   return {
     take(line: Line) {
       if (closed) throw new PermanentError('follows the end of the segment')
+      start?.take(line)
       switch (line.type) {
         case 'book':
           return books.restore(line.source, line.state)
@@ -289,7 +320,39 @@ function createReplayer(rules: Rules) {
       firstSeq: seqs[0]?.toString() ?? null,
       lastSeq: seqs.at(-1)?.toString() ?? null,
       closed,
+      follows: start !== null,
     }),
+    left: () => ({
+      books: new Map(books.states().map(([source, state]) => [source, textOf(state)])),
+      history: new Set(history()?.reports.map(textOf)),
+    }),
+  }
+}
+
+/** Wants of a segment's first lines, reports and then books, that they say what the segment before has left: no less, and nothing else. */
+function createStart(before: Left) {
+  const history = new Set(before.history)
+  const books = new Map(before.books)
+  let place: 'history' | 'books' | 'over' = 'history'
+  const refuse = (why: string) => {
+    throw new PermanentError(why)
+  }
+  return {
+    take(line: Line) {
+      if (place === 'over') return
+      if (line.type === 'history' && place === 'history') {
+        if (!history.delete(textOf(line.report)))
+          refuse(`seq ${line.report.seq}: the report is none that the segment before has left`)
+        return
+      }
+      if (history.size > 0) refuse(`${history.size} reports that the segment before has left are missing`)
+      place = line.type === 'book' ? 'books' : 'over'
+      if (line.type === 'book') {
+        const [recorded, left] = [textOf(line.state), books.get(line.source)]
+        if (recorded !== left) refuse(`book of ${line.source}: recorded ${recorded}, recomputed ${left}`)
+        books.delete(line.source)
+      } else if (books.size > 0) refuse(`${books.size} books that the segment before has left are missing`)
+    },
   }
 }
 

@@ -56,6 +56,7 @@ export function createBooks(rules: Rules) {
         if (event.reason !== null) counts.refused += 1
       }
     },
+    states: () => [...books].map(([id, book]): [string, BookState] => [id, book.state()]),
     quotes: () => [...books.values()].flatMap((book) => book.quotes()),
   }
 }

@@ -31,7 +31,7 @@ describe('rows of a segment', () => {
       tick: fc.record(
         {
           symbol,
-          price: wad,
+          price: fc.bigInt({ min: 1n, max: 10n ** 60n }),
           confidence: fc.option(wad),
           eventTime: anyTime,
           sequence: fc.option(sequence),
@@ -71,6 +71,10 @@ describe('rows of a segment', () => {
       }),
       { numRuns: 300 },
     )
+  })
+
+  it.each(['0', '0.000', '-1', '1e3', ''])('refuse a price of "%s"', (price) => {
+    expect(() => decode([0, 0, 0, 0, price, null, null, null], now)).toThrow('is no row of a segment')
   })
 
   it('cut only the symbol that no market has', () => {

@@ -13,13 +13,15 @@ const place = z.number().int().nonnegative()
 const market = z.union([place, z.string().startsWith('?')])
 /** Of a WAD. */
 const decimal = z.string().regex(/^-?\d+(\.\d{1,18})?$/)
+/** Of a price: a book divides by it. */
+const positive = decimal.regex(/^[0.]*[1-9]/)
 const digits = z.string().regex(/^-?\d+$/)
 /** ms from another time; the time itself, as text, where the difference isn't exact. */
 const time = z.union([z.number(), z.string()])
 const reason = z.custom<RejectReason | null>((value) => value === null || typeof value === 'string')
 
 const tickRow = z
-  .tuple([place, market, time, time, decimal, decimal.nullable(), digits.nullable(), reason])
+  .tuple([place, market, time, time, positive, decimal.nullable(), digits.nullable(), reason])
   .rest(time)
 const otherRow = z.union([
   z.tuple([z.literal('connection'), place, z.boolean()]),

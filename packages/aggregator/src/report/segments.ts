@@ -1,12 +1,12 @@
 import { createReadStream, createWriteStream } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createGzip } from 'node:zlib'
 import { type Logger, PermanentError } from '@clearspan/shared'
 
-/** A segment that is written or was left by a crash, one that is whole and packed, and one that is being packed. */
-const NAME = /^segment-(\d{8})\.jsonl(?:\.gz(?:\.part)?)?$/
+/** A segment that is written or was left by a crash, or one that is packed; hidden while it is being packed. */
+const NAME = /^\.?segment-(\d{8})\.jsonl(?:\.gz)?$/
 
 /** The numbered segments of a data directory. */
 export interface Segments {
@@ -46,7 +46,7 @@ export async function openSegments(dataDir: string, maxSegments: number, logger:
   }
 
   async function pack(path: string) {
-    const part = `${path}.gz.part`
+    const part = join(directory, `.${basename(path)}.gz`)
     try {
       const output = createWriteStream(part, { flush: true })
       await pipeline(createReadStream(path), createGzip(), output, { signal: ending.signal })
@@ -54,7 +54,7 @@ export async function openSegments(dataDir: string, maxSegments: number, logger:
       await rm(path, { force: true })
     } catch (err) {
       if (!ending.signal.aborted) logger.warn({ err, path }, 'segment stays unpacked')
-      await rm(part, { force: true })
+      await rm(part, { force: true }).catch(() => {})
     }
   }
 

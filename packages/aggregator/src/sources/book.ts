@@ -37,7 +37,7 @@ type Told = Exclude<Decoded, { kind: 'ticks' | 'control' }>
 /** All that a book remembers: a book of the same market that begins with it takes and refuses alike. */
 export interface BookState {
   connected: boolean
-  quotes: readonly Quote[]
+  quotes: readonly (Omit<Quote, 'source' | 'kind' | 'market'> & { symbol: string })[]
   halfSpreads: readonly (readonly [string, bigint])[]
   sequences: SequenceState
 }
@@ -77,7 +77,11 @@ export function createQuoteBook({
   state,
 }: QuoteBookParameters): QuoteBook {
   const bySymbol = new Map(markets.map((market) => [market.symbol, market]))
-  const newest = new Map(state?.quotes.map((quote) => [quote.market.symbol, quote]))
+  const newest = new Map<string, Quote>()
+  for (const { symbol, ...quote } of state?.quotes ?? []) {
+    const market = bySymbol.get(symbol)
+    if (market) newest.set(symbol, { source, kind, market, ...quote })
+  }
   const halfSpreads = new Map(state?.halfSpreads)
   const sequences = createSequences(state?.sequences)
   const status: SourceStatus = {
@@ -166,7 +170,10 @@ export function createQuoteBook({
     quotes: () => [...newest.values()],
     state: () => ({
       connected: status.connected,
-      quotes: [...newest.values()],
+      quotes: [...newest.values()].map(({ source: _, kind: __, market: { symbol }, ...quote }) => ({
+        symbol,
+        ...quote,
+      })),
       halfSpreads: [...halfSpreads],
       sequences: sequences.state(),
     }),

@@ -3,7 +3,7 @@ import {
   configuredRules,
   nextConfig,
   oracleNodeConfigSchema,
-  replayFile,
+  replayFiles,
   rulesHash,
   verifyEvidence,
 } from '@clearspan/aggregator'
@@ -35,30 +35,31 @@ export function addOracle(program: Command): void {
   oracle
     .command('replay')
     .description('decide every tick and report of a recorded segment again, and fail at the first difference')
-    .argument('<segment>', "a file of a node's dataDir/segments")
+    .argument('<segments...>', "files of a node's dataDir/segments, in their order")
     .option(
       '--config-hash <hash>',
       "what a chain's PriceOracle.configHash(epoch) says; a segment of another is refused",
     )
-    .action(async (segment: string, options: { configHash?: string }) => {
+    .action(async (segments: string[], options: { configHash?: string }) => {
       const configHash =
         options.configHash === undefined
           ? undefined
           : parseConfig(wordSchema, options.configHash, '--config-hash')
-      const isReadable = await access(segment, constants.R_OK).then(
-        async () => (await stat(segment)).isFile(),
-        () => false,
-      )
-      if (!isReadable) throw new UserError(segment, "can't be read: check the path and its permissions")
-      const summary = await replayFile(segment, { configHash })
-      const { lines, torn } = summary
-      if (torn > 0) {
-        const line = `${segment}:${lines + 1}`
-        process.stderr.write(
-          `${line}: left out: ${torn} characters of a line that was cut off as it was written\n`,
+      for (const segment of segments) {
+        const isReadable = await access(segment, constants.R_OK).then(
+          async () => (await stat(segment)).isFile(),
+          () => false,
         )
+        if (!isReadable) throw new UserError(segment, "can't be read: check the path and its permissions")
       }
-      process.stdout.write(`${JSON.stringify(summary)}\n`)
+      for await (const summary of replayFiles(segments, { configHash })) {
+        const { segment, lines, torn } = summary
+        if (torn > 0)
+          process.stderr.write(
+            `${segment}:${lines + 1}: left out: ${torn} characters of a line that was cut off as it was written\n`,
+          )
+        process.stdout.write(`${JSON.stringify(summary)}\n`)
+      }
     })
   oracle
     .command('rules')
