@@ -1,7 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createLogger, systemClock } from '@clearspan/shared'
 import {
   type Address,
   concat,
@@ -16,26 +12,22 @@ import {
   slice,
 } from 'viem'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { createBatch, type LocalChain, localAccounts, startChains } from '../chains/index.js'
-import { openRunDirectory, type RunDirectory } from '../processes/index.js'
+import { startTestChains } from '../chains/chains.test-util.js'
+import { createBatch, type LocalChain, localAccounts } from '../chains/index.js'
 import { type LayerZeroArtifacts, layerZeroArtifacts } from './artifacts.js'
 import { deployLayerZero, type LayerZeroDeployment } from './index.js'
 
-const logger = createLogger({ name: 'test', level: 'silent' })
 const EIDS = [30901, 30902, 30903] as const
 const accounts = localAccounts(5)
 const [deployer, worker, user] = accounts
 const signers = accounts.slice(3).sort((a, b) => (a.address.toLowerCase() < b.address.toLowerCase() ? -1 : 1))
 
-async function boot(path: string) {
-  const run = await openRunDirectory({ path, logger, clock: systemClock })
-  const choices = EIDS.map((eid) => ({
-    name: `c${eid}`,
-    chainId: eid + 1000,
-    port: 0,
-    portOption: '--rpc-port',
-  }))
-  const chains = await startChains({ run, chains: choices, genesisTime: 1_700_000_000, accounts: 5 })
+const closes: (() => Promise<void>)[] = []
+
+async function boot() {
+  const choices = EIDS.map((eid) => ({ name: `c${eid}`, chainId: eid + 1000 }))
+  const { chains, close } = await startTestChains(choices, { accounts: 5 })
+  closes.push(close)
   const deployment = await deployLayerZero({
     chains: chains.map((chain, index) => ({ chain, eid: EIDS[index]!, confirmations: index + 1 })),
     deployer: deployer!,
@@ -43,11 +35,9 @@ async function boot(path: string) {
     quorum: 2,
     workerAdmins: [worker!.address],
   })
-  return { run, chains, deployment }
+  return { chains, deployment }
 }
 
-const paths: string[] = []
-const runs: RunDirectory[] = []
 let chains: LocalChain[]
 let deployment: LayerZeroDeployment
 let again: Awaited<ReturnType<typeof boot>>
@@ -56,15 +46,12 @@ let artifacts: LayerZeroArtifacts
 beforeAll(async () => {
   artifacts = await layerZeroArtifacts()
   for (const name of ['first', 'second']) {
-    paths.push(mkdtempSync(join(tmpdir(), `clearspan-${name}-`)))
-    again = await boot(paths.at(-1)!)
-    runs.push(again.run)
+    again = await boot()
     if (name === 'first') ({ chains, deployment } = again)
   }
 })
 afterAll(async () => {
-  await Promise.all(runs.map((run) => run.close()))
-  for (const path of paths) rmSync(path, { recursive: true, force: true })
+  await Promise.all(closes.map((close) => close()))
 })
 
 it('has equal addresses on all chains and in every run, and an equal block', async () => {

@@ -1,13 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { epochRevokerAbi, priceOracleAbi, riskConfigAbi } from '@clearspan/contracts'
-import { createLogger, systemClock } from '@clearspan/shared'
 import { zeroHash } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type LocalChain, startChains } from '../chains/index.js'
+import { startTestChains } from '../chains/chains.test-util.js'
+import type { LocalChain } from '../chains/index.js'
 import { deployLayerZero } from '../layerzero/index.js'
-import { openRunDirectory, type RunDirectory } from '../processes/index.js'
 import { type Deployment, deployClearspan } from './deploy.js'
 import { planMarkets } from './markets.js'
 import { localRoles } from './roles.js'
@@ -15,29 +11,15 @@ import { planTiming } from './timing.js'
 
 const roles = localRoles()
 const markets = planMarkets(['BTC', 'ETH'], ['BTC/USD', 'ETH/USD', 'USDT/USD', 'USDC/USD'])
-let dir = ''
-let run: RunDirectory
 let chains: LocalChain[]
+let close: (() => Promise<void>) | undefined
 let deployed: Deployment
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'clearspan-deploy-'))
-  run = await openRunDirectory({
-    path: dir,
-    logger: createLogger({ name: 'test', level: 'silent' }),
-    clock: systemClock,
-  })
-  chains = await startChains({
-    run,
-    chains: ['alpha', 'beta', 'gamma'].map((name, index) => ({
-      name,
-      chainId: 31_901 + index,
-      port: 0,
-      portOption: '',
-    })),
-    genesisTime: 1_584_000_000,
-    accounts: roles.count,
-  })
+  ;({ chains, close } = await startTestChains(
+    ['alpha', 'beta', 'gamma'].map((name, index) => ({ name, chainId: 31_901 + index })),
+    { genesisTime: 1_584_000_000, accounts: roles.count },
+  ))
   const placed = chains.map((chain, index) => ({ chain, eid: 30_901 + index, confirmations: 1 }))
   const { layerzero } = await deployLayerZero({
     chains: placed,
@@ -63,8 +45,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await run?.close()
-  await rm(dir, { recursive: true, force: true })
+  await close?.()
 })
 
 test('contracts have the same addresses on every chain, and in every run', () => {

@@ -1,7 +1,4 @@
 // The twins of the pricing modules against the modules themselves, on random terms, in random markets, before and after expiry.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import {
   futureAbi,
   futureBytecode,
@@ -16,7 +13,6 @@ import {
 } from '@clearspan/contracts'
 import {
   createFuture,
-  createLogger,
   createOption,
   createRateSwap,
   type MarginInstrument,
@@ -30,13 +26,12 @@ import {
   seededRandom,
   skewAt,
   swapDv01,
-  systemClock,
   systemRandom,
 } from '@clearspan/shared'
 import { type Address, ContractFunctionExecutionError } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Batch, createBatch, type LocalChain, localAccounts, startChains } from '../chains/index.js'
-import { openRunDirectory, type RunDirectory } from '../processes/index.js'
+import { startTestChains } from '../chains/chains.test-util.js'
+import { type Batch, createBatch, type LocalChain, localAccounts } from '../chains/index.js'
 
 const WAD = 10n ** 18n
 const GENESIS = 1_700_000_000
@@ -66,9 +61,8 @@ const futures: Listed<bigint>[] = []
 const swaps: Listed<SwapTerms>[] = []
 const ramps = new Map<bigint, Parameters<typeof skewAt>[0]>()
 
-let dir = ''
-let run: RunDirectory
 let chain: LocalChain
+let close: (() => Promise<void>) | undefined
 let batch: Batch
 let oracle: Address
 let config: Address
@@ -84,18 +78,9 @@ const magnitude = (from: number, to: number) => wad(10 ** (from + random.next() 
 const pick = <T>(list: readonly T[]): T => list[integer(0, list.length - 1)]!
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'clearspan-instruments-'))
-  run = await openRunDirectory({
-    path: dir,
-    logger: createLogger({ name: 'test', level: 'silent' }),
-    clock: systemClock,
-  })
-  ;[chain] = (await startChains({
-    run,
-    chains: [{ name: 'hub', chainId: 31_952, port: 0, portOption: '' }],
-    genesisTime: GENESIS,
-    accounts: 1,
-  })) as [LocalChain]
+  const started = await startTestChains([{ name: 'hub', chainId: 31_952 }], { genesisTime: GENESIS })
+  ;({ close } = started)
+  chain = started.chains[0]!
   const owner = localAccounts(1)[0]!
   batch = await createBatch(chain, owner)
   oracle = batch.create('TestOracle', { abi: testOracleAbi, bytecode: testOracleBytecode })
@@ -121,8 +106,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await run?.close()
-  await rm(dir, { recursive: true, force: true })
+  await close?.()
 })
 
 /** @param observedAt Of the fixings, seconds. */

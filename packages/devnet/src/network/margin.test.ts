@@ -1,7 +1,4 @@
 // The twin of the margin engine against the engine itself: random markets and portfolios, and stored ones at the edges.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import {
   marginEngineAbi,
   marginEngineBytecode,
@@ -15,7 +12,6 @@ import {
   testOracleBytecode,
 } from '@clearspan/contracts'
 import {
-  createLogger,
   createOption,
   type Health,
   type MarginInstrument,
@@ -27,14 +23,13 @@ import {
   PermanentError,
   perpetual,
   type Shocks,
-  systemClock,
   systemRandom,
 } from '@clearspan/shared'
 import fc from 'fast-check'
 import { type Address, ContractFunctionExecutionError, zeroAddress } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Batch, createBatch, type LocalChain, localAccounts, startChains } from '../chains/index.js'
-import { openRunDirectory, type RunDirectory } from '../processes/index.js'
+import { startTestChains } from '../chains/chains.test-util.js'
+import { type Batch, createBatch, type LocalChain, localAccounts } from '../chains/index.js'
 
 const MARKETS = 6
 const PORTFOLIOS_A_MARKET = 350
@@ -55,27 +50,17 @@ const OPTIONS: { feed: number; terms: OptionTerms }[] = [
   { feed: 2, terms: { isCall: false, strike: WAD, expiry: BigInt(GENESIS + 90 * DAY) } },
 ]
 
-let dir = ''
-let run: RunDirectory
 let chain: LocalChain
+let close: (() => Promise<void>) | undefined
 let batch: Batch
 let engine: Address
 let config: Address
 let oracle: Address
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'clearspan-margin-'))
-  run = await openRunDirectory({
-    path: dir,
-    logger: createLogger({ name: 'test', level: 'silent' }),
-    clock: systemClock,
-  })
-  ;[chain] = (await startChains({
-    run,
-    chains: [{ name: 'hub', chainId: 31_951, port: 0, portOption: '' }],
-    genesisTime: GENESIS,
-    accounts: 1,
-  })) as [LocalChain]
+  const started = await startTestChains([{ name: 'hub', chainId: 31_951 }], { genesisTime: GENESIS })
+  ;({ close } = started)
+  chain = started.chains[0]!
   const owner = localAccounts(1)[0]!
   batch = await createBatch(chain, owner)
   oracle = batch.create('TestOracle', { abi: testOracleAbi, bytecode: testOracleBytecode })
@@ -126,8 +111,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await run?.close()
-  await rm(dir, { recursive: true, force: true })
+  await close?.()
 })
 
 function setUnderlying(feed: number, shocks: Shocks) {

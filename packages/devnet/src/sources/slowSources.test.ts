@@ -1,7 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { createSource, type Source, type SourceParameters } from '@clearspan/aggregator'
 import {
   testAggregatorAbi,
@@ -22,8 +19,8 @@ import {
   parseUnits,
 } from 'viem'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import { type LocalChain, localAccounts, startChains } from '../chains/index.js'
-import { openRunDirectory, type RunDirectory } from '../processes/index.js'
+import { startTestChains } from '../chains/chains.test-util.js'
+import { type LocalChain, localAccounts } from '../chains/index.js'
 
 const CHAIN_ID = 31_977
 const GENESIS = 1_700_000_000
@@ -32,27 +29,22 @@ const WAD = 10n ** 18n
 const logger = createLogger({ name: 'test', level: 'silent' })
 const [account] = localAccounts(1)
 
-let path: string
-let run: RunDirectory
 let chain: LocalChain
+let close: (() => Promise<void>) | undefined
 const sources: Source[] = []
 /** Network time is the chain's. */
 const networkClock: Clock = { now: () => chain.lastTimestamp() * 1000, sleep: systemClock.sleep }
 
 beforeAll(async () => {
-  path = mkdtempSync(join(tmpdir(), 'clearspan-slow-'))
-  run = await openRunDirectory({ path, logger, clock: systemClock })
-  const options = { name: 'slow', chainId: CHAIN_ID, port: 0, portOption: '--rpc-port' }
-  ;[chain] = (await startChains({ run, chains: [options], genesisTime: GENESIS, accounts: 1 })) as [
-    LocalChain,
-  ]
+  const started = await startTestChains([{ name: 'slow', chainId: CHAIN_ID }], { genesisTime: GENESIS })
+  ;({ close } = started)
+  chain = started.chains[0]!
 })
 afterEach(async () => {
   await Promise.all(sources.splice(0).map((source) => source.stop()))
 })
 afterAll(async () => {
-  await run.close()
-  rmSync(path, { recursive: true, force: true })
+  await close?.()
 })
 
 async function send(data: Hex, to?: Address, at?: number) {
