@@ -175,11 +175,15 @@ export async function startOperators({ network, roles }: TestNetwork): Promise<O
   }
 }
 
-/** A relayer in this process, on a queue that the caller opened and closes. It signs for the stock DVN unless others do. */
+/**
+ * A relayer in this process, on a queue that the caller opened and closes. It signs for the stock DVN unless others do, and sends by `moreSigners`
+ * too.
+ */
 export function createTestRelayer(
   { network, networkClock, roles }: TestNetwork,
   backend: QueueBackend,
   config: Partial<RelayerConfigInput>,
+  moreSigners: readonly PrivateKeyAccount[] = [],
 ): Relayer {
   const { price, bulk, urgent, peer, dvnSigners } = roles.relayer
   return createRelayer({
@@ -194,7 +198,7 @@ export function createTestRelayer(
     },
     keys: {
       price: price.account,
-      bulk: bulk.account,
+      bulk: [bulk.account, ...moreSigners],
       urgent: urgent.account,
       peer: peer.account,
       dvnSigners: config.dvnOperators ? [] : dvnSigners.map((signer) => signer.account),
