@@ -31,8 +31,12 @@ library Linear {
 
     /// @notice First place of an underlying's scenarios.
     function place(uint256 underlying, uint256 count, uint256 length) internal pure returns (uint256 from) {
-        from = underlying * count;
-        if (from + count > length) revert UnknownUnderlying(underlying);
+        unchecked {
+            from = underlying * count;
+            if ((underlying | count) >> 64 != 0 || from + count > length) {
+                revert UnknownUnderlying(underlying);
+            }
+        }
     }
 
     /// @notice Adds size × spot + quote, rounded down, to each scenario of an underlying.

@@ -48,6 +48,44 @@ contract Black76Test is Test {
         assertEq(int256(call) - int256(put), int256(forward) - int256(strike));
     }
 
+    /// The same from logarithms that are taken one by one, within the bound of both.
+    function testFuzz_valueIsOneOfBoth(uint256 forward, uint256 strike, uint256 deviation) public pure {
+        forward = bound(forward, 1, (1 << bound(forward >> 128, 1, 120)) - 1);
+        strike = bound(strike, 1, (1 << bound(strike >> 128, 1, 120)) - 1);
+        deviation = bound(deviation, Black76.MIN_DEVIATION, Black76.MAX_DEVIATION);
+        (uint256 call, uint256 put) = Black76.values(forward, strike, deviation);
+        (int256 lnForward, int256 lnStrike) = (Black76.ln(forward), Black76.ln(strike));
+        uint256 error = (forward > strike ? forward : strike) / 2.5e15 + 2;
+        uint256 one = Black76.value(true, forward, strike, lnForward, lnStrike, deviation);
+        assertApproxEqAbs(one, call, error);
+        assertGe(one + strike, forward, "not below what it would pay");
+        uint256 other = Black76.value(false, forward, strike, lnForward, lnStrike, deviation);
+        assertApproxEqAbs(other, put, error);
+        assertEq(int256(one) - int256(other), int256(forward) - int256(strike));
+    }
+
+    /// Far from the strike, at the end of time, at both ends of volatility: the limits.
+    function test_limits() public pure {
+        uint256 far = (1 << 120) - 1;
+        (uint256 call, uint256 put) = Black76.values(far, 1, 1e14);
+        assertEq(call, far - 1);
+        assertEq(put, 0);
+        (call, put) = Black76.values(1, far, 1e14);
+        assertEq(call, 0);
+        assertEq(put, far - 1);
+        // At the forward with hardly any deviation: F s ÷ √(2π) × (1 − s² ÷ 24).
+        (call, put) = Black76.values(1e18, 1e18, 1e14);
+        assertApproxEqAbs(call, 39894228023521, 300);
+        // With all of it a call is worth nearly the forward, a put nearly the strike: 1 − 2 Φ(−5) of it.
+        (call, put) = Black76.values(1e18, 1e18, 10e18);
+        assertApproxEqAbs(call, 999999426696856326, 500);
+        assertEq(call, put);
+        // Ten deviations out.
+        (call, put) = Black76.values(1e18, 2e18, 0.06e18);
+        assertEq(call, 0);
+        assertEq(put, 1e18);
+    }
+
     function test_refusesWhatIsOutOfBounds() public {
         vm.expectRevert(abi.encodeWithSelector(Black76.InvalidForward.selector, 0));
         this.values(0, 1e18, 1e18);

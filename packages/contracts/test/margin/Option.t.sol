@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IInstrument} from "../../src/interfaces/IInstrument.sol";
 import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
+import {Accounts} from "../../src/libraries/Accounts.sol";
 import {Black76} from "../../src/libraries/Black76.sol";
 import {Dated} from "../../src/margin/Dated.sol";
 import {Linear} from "../../src/margin/Linear.sol";
@@ -222,9 +223,25 @@ contract OptionTest is DatedFixture {
         trade(call, bobAccount, aliceAccount, 4e18, price);
         assertEq(hub.position(aliceAccount, call).size, 6e18);
         engine.accountHealth(bobAccount);
+        // What it may cost by now is unknown: nothing leaves the account, and it takes no other risk.
+        vm.prank(alice);
+        vm.expectRevert(LedgerBase.PriceNotFresh.selector);
+        hub.withdraw(aliceAccount, USDC_A, alice, 1);
+        vm.prank(venue);
+        vm.expectRevert(LedgerBase.PriceNotFresh.selector);
+        hub.trade(ETH_PERP, carolAccount, bobAccount, 1e18, 2000e18);
+        trade(ETH_FUTURE, carolAccount, _fresh(), 1e18, 2000e18);
         vm.prank(auction);
         hub.transferFraction(bobAccount, carolAccount, 0.5e18, 0);
         assertEq(hub.position(carolAccount, call).size, -3e18);
+    }
+
+    /// @dev An account that holds nothing.
+    function _fresh() private returns (bytes32 account) {
+        address dave = makeAddr("dave");
+        account = Accounts.main(dave);
+        _approve(dave);
+        fundCash(account, 10_000);
     }
 
     function test_anAbsentVolatilityIsAnErrorNotANumber() public {

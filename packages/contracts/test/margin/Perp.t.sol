@@ -172,4 +172,34 @@ contract PerpTest is HubFixture {
         assertEq(perp.accrue(ETH_PERP), direct);
         assertEq(above, direct > 0 || uint256(first) + second == 0 && above);
     }
+
+    /// Whatever is traded, whenever: the premium stays within its clamp, so funding within it times the time.
+    function testFuzz_fundingIsClamped(uint256 seed) public {
+        int256 index = perp.costIndex(ETH_PERP);
+        int256 most = perp.MAX_PREMIUM();
+        for (uint256 n; n < 8; ++n) {
+            uint256 r = uint256(keccak256(abi.encode(seed, n)));
+            uint256 price = 1961e18 + r % 78e18;
+            bool buys = (r >> 64) % 2 == 0;
+            trade(
+                ETH_PERP,
+                buys ? aliceAccount : bobAccount,
+                buys ? bobAccount : aliceAccount,
+                0.01e18 + (r >> 80) % 10e18,
+                price
+            );
+            int256 premium = perp.premium(ETH_PERP);
+            assertLe(premium, most);
+            assertGe(premium, -most);
+            uint256 time = (r >> 160) % 12 hours;
+            vm.warp(block.timestamp + time);
+            int256 paid = perp.costIndex(ETH_PERP) - index;
+            // 2,000 × 5 bps × time ÷ 8 hours, and a wei.
+            int256 bound_ = int256(uint256(time) * 1e18 / 8 hours) + 1;
+            assertLe(paid, bound_);
+            assertGe(paid, -bound_);
+            index += paid;
+            assertEq(perp.accrue(ETH_PERP), index, "accruing changes nothing");
+        }
+    }
 }
