@@ -109,6 +109,8 @@ async function measurePattern(kind: Backend, say: (line: string) => void): Promi
         await stage.release(await stage.prepare(1))
         await stage.allDelivered()
       }
+      // It hears of its last receipt a little later.
+      while (pattern.steps().size < COUNT.patternSingle) await pause(50)
       const singles = [...pattern.steps()]
       const sentAt = new Map(stage.sent().map((sent) => [sent.guid, sent.sentAt]))
       const before = { calls: proxies.calls(), gas: stage.gasUsed() }

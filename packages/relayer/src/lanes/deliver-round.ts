@@ -286,7 +286,7 @@ export function createDeliveryRound(
   return async (signal: AbortSignal): Promise<boolean> => {
     const entries = outbox.take(clock.now(), isDeep, busy, turn)
     if (entries.length === 0) return false
-    const paths = new Set(entries.map(({ packet }) => pathOf(packet)))
+    const paths = new Set(entries.map(({ path }) => path))
     for (const path of paths) busy.add(path)
     try {
       return await deliver(entries, signal)

@@ -11,6 +11,7 @@ import { endsOf, pathOf } from '../layerzero/packet.js'
 import { type SentPacket, sentPackets } from '../layerzero/sent.js'
 import { packetStates } from '../layerzero/state.js'
 import { type Doorbell, type LaneContext, type LanePart, type OpenedLane, openLane } from './context.js'
+import { createCatchUp } from './deliver-catch-up.js'
 import { createComposeRound } from './deliver-compose.js'
 import { createDeliveryRound } from './deliver-round.js'
 import { checkVerifiers } from './deliver-verifiers.js'
@@ -78,6 +79,7 @@ export async function createDeliverLane(
     log,
   })
   const composing = createComposeRound(context, { destination, composes, limits, log })
+  const caughtUp = createCatchUp(destination, outbox)
   const idle = new Set<number>()
   const rings: OpenedLane['ring'][] = []
   /** Wakes as many as have a transaction's worth to do, whoever is idle first. */
@@ -90,7 +92,9 @@ export async function createDeliverLane(
   const work = (at: number) => async (signal: AbortSignal) => {
     idle.delete(at)
     // Without progress the next block is soon enough.
-    const progressed = await round(signal).finally(() => idle.add(at))
+    const progressed = await caughtUp()
+      .then(() => round(signal))
+      .finally(() => idle.add(at))
     if (progressed) ringDeliveries()
   }
   const name = `deliver-${chain.chainId}`

@@ -4,6 +4,8 @@ import type { SentPacket } from './sent.js'
 
 /** A packet on its way to one destination. */
 export interface Pending extends SentPacket {
+  /** Its `pathOf`: made once, since rounds sort thousands by it. */
+  path: string
   header: Hex
   payloadHash: Hex
   /** Of this network's own gateways. */
@@ -14,6 +16,8 @@ export interface Pending extends SentPacket {
   verified: boolean
   /** Its native drops have been made: they stay even when its execution fails. */
   dropped: boolean
+  /** The destination has been asked what it knows of it. */
+  asked: boolean
   attempts: number
   /** Why it was put off last. */
   waitsFor: string | undefined
@@ -41,14 +45,21 @@ export const UNEXPLAINED: Failure = { kind: 'silent', reason: '0x' }
 const FIRST_RETRY_MS = 1_000
 const MAX_RETRY_MS = 60_000
 /** Delivered packets that a reorg of the destination may bring back. */
-const DELIVERED_KEPT = 2_000
+const DELIVERED_KEPT = 10_000
 /** Dead letters that are shown and may be replayed; an older one comes back when its logs are read again. */
 const DEAD_KEPT = 1_000
 
 /** Packets whose native drops are remembered as made. */
 const DROPS_KEPT = 10_000
 
-const FRESH = { attempts: 0, waitsFor: undefined, failures: 0, failure: undefined, notBefore: 0 }
+const FRESH = {
+  asked: false,
+  attempts: 0,
+  waitsFor: undefined,
+  failures: 0,
+  failure: undefined,
+  notBefore: 0,
+}
 
 /** How much is taken at once. */
 export interface Turn {
@@ -106,7 +117,8 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     add(sent: SentPacket, now: number): boolean {
       const { packet, blockHash } = sent
       const hash = payloadHash(packet)
-      const own = ownPaths.has(pathOf(packet))
+      const path = pathOf(packet)
+      const own = ownPaths.has(path)
       const known = pending.get(packet.guid) ?? delivered.get(packet.guid)?.entry ?? dead.get(packet.guid)
       if (known?.blockHash === blockHash && known.payloadHash === hash) return true
       if (!own && known === undefined && foreign >= maxForeign) return false
@@ -114,6 +126,7 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       dead.delete(packet.guid)
       put({
         ...sent,
+        path,
         header: packetHeader(packet),
         payloadHash: hash,
         own,
@@ -198,12 +211,21 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       for (const entry of pending.values())
         if (entry.header === header && entry.payloadHash === hash) entry.verified = true
     },
+    /** Packets that the destination hasn't been asked about, at most `most`, the oldest first. */
+    unasked(most: number): Pending[] {
+      const found: Pending[] = []
+      for (const entry of pending.values()) {
+        if (found.length >= most) break
+        if (!entry.asked) found.push(entry)
+      }
+      return found
+    },
     /** How many packets may be tried now, of paths that nobody is at; counted no further than `most`. */
     due(now: number, isDeep: (entry: Pending) => boolean, busy: ReadonlySet<string>, most: number): number {
       let count = 0
       for (const entry of pending.values()) {
         if (count >= most) break
-        if (entry.notBefore <= now && isDeep(entry) && !busy.has(pathOf(entry.packet))) count++
+        if (entry.notBefore <= now && isDeep(entry) && !busy.has(entry.path)) count++
       }
       return count
     },
@@ -232,8 +254,8 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       ]
     },
     has(path: string, nonce: bigint): boolean {
-      for (const { packet } of pending.values())
-        if (packet.nonce === nonce && pathOf(packet) === path) return true
+      for (const entry of pending.values())
+        if (entry.packet.nonce === nonce && entry.path === path) return true
       return false
     },
     /** Of an own path. */
@@ -251,18 +273,18 @@ function originOf({ srcEid, sender, nonce, receiver }: Origin & { receiver: Hex 
 
 export type Outbox = ReturnType<typeof createOutbox>
 
-/** By path, each in order of nonce, since a nonce can't be committed before the ones below it. */
 function pathsOf(entries: readonly Pending[]): Map<string, Pending[]> {
   const paths = new Map<string, Pending[]>()
   for (const entry of entries) {
-    const path = pathOf(entry.packet)
-    const list = paths.get(path)
-    if (list === undefined) paths.set(path, [entry])
+    const list = paths.get(entry.path)
+    if (list === undefined) paths.set(entry.path, [entry])
     else list.push(entry)
   }
-  for (const list of paths.values()) list.sort((a, b) => (a.packet.nonce < b.packet.nonce ? -1 : 1))
   return paths
 }
+
+/** A nonce can't be committed before the ones below it. */
+const byNonce = (a: Pending, b: Pending) => (a.packet.nonce < b.packet.nonce ? -1 : 1)
 
 /** Whose turn it is: paths with something fresh before those where all has failed, then by how long ago their last turn was. */
 function createTurns() {
@@ -284,24 +306,24 @@ function createTurns() {
           const [[failedA, turnA], [failedB, turnB]] = [rank(a), rank(b)]
           return failedA - failedB || turnA - turnB
         })
-      const order: string[] = []
+      const order: Pending[][] = []
       for (let packets = 0, at = 0; packets < enough && at < ranked.length; at++) {
-        const path = ranked[at]!
-        order.push(path)
-        packets += paths.get(path)!.length
+        const list = paths.get(ranked[at]!)!
+        order.push([...list].sort(byNonce))
+        packets += list.length
       }
       const taken: Pending[] = []
       for (let depth = 0, more = true; more && taken.length < limit; depth++) {
         more = false
-        for (const path of order) {
-          const entry = paths.get(path)?.[depth]
+        for (const list of order) {
+          const entry = list[depth]
           if (entry === undefined || taken.length >= limit) continue
           more = true
           taken.push(entry)
         }
       }
       turn++
-      for (const { packet } of taken) lastTurn.set(pathOf(packet), turn)
+      for (const { path } of taken) lastTurn.set(path, turn)
       for (const path of lastTurn.keys()) if (lastTurn.size > TURNS_KEPT) lastTurn.delete(path)
       return taken
     },
