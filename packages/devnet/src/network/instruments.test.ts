@@ -15,6 +15,7 @@ import {
   createFuture,
   createOption,
   createRateSwap,
+  isAnswered,
   type MarginInstrument,
   type OptionMarket,
   type OptionTerms,
@@ -182,7 +183,8 @@ async function onChain(
   try {
     return await chain.client.readContract({ address: module, abi: optionAbi, functionName: 'pnl', args })
   } catch (error) {
-    if (error instanceof ContractFunctionExecutionError) return null
+    // A node that is too busy to answer has refused nothing.
+    if (error instanceof ContractFunctionExecutionError && isAnswered(error)) return null
     throw error
   }
 }
