@@ -309,3 +309,26 @@ describe('reorgs of the source', () => {
     await expect.poll(held).toEqual([true, false, false])
   })
 })
+
+test.each([1, 2, 3, 4])(
+  'a reorg of the destination of depth %i brings back exactly what it may have undone',
+  async (depth) => {
+    const { outbox, feed } = await watch([honest])
+    // The feed's chain as the one that packets are delivered to.
+    feed.listen({ addresses: [], abi: [], onReorg: (from) => outbox.restore(from), onLogs: () => {} })
+    const packets = [1, 2, 3, 4].map(() => next())
+    const blocks: bigint[] = []
+    for (const packet of packets) {
+      const block = await source.send(packet)
+      await expect.poll(() => outbox.pending().length).toBe(1)
+      outbox.settle(packet.guid, block)
+      blocks.push(block)
+    }
+    await source.reorg(depth)
+    await source.mine()
+    const undone = packets.slice(packets.length - depth).map(({ nonce: one }) => one)
+    const waiting = () => outbox.pending().map(({ packet }) => packet.nonce)
+    await expect.poll(() => feed.head()?.number).toBe(blocks.at(-1)! + 1n)
+    expect(waiting()).toEqual(undone)
+  },
+)

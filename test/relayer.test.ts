@@ -11,7 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Relayer, RelayerConfigInput } from '../packages/relayer/src/index.js'
 import { startRedis } from '../packages/shared/src/queue/redis.test-util.js'
 import { temporaryDirectory } from './clearspan.js'
-import { createTestRelayer, startTestNetwork, type TestNetwork } from './testNetwork.js'
+import { createTestRelayer, haltChain, startTestNetwork, type TestNetwork } from './testNetwork.js'
 import { lies, startProxy } from './testProxy.js'
 import { createTrader, PATIENCE, type Trader } from './testTrader.js'
 
@@ -150,34 +150,12 @@ test(
   TEST_TIMEOUT_MS,
 )
 
-/** The spoke mines only when told to, and while something is sent. */
-async function haltSpoke() {
-  const chain = on.chains[1]!
-  await on.producer.halt(chain.chainId)
-  closes.push(async () => on.producer.resume(chain.chainId))
-  const mine = async (blocks: number) => {
-    for (let i = 0; i < blocks; i++) await chain.mine()
-  }
-  const whileMining = async (sending: Promise<unknown>) => {
-    let isDone = false
-    const done = sending.finally(() => {
-      isDone = true
-    })
-    while (!isDone) {
-      const { pending } = await chain.client.getTxpoolStatus()
-      if (pending > 0) await chain.mine()
-      else await Promise.race([done, systemClock.sleep(20)])
-    }
-    await done
-  }
-  return { mine, whileMining }
-}
-
 test(
   'what a chain takes in beyond a tier waits for the full depth; less goes at the depth of its tier',
   async () => {
     const spokeId = String(on.chains[1]!.chainId)
-    const { mine, whileMining } = await haltSpoke()
+    const { mine, whileMining, resume } = await haltChain(on, 1)
+    closes.push(resume)
     const send = (amount: number) => whileMining(trader.deposit(amount).then(() => trader.sendCounters()))
     // All deposits so far are settled.
     await mine(12)

@@ -137,6 +137,34 @@ export async function startTestNetwork(options: {
   }
 }
 
+/** From now on one chain mines only when told to, and while something is sent. Blocks that a reorg takes are replaced by empty ones. */
+export async function haltChain({ chains, producer }: TestNetwork, index: number) {
+  const chain = chains[index]!
+  await producer.halt(chain.chainId)
+  return {
+    async mine(blocks: number): Promise<void> {
+      for (let i = 0; i < blocks; i++) await chain.mine()
+    },
+    async whileMining(sending: Promise<unknown>): Promise<void> {
+      let isDone = false
+      const done = sending.finally(() => {
+        isDone = true
+      })
+      while (!isDone) {
+        const { pending } = await chain.client.getTxpoolStatus()
+        if (pending > 0) await chain.mine()
+        else await Promise.race([done, systemClock.sleep(20)])
+      }
+      await done
+    },
+    async reorg(depth: number): Promise<void> {
+      await chain.client.request({ method: 'anvil_reorg' as never, params: [depth, []] as never })
+      await chain.client.request({ method: 'anvil_dropAllTransactions' as never })
+    },
+    resume: async () => producer.resume(chain.chainId),
+  }
+}
+
 export interface Operators {
   /** As the relayer is told of them. */
   known: { url: string; address: Address }[]

@@ -56,6 +56,14 @@ export function createTrader({ network, chains, roles, blockMs }: TestNetwork) {
     spoke,
     credited,
     paidOut,
+    /** Cash that no regression holds, WAD. */
+    freeCash: () =>
+      hub.client.readContract({
+        address: clearinghouse,
+        abi: clearinghouseAbi,
+        functionName: 'freeCash',
+        args: [account],
+      }),
     /** Token units. */
     deposited: () => deposited,
     withdrawn: () => withdrawn,

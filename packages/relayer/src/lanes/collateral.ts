@@ -110,19 +110,24 @@ export async function createCollateralLane(context: LaneContext, spoke: ChainCon
     lastMessage = head.timestamp
   }
 
+  function touch(account: Hex, token: Address, dueAt: number | undefined): void {
+    const assetId = assets.get(token.toLowerCase())
+    if (assetId !== undefined)
+      keys.touch(`${account}:${token.toLowerCase()}`, { account, token, assetId }, dueAt)
+  }
+
   const { lane, ring } = await openLane(context, `collateral-${chain.chainId}`, { send, heartbeat })
   feed.listen({
     addresses: [vault, spokeGateway],
     abi: [...collateralVaultAbi, ...spokeGatewayAbi],
+    // Counters may be smaller than what the hub has heard, and no log of the new branch says so.
+    onReorg: keys.forgetSent,
     onLogs(logs) {
       const abi = [...collateralVaultAbi, ...spokeGatewayAbi] as const
       for (const { eventName, args } of parseEventLogs({ abi, logs, strict: true })) {
         if (eventName === 'CountersSent' && args.time > lastMessage) lastMessage = args.time
         if (eventName !== 'Deposited') continue
-        const assetId = assets.get(args.token.toLowerCase())
-        if (assetId === undefined) continue
-        const { account, token } = args
-        keys.touch(`${account}:${token.toLowerCase()}`, { account, token, assetId }, clock.now())
+        touch(args.account, args.token, clock.now())
       }
     },
   })

@@ -44,15 +44,20 @@ export function createDirtyKeys<K>() {
   const dirty = new Map<string, { touched: number; dueAt: number | undefined }>()
   const sent = new Map<string, LastSent>()
   let touches = 0
+  const markAll = (): void => {
+    for (const id of known.keys()) if (!dirty.has(id)) dirty.set(id, { touched: ++touches, dueAt: undefined })
+  }
   return {
     /** `dueAt` (real ms): since when the work is known; undefined for a mere check. */
     touch(id: string, key: K, dueAt: number | undefined): void {
       known.set(id, key)
       dirty.set(id, { touched: ++touches, dueAt: dirty.get(id)?.dueAt ?? dueAt })
     },
-    markAll(): void {
-      for (const id of known.keys())
-        if (!dirty.has(id)) dirty.set(id, { touched: ++touches, dueAt: undefined })
+    markAll,
+    /** What was sent may be undone: everything is compared, and sent, again. */
+    forgetSent(): void {
+      sent.clear()
+      markAll()
     },
     /** Whatever has waited longest since it was last taken: keys that stay dirty, as a payout that always fails does, starve no other. */
     take(limit: number): { id: string; key: K; touched: number; dueAt: number | undefined }[] {

@@ -55,6 +55,17 @@ describe('counters', () => {
   })
 })
 
+it('after a reorg nothing counts as sent: what differs is sent at once', () => {
+  const keys = createDirtyKeys<string>()
+  keys.touch('a', 'A', 10)
+  keys.markSent('a', 5n, 100)
+  const due = () => dueCounters([{ key: 'a', owned: 5n, received: 9n }], keys.lastSent, 101, 1_000)
+  expect(due()).toEqual([])
+  keys.forgetSent()
+  expect(due()).toHaveLength(1)
+  expect(keys.size()).toBe(1)
+})
+
 it('keys that stay dirty starve no other', () => {
   const keys = createDirtyKeys<number>()
   for (let key = 0; key <= 10; key++) keys.touch(`key ${key}`, key, undefined)
