@@ -157,7 +157,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
         const url = `${oracle.nodes[peer]?.url.replace(/\/$/, '')}/handover/${epoch}`
         return withDeadline({ clock: realClock, ms, parent: abort.signal }, async (signal) => {
           const response = await (parameters.fetch ?? fetch)(url, { signal, redirect: 'error' })
-          const text = await readAnswer(response, MAX_HANDOVER_BYTES)
+          const text = await readAnswer(response, MAX_HANDOVER_BYTES, signal)
           return response.ok && text !== null ? JSON.parse(text) : undefined
         })
       },

@@ -57,7 +57,7 @@ export function createPeers(parameters: PeerParameters): Peers {
   async function open(peer: number, base: string, signal: AbortSignal): Promise<Session> {
     const { body, accept } = await auth.offer(peer)
     const response = await request(`${base}${SESSION_PATH}`, body, {}, signal)
-    const session = accept((await readAnswer(response, MAX_ANSWER_BYTES)) ?? '')
+    const session = accept((await readAnswer(response, MAX_ANSWER_BYTES, signal)) ?? '')
     if (!session) throw new RetryableError(`node ${peer} opens no session: ${response.status}`)
     return session
   }
@@ -85,7 +85,7 @@ export function createPeers(parameters: PeerParameters): Peers {
     const sentAt = realClock.now()
     const response = await request(`${base}${path}`, body, headers, signal)
     const receivedAt = realClock.now()
-    const answer = await readAnswer(response, MAX_ANSWER_BYTES)
+    const answer = await readAnswer(response, MAX_ANSWER_BYTES, signal)
     if (response.status === 401) {
       // The peer has restarted, or forgotten: the repeat opens another.
       forget(peer, used)

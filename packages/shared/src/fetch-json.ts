@@ -17,7 +17,7 @@ export async function fetchJson(
     if (status === 404) return undefined
     throw new RetryableError(`answered ${status}`)
   }
-  const text = await readAnswer(response, maxBytes)
+  const text = await readAnswer(response, maxBytes, signal)
   if (text === null) throw new PermanentError(`answered more than ${maxBytes} bytes`)
   return JSON.parse(text)
 }

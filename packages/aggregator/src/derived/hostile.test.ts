@@ -106,6 +106,7 @@ const answers: Record<string, [Buffer, name: string | null]> = {
   ],
   'chunks of no size': [http('200 OK\r\ntransfer-encoding: chunked', 'zz\r\n{}\r\n0\r\n\r\n'), null],
   'no gzip': [http(`200 OK\r\n${end}\r\n${gzip}`, '{"code":"0"}'), null],
+  'a status and no gzip': [http(`500 Oops\r\n${end}\r\n${gzip}`, '{}'), null],
   'a gzip bomb': [http(`200 OK\r\n${end}\r\n${gzip}`, gzipSync(Buffer.alloc(16 << 20, ' '))), 'too_large'],
   'no content': [http(`204 No Content\r\n${end}`), 'malformed'],
   'nothing at all': [http(`200 OK\r\n${end}\r\ncontent-length: 0`), 'malformed'],

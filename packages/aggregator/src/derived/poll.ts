@@ -154,5 +154,5 @@ async function request({ fetch, url, body }: PollParameters, signal: AbortSignal
     await response.body?.cancel()
     throw new Error(`status ${response.status}`)
   }
-  return readAnswer(response, MAX_BODY_BYTES)
+  return readAnswer(response, MAX_BODY_BYTES, signal)
 }

@@ -70,7 +70,7 @@ export function createRemoteSigner(
           signal,
           redirect: 'error',
         })
-        const text = await readAnswer(response, MAX_ANSWER_BYTES)
+        const text = await readAnswer(response, MAX_ANSWER_BYTES, signal)
         if (response.ok) return text ?? ''
         throw new RetryableError(`remote signer answered ${response.status}`)
       })

@@ -142,15 +142,15 @@ function createClient({ url, accessToken, fetch }: ConnectionParameters, ended: 
       timeout: REQUEST_MS,
       // An RPC can't send the token elsewhere.
       fetchOptions: { headers, redirect: 'error', signal: ended },
-      fetchFn: async (input, init) => checked(await fetch(input, init)),
+      fetchFn: async (input, init) => checked(await fetch(input, init), init?.signal ?? ended),
     }),
   })
 }
 
 /** An RPC can't make a node buffer more than it may, and says either a result or an error. */
-async function checked(response: Response): Promise<Response> {
+async function checked(response: Response, signal: AbortSignal): Promise<Response> {
   const { status, ok } = response
-  const text = await readAnswer(response, MAX_ANSWER_BYTES)
+  const text = await readAnswer(response, MAX_ANSWER_BYTES, signal)
   if (text === null) throw new BadAnswer('too_large')
   if (ok) {
     const answer = parseObject(text)

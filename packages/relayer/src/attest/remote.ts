@@ -35,7 +35,7 @@ export function createRemoteOperator(
         signal,
         redirect: 'error',
       })
-      const text = await readAnswer(response, MAX_ANSWER_BYTES)
+      const text = await readAnswer(response, MAX_ANSWER_BYTES, signal)
       if (text === null) throw new RetryableError(`an answer of more than ${MAX_ANSWER_BYTES} bytes`)
       if (!response.ok)
         throw new RetryableError(`${endpoint} answered ${response.status}: ${text.slice(0, 200)}`)
