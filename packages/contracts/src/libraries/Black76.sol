@@ -12,6 +12,8 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 /// @dev Fixed point of 96 bits: a shift costs less than a division, and what is lost lies far below the error of the coefficients.
 /// `black76` in packages/shared/src/margin is the exact twin.
 library Black76 {
+    using FixedPointMathLib for uint256;
+
     /// @dev One, ln 2, √2, √(2π).
     int256 private constant ONE = 1 << 96;
     int256 private constant LN2 = 54916777467707473351141471128;
@@ -48,26 +50,30 @@ library Black76 {
         }
     }
 
-    /// @notice The same for one of both, where the logarithms are at hand: many strikes and forwards meet, and each has one. Forward and
-    /// strike above 0 and below 2^120, with `ln` of each; a deviation within its bounds.
-    function value(
-        bool isCall,
-        uint256 forward,
-        uint256 strike,
-        int256 lnForward,
-        int256 lnStrike,
-        uint256 deviation
-    ) internal pure returns (uint256 result) {
+    /// @notice The same for one of both, where what each strike and each forward needs is at hand: they meet many times.
+    /// @param forward Above 0 and below 2^120, as `strike`. @param lnForward `ln` of it, and so on.
+    /// @param s `scaled` of the deviation.
+    function value(bool isCall, uint256 forward, uint256 strike, int256 lnForward, int256 lnStrike, int256 s)
+        internal
+        pure
+        returns (uint256 result)
+    {
         unchecked {
-            int256 s = int256((deviation << 96) / 1e18);
             if (forward < strike) {
-                // Rounding of either could leave less than nothing.
-                result = _outside(forward, FixedPointMathLib.max(lnStrike - lnForward, 0), s);
+                result = _outside(forward, lnStrike - lnForward, s);
                 if (!isCall) result += strike - forward;
             } else {
-                result = _outside(strike, FixedPointMathLib.max(lnForward - lnStrike, 0), s);
+                result = _outside(strike, lnForward - lnStrike, s);
                 if (isCall) result += forward - strike;
             }
+        }
+    }
+
+    /// @notice A deviation (WAD) in 96 bits. What is beyond its bounds counts as at them: at the least an option is worth at most 0.004 % of the
+    /// forward more than without any, at the most its limit.
+    function scaled(uint256 deviation) internal pure returns (int256) {
+        unchecked {
+            return int256((deviation.clamp(MIN_DEVIATION, MAX_DEVIATION) << 96) / 1e18);
         }
     }
 
@@ -81,6 +87,8 @@ library Black76 {
     /// @param log ln(high/low), 96 bits. @param s 96 bits.
     function _outside(uint256 low, int256 log, int256 s) private pure returns (uint256) {
         unchecked {
+            // A difference of two roundings could be less than nothing.
+            if (log < 0) log = 0;
             int256 half = s >> 1;
             int256 x = (log << 96) / s - half;
             if (x >= FAR) return 0;

@@ -42,15 +42,19 @@ contract Option is CashSettled {
         uint40 since;
     }
 
-    /// @dev One holding of a call of `pnl`.
+    /// @dev One holding of a call of `pnl`, laid out for the loop over its scenarios.
     struct Curve {
-        /// Where in calldata its first spot lies, and the first factor on volatility, if there are any.
+        /// First of its spots and, if there are any, of the factors on volatility, in calldata.
         uint256 spotsAt;
         uint256 factorsAt;
+        /// First of its logarithms and values, in memory.
+        uint256 logsAt;
+        uint256 valuesAt;
         int256 size;
-        /// First of its scenarios.
-        uint256 from;
         int256 quote;
+        uint256 strike;
+        int256 lnStrike;
+        bool isCall;
         /// Before a scenario's factor; 0 once expired.
         uint256 deviation;
     }
@@ -182,92 +186,105 @@ contract Option is CashSettled {
         int256 quote = WadMath.accrued(h.size, h.quote, h.index, 0);
         if (h.size == 0 || d.fixing != 0) {
             sheet.bits |= sheet.values
-            .addFixed(sheet.count, h.underlying, h.size, _intrinsic(o, d.fixing), quote);
+            .addFixed(sheet.count, h.underlying, h.size, _payment(o, d.fixing), quote);
             return;
         }
         if ((h.size.abs() | quote.abs()) >> 127 != 0) revert Linear.TooLarge();
         if (volatilities.length != 0 && volatilities.length != sheet.count) revert MalformedScenarios();
-        Curve memory c;
-        (c.size, c.quote, c.from) = (h.size, quote, Linear.place(h.underlying, sheet.count, spots.length));
-        assembly ("memory-safe") {
-            mstore(c, add(spots.offset, shl(5, mload(add(c, 0x60)))))
-            if volatilities.length { mstore(add(c, 0x20), volatilities.offset) }
-        }
+        Curve memory c = Curve(0, 0, 0, 0, h.size, quote, o.strike, o.lnStrike, o.isCall, 0);
         if (block.timestamp < d.expiry) {
             c.deviation = _deviation(o, d, _price(sheet, d.feed), _price(sheet, o.volatilityFeed));
         }
-        _addCurve(sheet, c, o);
+        _point(c, sheet, Linear.place(h.underlying, sheet.count, spots.length), spots, volatilities);
+        _addCurve(c, 32 * sheet.count);
     }
 
-    /// @dev Adds a holding's value in each scenario.
-    function _addCurve(Sheet memory sheet, Curve memory c, Payoff memory o) private pure {
+    /// @dev Tells where the scenarios lie, of which `from` is the first.
+    function _point(
+        Curve memory c,
+        Sheet memory sheet,
+        uint256 from,
+        uint256[] calldata spots,
+        uint256[] calldata volatilities
+    ) private pure {
         (int256[] memory values, int256[] memory logs) = (sheet.values, sheet.logs);
-        (uint256 count, uint256 bits) = (sheet.count, 0);
-        for (uint256 k; k < count; ++k) {
+        assembly ("memory-safe") {
+            from := shl(5, from)
+            mstore(c, add(spots.offset, from))
+            if volatilities.length { mstore(add(c, 0x20), volatilities.offset) }
+            mstore(add(c, 0x40), add(add(logs, 32), from))
+            mstore(add(c, 0x60), add(add(values, 32), from))
+        }
+    }
+
+    /// @dev Adds a holding's value in each scenario: size × unit + quote, rounded down, of 127 bits times 121, and 21 holdings at most.
+    /// @param end Bytes.
+    function _addCurve(Curve memory c, uint256 end) private pure {
+        uint256 last;
+        int256 s;
+        for (uint256 at; at < end;) {
             uint256 spot;
             uint256 factor = 1e18;
             assembly ("memory-safe") {
-                spot := calldataload(add(mload(c), shl(5, k)))
+                spot := calldataload(add(mload(c), at))
                 let factorsAt := mload(add(c, 0x20))
-                if factorsAt { factor := calldataload(add(factorsAt, shl(5, k))) }
+                if factorsAt { factor := calldataload(add(factorsAt, at)) }
             }
-            bits |= factor;
-            _put(values, c, k, _unit(logs, c, o, k, spot, factor));
+            // Scenarios of the same volatility lie side by side.
+            if (factor != last || at == 0) (last, s) = (factor, _scaled(c.deviation, factor));
+            uint256 unit = _unit(c, at, spot, s);
+            assembly ("memory-safe") {
+                let size := mload(add(c, 0x80))
+                let lower := mul(slt(size, 0), 999999999999999999)
+                let value := sdiv(sub(mul(size, unit), lower), 1000000000000000000)
+                let to := add(mload(add(c, 0x60)), at)
+                mstore(to, add(mload(to), add(value, mload(add(c, 0xa0)))))
+                at := add(at, 32)
+            }
         }
-        sheet.bits |= bits;
     }
 
-    /// @dev Value of one unit in scenario k; notes the logarithm of its spot.
-    function _unit(
-        int256[] memory logs,
-        Curve memory c,
-        Payoff memory o,
-        uint256 k,
-        uint256 spot,
-        uint256 factor
-    ) private pure returns (uint256) {
-        if (spot == 0 || c.deviation == 0) {
+    /// @dev Value of one unit in a scenario; notes the logarithm of its spot.
+    function _unit(Curve memory c, uint256 at, uint256 spot, int256 s) private pure returns (uint256) {
+        uint256 strike = c.strike;
+        if (spot == 0 || s == 0) {
             if (spot >> 120 != 0) revert Linear.TooLarge();
-            return _intrinsic(o, spot);
+            return _intrinsic(c.isCall, strike, spot);
         }
-        unchecked {
-            uint256 at = c.from + k;
-            int256 log = logs[at];
-            if (log == 0) logs[at] = log = _ln(spot);
-            // What has no room is refused in the end.
-            uint256 deviation = _clamp(c.deviation * factor / 1e18);
-            return Black76.value(o.isCall, spot, o.strike, log, o.lnStrike, deviation);
-        }
-    }
-
-    /// @dev Adds size × unit + quote, rounded down: 127 bits times 121, and of 21 holdings at most.
-    function _put(int256[] memory values, Curve memory c, uint256 k, uint256 unit) private pure {
-        (int256 size, int256 quote, uint256 from) = (c.size, c.quote, c.from);
+        uint256 logAt;
+        int256 log;
         assembly ("memory-safe") {
-            let at := add(add(values, 32), shl(5, add(from, k)))
-            let lower := mul(slt(size, 0), 999999999999999999)
-            let value := add(sdiv(sub(mul(size, unit), lower), 1000000000000000000), quote)
-            mstore(at, add(mload(at), value))
+            logAt := add(mload(add(c, 0x40)), at)
+            log := mload(logAt)
         }
+        if (log == 0) {
+            log = _ln(spot);
+            assembly ("memory-safe") {
+                mstore(logAt, log)
+            }
+        }
+        return Black76.value(c.isCall, spot, strike, log, c.lnStrike, s);
     }
 
     /// @inheritdoc IInstrument
     function mark(uint256 instrumentId) external view returns (uint256 price, bool fresh) {
         Dates memory d = _listed(instrumentId);
         Payoff memory o = payoffs[instrumentId];
-        if (d.fixing != 0) return (_intrinsic(o, d.fixing), true);
+        if (d.fixing != 0) return (_payment(o, d.fixing), true);
         IPriceOracle.Price memory spot = oracle.price(d.feed);
-        if (block.timestamp >= d.expiry) return (_intrinsic(o, spot.price), spot.fresh);
+        if (block.timestamp >= d.expiry) return (_payment(o, spot.price), spot.fresh);
         IPriceOracle.Price memory volatility = oracle.price(o.volatilityFeed);
         uint256 deviation = _deviation(o, d, spot.price, volatility.price);
-        price = Black76.value(o.isCall, spot.price, o.strike, _ln(spot.price), o.lnStrike, _clamp(deviation));
+        price = Black76.value(
+            o.isCall, spot.price, o.strike, _ln(spot.price), o.lnStrike, Black76.scaled(deviation)
+        );
         fresh = spot.fresh && volatility.fresh;
     }
 
     /// @inheritdoc IInstrument
     function settlement(uint256 instrumentId) external view returns (bool settled, uint256 price) {
         uint256 fixing = _listed(instrumentId).fixing;
-        if (fixing != 0) return (true, _intrinsic(payoffs[instrumentId], fixing));
+        if (fixing != 0) return (true, _payment(payoffs[instrumentId], fixing));
     }
 
     /// @inheritdoc IInstrument
@@ -298,14 +315,21 @@ contract Option is CashSettled {
         return volatility.mulWad(uint256(factor)).mulWad(uint256(root)).clamp(1, (1 << 127) - 1);
     }
 
-    /// @dev What is beyond the bounds of Black76 counts as at them: the least is 0.004 % of the price from having none, the most is the limit.
-    function _clamp(uint256 deviation) private pure returns (uint256) {
-        return deviation.clamp(Black76.MIN_DEVIATION, Black76.MAX_DEVIATION);
+    /// @dev Black76.scaled of a deviation times a scenario's factor; 0 once expired.
+    function _scaled(uint256 deviation, uint256 factor) private pure returns (int256) {
+        if (factor >> 127 != 0) revert Linear.TooLarge();
+        if (deviation == 0) return 0;
+        unchecked {
+            return Black76.scaled(deviation * factor / 1e18);
+        }
     }
 
-    function _intrinsic(Payoff memory o, uint256 spot) private pure returns (uint256) {
-        (uint256 strike, uint256 price) = (o.strike, spot);
-        return o.isCall ? price.zeroFloorSub(strike) : strike.zeroFloorSub(price);
+    function _payment(Payoff memory o, uint256 price) private pure returns (uint256) {
+        return _intrinsic(o.isCall, o.strike, price);
+    }
+
+    function _intrinsic(bool isCall, uint256 strike, uint256 price) private pure returns (uint256) {
+        return isCall ? price.zeroFloorSub(strike) : strike.zeroFloorSub(price);
     }
 
     function _ln(uint256 spot) private pure returns (int256) {

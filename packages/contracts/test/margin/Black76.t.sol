@@ -54,12 +54,13 @@ contract Black76Test is Test {
         strike = bound(strike, 1, (1 << bound(strike >> 128, 1, 120)) - 1);
         deviation = bound(deviation, Black76.MIN_DEVIATION, Black76.MAX_DEVIATION);
         (uint256 call, uint256 put) = Black76.values(forward, strike, deviation);
+        int256 s = Black76.scaled(deviation);
         (int256 lnForward, int256 lnStrike) = (Black76.ln(forward), Black76.ln(strike));
         uint256 error = (forward > strike ? forward : strike) / 2.5e15 + 2;
-        uint256 one = Black76.value(true, forward, strike, lnForward, lnStrike, deviation);
+        uint256 one = Black76.value(true, forward, strike, lnForward, lnStrike, s);
         assertApproxEqAbs(one, call, error);
         assertGe(one + strike, forward, "not below what it would pay");
-        uint256 other = Black76.value(false, forward, strike, lnForward, lnStrike, deviation);
+        uint256 other = Black76.value(false, forward, strike, lnForward, lnStrike, s);
         assertApproxEqAbs(other, put, error);
         assertEq(int256(one) - int256(other), int256(forward) - int256(strike));
     }
