@@ -50,6 +50,14 @@ it('a keeper needs no key that signs packets, whoever attests them does', async 
   expect((await create(['keeper']).status()).roles).toEqual(['keeper'])
 })
 
+it('refuses a sending key that two purposes share or one lists twice', () => {
+  const keeper = (bulkKeys: (typeof base.keys.bulk)[]) => () =>
+    createRelayer({ ...base, config: { roles: ['keeper'] }, keys: { ...base.keys, bulk: bulkKeys } })
+  expect(keeper([bulk!])).not.toThrow()
+  expect(keeper([bulk!, bulk!])).toThrow(/keys\.bulk: .*twice/)
+  expect(keeper([bulk!, price!])).toThrow(/keys\.bulk: .*keys\.price/)
+})
+
 it('refuses an Attestor without operators, and operators without a key to speak to them', () => {
   const layerzero = { attestor: price!.address }
   const operators = [{ url: 'http://127.0.0.1:9', address: price!.address }]
