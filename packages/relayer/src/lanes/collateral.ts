@@ -131,6 +131,20 @@ export async function createCollateralLane(context: LaneContext, spoke: ChainCon
       }
     },
   })
+  // A process that comes after a reorg learns here alone of what the hub has heard of and the vault knows no more.
+  hub.feed.listen({
+    addresses: [clearinghouse],
+    abi: clearinghouseAbi.filter((item) => item.type === 'event' && item.name === 'CounterReceived'),
+    onLogs(logs) {
+      const heard = parseEventLogs({
+        abi: clearinghouseAbi,
+        eventName: 'CounterReceived',
+        logs,
+        strict: true,
+      })
+      for (const { args } of heard) if (args.eid === chain.eid) touch(args.account, args.token, undefined)
+    },
+  })
   feed.onHead(({ timestamp }) => {
     if (keys.size() > 0) ring('send')
     if (isSilent(lastMessage, timestamp)) ring('heartbeat')
