@@ -155,6 +155,13 @@ describe('a hostile configuration', () => {
   })
 })
 
+it('refuses a signed feed, which nodes cannot publish, in one line', () => {
+  const withSign = (signed: boolean) => () => make(changed(good, ['oracle', 'feeds', 1, 'signed'], signed))
+  expect(withSign(false)).not.toThrow()
+  expect(withSign(true)).toThrow(UserError)
+  expect(withSign(true)).toThrow(/^oracle oracle\.feeds\[1\]\.signed: must be absent or false: .+$/)
+})
+
 function expectTakenOrNamed(work: () => unknown, refused = false) {
   let error: unknown
   try {

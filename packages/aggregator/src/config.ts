@@ -109,6 +109,7 @@ export function parseOracleNodeConfig(value: unknown, where = 'oracle'): OracleN
   const fail = (field: string, fix: string): never => {
     throw new UserError(`${where} ${field}`, fix)
   }
+  checkUnsigned(config.oracle.feeds, 'oracle.feeds', fail)
   if (nodes % 3 !== 1 || nodes > 31) fail('oracle.nodes', 'must be 3f + 1 nodes: 4, 7, 10 … 31')
   if (config.index >= nodes) fail('index', `must be below the number of nodes, ${nodes}`)
   if (config.proposeFraction >= config.deadlineFraction) {
@@ -125,6 +126,20 @@ export function parseOracleNodeConfig(value: unknown, where = 'oracle'): OracleN
   return config
 }
 
+/** Observations carry positive prices only, and their basis points are of the price, where a chain reads a signed feed's as of one. */
+function checkUnsigned(
+  feeds: readonly Feed[],
+  where: string,
+  fail: (field: string, fix: string) => never,
+): void {
+  for (const [i, feed] of feeds.entries())
+    if (feed.signed)
+      fail(
+        `${where}[${i}].signed`,
+        'must be absent or false: nodes publish no signed feeds yet, only prices above zero',
+      )
+}
+
 /** What every chain will demand of the next epoch: once signed, a handover that a chain refuses leaves it without signers. */
 function checkNext(
   next: NonNullable<OracleNodeConfig['next']>,
@@ -134,6 +149,7 @@ function checkNext(
   const { epoch, slotMs, feeds } = next.oracle
   if (next.by === 'handover' ? epoch !== oracle.epoch + 1 : epoch <= oracle.epoch)
     fail('next.oracle.epoch', `must follow epoch ${oracle.epoch}`)
+  checkUnsigned(feeds, 'next.oracle.feeds', fail)
   if (slotMs !== oracle.slotMs) fail('next.oracle.slotMs', `must be ${oracle.slotMs}, as on chain`)
   if (next.firstSeq <= firstSeq) fail('next.firstSeq', `must be after the present epoch's first, ${firstSeq}`)
   if (lastSeq !== undefined && next.firstSeq > lastSeq + 1 && next.by === 'handover')

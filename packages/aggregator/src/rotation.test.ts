@@ -192,12 +192,14 @@ describe('the configuration of a next epoch', () => {
     const parse = (change: object, own: object = {}) =>
       parseOracleNodeConfig({ ...config, ...own, next: { ...next, ...change } })
     expect(parse({})).toMatchObject({ next: { by: 'handover' } })
+    const signed = [...oracle.feeds.slice(0, 2), { ...oracle.feeds[2]!, signed: true }]
     const swapped = [oracle.feeds[1]!, oracle.feeds[0]!, oracle.feeds[2]!]
     const bad: [object, string, object?][] = [
       [{ oracle: { ...oracle, epoch: 3 } }, 'oracle next.oracle.epoch'],
       [{ oracle: { ...oracle, epoch: 1 }, by: 'timelock' }, 'oracle next.oracle.epoch'],
       [{ oracle: { ...oracle, slotMs: 1_000 } }, 'oracle next.oracle.slotMs'],
       [{ oracle: { ...oracle, feeds: swapped } }, 'oracle next.oracle.feeds[0]'],
+      [{ oracle: { ...oracle, feeds: signed } }, 'oracle next.oracle.feeds[2].signed'],
       [{ oracle: { ...oracle, feeds: oracle.feeds.slice(0, 1) } }, 'oracle next.oracle.feeds[1]'],
       [{ useAges: [1, 2] }, 'oracle next.useAges'],
       [{ lastSeq: 99 }, 'oracle next.lastSeq'],
