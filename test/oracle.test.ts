@@ -46,6 +46,7 @@ afterEach(async () => {
 
 interface Change {
   key: unknown
+  peerKey?: unknown
   /** Beside others that it can reach, over a venue that ticks. */
   network?: { urls: string[]; venue: string; slotMs: number }
   clock?: { startMs: number; realStartMs: number; speed: number } | null
@@ -57,7 +58,7 @@ interface Change {
   node?: object
 }
 
-function nodeConfig(index: number, change: Omit<Change, 'key'>) {
+function nodeConfig(index: number, change: Omit<Change, 'key' | 'peerKey'>) {
   const { clock = null, exponent = -8, signer, network } = change
   const node = {
     networkId,
@@ -89,9 +90,9 @@ function nodeConfig(index: number, change: Omit<Change, 'key'>) {
   return { ...node, oracle: { ...node.oracle, ...(agreed && { rulesHash: agreed }) }, ...change.node }
 }
 
-async function configure({ key, ...change }: Change): Promise<string> {
+async function configure({ key, peerKey, ...change }: Change): Promise<string> {
   const file = join(dir.path, 'node.json')
-  const oracle = { node: nodeConfig(0, change), key }
+  const oracle = { node: nodeConfig(0, change), key, peerKey }
   await writeFile(file, JSON.stringify({ name: 'oracle-0', logLevel: 'trace', oracle }))
   return file
 }
@@ -103,6 +104,32 @@ function run(file: string, env: Record<string, string> = {}) {
     await child.exited
   })
   return child
+}
+
+/** A service that signs by one key, or holds its answer back; `arrived` once it was asked. */
+async function startSigner(key: Hex, holds = () => false) {
+  const account = privateKeyToAccount(key)
+  const asked: string[] = []
+  let arrive = () => {}
+  const arrived = new Promise<void>((resolve) => {
+    arrive = resolve
+  })
+  const server = createServer(async (request: IncomingMessage, response: ServerResponse) => {
+    let body = ''
+    for await (const chunk of request) body += String(chunk)
+    const { data } = JSON.parse(body) as { data: Hex }
+    asked.push(data)
+    arrive()
+    if (!holds()) response.end(await account.sign({ hash: keccak256(data) }))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cleanups.push(() => {
+    server.closeAllConnections()
+    return new Promise((done) => server.close(done))
+  })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return { asked, arrived, remote: { url, publicKey: account.publicKey, timeoutMs: 60_000 } }
 }
 
 describe('keys of an oracle node', () => {
@@ -141,6 +168,26 @@ describe('keys of an oracle node', () => {
     const again = clearspan(dir.path, [...make, '--password-file', join(dir.path, 'password')], {})
     expect((await again.exited).code).toBe(2)
   })
+})
+
+test('the key that speaks to peers may be remote as well, and must be that of the manifest', async () => {
+  const { arrived, remote } = await startSigner(keys[1]!)
+  const env = { KEY: `observe:${networkId}:${keys[0]}` }
+  const configured = await configure({ key: { env: 'KEY' }, peerKey: { remote } })
+  const refused = run(configured, env)
+  expect((await refused.exited).code).toBe(2)
+  expect(refused.stderr().trim().split('\n').at(-1)).toMatch(/^error: peerKey: signs as 0x/)
+
+  const config = JSON.parse(await readFile(configured, 'utf8'))
+  const { node } = config.oracle
+  node.oracle.nodes[0].peer = privateKeyToAccount(keys[1]!).address
+  node.oracle.nodes[1].peer = privateKeyToAccount(keccak256(toHex('another peer'))).address
+  // A slot that began just now, led by node 1: to tell it anything a session is opened, which this key signs.
+  node.clock = { startMs: 400_001 * HOUR, realStartMs: Date.now(), speed: 1 }
+  delete node.oracle.rulesHash
+  await writeFile(configured, JSON.stringify(config))
+  run(configured, env)
+  await arrived
 })
 
 test('a node goes by the rules that its network agreed on, or refuses to start in one line', async () => {
@@ -320,29 +367,9 @@ test('the rules of the next epoch are hashed beside the present ones: what its o
 })
 
 test('killed between the promise and the signature, a node never signs another thing for the slot', async () => {
-  const asked: string[] = []
   let hold = true
-  let arrive = () => {}
-  const arrived = new Promise<void>((resolve) => {
-    arrive = resolve
-  })
-  // A signer that holds its answer back: what is asked of it is on the node's disk already, and not yet anywhere else.
-  const server = createServer(async (request: IncomingMessage, response: ServerResponse) => {
-    let body = ''
-    for await (const chunk of request) body += String(chunk)
-    asked.push((JSON.parse(body) as { data: string }).data)
-    arrive()
-    if (!hold)
-      response.end(await privateKeyToAccount(keys[0]!).sign({ hash: keccak256(asked.at(-1) as '0x') }))
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  cleanups.push(() => {
-    server.closeAllConnections()
-    return new Promise((done) => server.close(done))
-  })
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const remote = { url, publicKey: privateKeyToAccount(keys[0]!).publicKey, timeoutMs: 60_000 }
+  // What is asked of it is on the node's disk already, and not yet anywhere else.
+  const { asked, arrived, remote } = await startSigner(keys[0]!, () => hold)
   // A slot of an hour that began just now: the second start is in it too.
   const clock = { startMs: 400_000 * HOUR, realStartMs: Date.now(), speed: 1 }
 

@@ -38,6 +38,9 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 const secretSpecSchema = z.union([z.strictObject({ env: z.string() }), z.strictObject({ file: z.string() })])
 
+/** A key of an oracle node: here, or at a service that signs by it. */
+const nodeKeySchema = z.union([keySpecSchema, z.strictObject({ remote: remoteSignerSchema })])
+
 /** One key, or several that share the work. */
 const signersSchema = z.union([keySpecSchema, z.array(keySpecSchema).min(1).max(32)])
 
@@ -48,9 +51,9 @@ const processConfigSchema = z.strictObject({
   oracle: z
     .strictObject({
       node: oracleNodeConfigSchema,
-      key: z.union([keySpecSchema, z.strictObject({ remote: remoteSignerSchema })]),
+      key: nodeKeySchema,
       /** Speaks to the other nodes; `key` without it. */
-      peerKey: keySpecSchema.optional(),
+      peerKey: nodeKeySchema.optional(),
       /** API keys of sources, by source id. */
       accessTokens: z.record(z.string(), secretSpecSchema).default({}),
     })
@@ -152,21 +155,19 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
       async ([id, spec]) => [id, await loadToken(besideFile(spec), env)] as const,
     )
     const { networkId, clock } = config.oracle.node
-    const load = async (spec: z.infer<typeof keySpecSchema>, purpose: KeyUse['purpose']) =>
-      createSigner(await loadKey(beside(spec), env, { purpose, networkId, local: clock !== null }))
+    const signerOf = async (spec: z.infer<typeof nodeKeySchema>, purpose: KeyUse['purpose']) =>
+      'remote' in spec
+        ? createRemoteSigner(spec.remote, { realClock: systemClock, fetch })
+        : createSigner(await loadKey(beside(spec), env, { purpose, networkId, local: clock !== null }))
     const { key, peerKey } = config.oracle
-    const signer =
-      'remote' in key
-        ? createRemoteSigner(key.remote, { realClock: systemClock, fetch })
-        : await load(key, 'observe')
     const node = createOracleNode({
       config: { ...config.oracle.node, dataDir: resolve(directory, config.oracle.node.dataDir) },
       networkClock: networkClockOf(config.oracle.node.clock),
       realClock: systemClock,
       random: systemRandom,
       logger,
-      signer,
-      ...(peerKey && { peerSigner: await load(peerKey, 'peer') }),
+      signer: await signerOf(key, 'observe'),
+      ...(peerKey && { peerSigner: await signerOf(peerKey, 'peer') }),
       accessTokens: Object.fromEntries(await Promise.all(tokens)),
     })
     shutdown.add('oracle', () => node.stop())
