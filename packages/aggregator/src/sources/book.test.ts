@@ -43,6 +43,21 @@ describe('the newest quotes of a source', () => {
     expect(book.quotes()[0]?.eventTime).toBe(12_000)
   })
 
+  it.each([
+    ['from the future', 12_001, 'future'],
+    ['out of order', 9_999, 'out_of_order'],
+  ])('a tick %s is no gap: the next in sequence is taken', (_, eventTime, reason) => {
+    const book = make()
+    const counted = (at: number, sequence: bigint) => tick(at, { sequence, contiguous: true })
+    book.take(counted(10_000, 5n), 10_000)
+    expect(book.take(counted(eventTime, 6n), 10_000)).toBe('nothing')
+    expect(book.take(counted(10_001, 7n), 10_001)).toBe('priced')
+    expect(book.quotes()).toMatchObject([{ eventTime: 10_001, sequence: 7n }])
+    expect(book.status().rejected).toEqual({ [reason]: 1 })
+    expect(book.take(counted(13_000, 9n), 10_002)).toBe('gap')
+    expect(book.quotes()).toEqual([])
+  })
+
   it('a slow source repeats itself, and what it withdraws is gone', () => {
     const book = createQuoteBook({ source: 'chainlink', kind: 'bound', markets, maxClockSkewMs: 2_000 })
     book.take(tick(1_000, { expiresAt: 5_000 }), 1_000)

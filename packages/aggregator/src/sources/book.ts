@@ -101,14 +101,15 @@ export function createQuoteBook({
   function admit(tick: Tick, now: number): RejectReason | null {
     const market = bySymbol.get(tick.symbol)
     if (!market) return 'unknown_symbol'
-    if (tick.eventTime > now + maxClockSkewMs) return 'future'
-    const confidence = tick.confidence ?? halfSpreads.get(tick.symbol) ?? 0n
-    const last = newest.get(tick.symbol)
-    if (last && isOlder(tick, last)) return 'out_of_order'
+    // The number before the time: a tick that its time refuses has come all the same, and is missing nowhere.
     if (!sequences.follows(tick)) {
       newest.delete(tick.symbol)
       return 'sequence_gap'
     }
+    if (tick.eventTime > now + maxClockSkewMs) return 'future'
+    const confidence = tick.confidence ?? halfSpreads.get(tick.symbol) ?? 0n
+    const last = newest.get(tick.symbol)
+    if (last && isOlder(tick, last)) return 'out_of_order'
     // A slow source is asked again and again for the same answer.
     if (kind === 'price' && last && isSame(tick, last)) return 'duplicate'
     if (last && hasSlipped[kind](tick, last)) return 'decimal_slip'
