@@ -61,6 +61,12 @@ describe('rows of a segment', () => {
         reason: decoded.reason,
         decoded: { kind: 'rejected' as const, ...decoded },
       })),
+    symbol.map((about) => ({
+      kind: 'told' as const,
+      now,
+      reason: 'bad_price' as const,
+      decoded: { kind: 'skipped' as const, symbol: about, reason: 'bad_price' as const },
+    })),
   )
 
   it('say everything that a venue can say, whatever it is', () => {

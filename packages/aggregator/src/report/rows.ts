@@ -28,6 +28,7 @@ const otherRow = z.union([
   z.tuple([z.literal('spread'), place, market, time, decimal, reason]),
   z.tuple([z.literal('heartbeat'), place, market, time, digits, reason]),
   z.tuple([z.literal('rejected'), place, market.nullable(), time, reason]),
+  z.tuple([z.literal('skipped'), place, market, time, reason]),
 ])
 
 /**
@@ -82,6 +83,8 @@ export function createRows({ sources }: Pick<Rules, 'sources'>) {
     switch (decoded.kind) {
       case 'rejected':
         return ['rejected', from, about, received, event.reason]
+      case 'skipped':
+        return ['skipped', from, about ?? '?', received, event.reason]
       case 'spread':
         return ['spread', from, about ?? '?', received, formatUnits(decoded.halfSpread, 18), event.reason]
       case 'heartbeat':
@@ -136,6 +139,10 @@ function eventOf(row: Row, at: number, symbolOf: (from: number, at: number | str
         now,
         reason: row[4],
       }
+    }
+    case 'skipped': {
+      const decoded = { kind: 'skipped' as const, symbol: symbol ?? '', reason: row[4] as RejectReason }
+      return { kind: 'told', decoded, now, reason: row[4] }
     }
     case 'spread': {
       const decoded = { kind: 'spread' as const, symbol: symbol ?? '', halfSpread: parseUnits(row[4], 18) }

@@ -68,11 +68,36 @@ describe('updates of local guardians', () => {
       kind: 'ticks',
       ticks: [{ symbol: ID, price: 200n * 10n ** 18n, eventTime: 1_700_000_000_000 }],
     })
-    const reason = (change: object) => decode(hermesEvent([{ ...price, ...change }]))
+    const skips = (change: object, reason: string) =>
+      expect(decode(hermesEvent([{ ...price, ...change }, other]))).toMatchObject({
+        kind: 'ticks',
+        ticks: [{ symbol: OTHER, price: 10n ** 18n }],
+        skipped: [{ kind: 'skipped', symbol: ID, reason }],
+      })
     for (const change of [{ price: 0n }, { price: -1n }, { expo: -31 }, { expo: 13 }]) {
-      expect(reason(change)).toEqual({ kind: 'rejected', reason: 'bad_price' })
+      skips(change, 'bad_price')
     }
-    expect(reason({ publishTime: 0 })).toEqual({ kind: 'rejected', reason: 'bad_time' })
+    skips({ publishTime: 0 }, 'bad_time')
+  })
+
+  it('a bad message is dropped alone, a bad proof or signature takes the whole update', () => {
+    const decode = createHermesDecoder(verify)
+    const bad = { ...price, price: 0n }
+    expect(decode(hermesEvent([bad]))).toEqual({
+      kind: 'ticks',
+      ticks: [],
+      skipped: [{ kind: 'skipped', symbol: ID, reason: 'bad_price' }],
+    })
+    expect(decode(hermesEvent([other, bad], { guardians: [0, 1] }))).toEqual({
+      kind: 'rejected',
+      reason: 'no_quorum',
+    })
+    const update = signedUpdate([other, bad])
+    update[update.length - 1] = (update.at(-1) ?? 0) ^ 1
+    expect(createVaaDecoder(verify)(update.toString('base64'))).toEqual({
+      kind: 'rejected',
+      reason: 'bad_proof',
+    })
   })
 
   it('of Price Service v1 say why there is none', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { createQuoteBook } from './book.js'
+import { type BookEvent, createQuoteBook } from './book.js'
 import { WAD } from './decimal.js'
-import type { Decoded } from './types.js'
+import type { Decoded, Skipped } from './types.js'
 
 const markets = [{ symbol: 'ETHUSDT', base: 'ETH', quote: 'USDT' }]
 const make = () => createQuoteBook({ source: 'binance', kind: 'price', markets, maxClockSkewMs: 2_000 })
@@ -56,6 +56,26 @@ describe('the newest quotes of a source', () => {
     expect(book.status().rejected).toEqual({ [reason]: 1 })
     expect(book.take(counted(13_000, 9n), 10_002)).toBe('gap')
     expect(book.quotes()).toEqual([])
+  })
+
+  it('counts and tells of a skipped message by its symbol, takes its neighbours, and withdraws nothing', () => {
+    const events: BookEvent[] = []
+    const book = createQuoteBook({
+      ...{ source: 'hermes', kind: 'price', markets, maxClockSkewMs: 2_000 },
+      onEvent: (event) => events.push(event),
+    })
+    book.take(tick(1_000), 1_000)
+    const [quote] = book.quotes()
+    const skip = (symbol: string): Skipped => ({ kind: 'skipped', symbol, reason: 'bad_price' })
+    expect(book.take({ kind: 'ticks', ticks: [], skipped: [skip('ETHUSDT')] }, 1_001)).toBe('nothing')
+    expect(book.quotes()).toEqual([quote])
+    expect(book.take({ ...tick(1_002), skipped: [skip('BTCUSDT')] } as Decoded, 1_002)).toBe('priced')
+    expect(book.quotes()).toMatchObject([{ eventTime: 1_002 }])
+    expect(book.status().rejected).toEqual({ bad_price: 2 })
+    expect(events.filter(({ kind }) => kind === 'told')).toEqual([
+      { kind: 'told', decoded: skip('ETHUSDT'), now: 1_001, reason: 'bad_price' },
+      { kind: 'told', decoded: skip('BTCUSDT'), now: 1_002, reason: 'bad_price' },
+    ])
   })
 
   it('a slow source repeats itself, and what it withdraws is gone', () => {

@@ -144,6 +144,7 @@ export function createQuoteBook({
 
   function hear(told: Told): RejectReason | null {
     const { kind, symbol } = told
+    if (kind === 'skipped') return told.reason
     if (kind === 'rejected') {
       if (symbol !== undefined) newest.delete(symbol)
       return told.reason
@@ -157,16 +158,22 @@ export function createQuoteBook({
     return null
   }
 
+  function takeTold(told: Told, now: number): Taken {
+    const reason = hear(told)
+    onEvent?.({ kind: 'told', decoded: told, now, reason })
+    if (reason) reject(reason)
+    return told.kind === 'heartbeat' && reason === 'sequence_gap' ? 'gap' : 'nothing'
+  }
+
   return {
     take(decoded, now) {
       status.lastFrameTime = now
       if (decoded.kind === 'control') return 'nothing'
-      if (decoded.kind === 'ticks' && decoded.ticks.length > 0) return takeTicks(decoded.ticks, now)
-      const told: Told = decoded.kind === 'ticks' ? NO_TICK : decoded
-      const reason = hear(told)
-      onEvent?.({ kind: 'told', decoded: told, now, reason })
-      if (reason) reject(reason)
-      return decoded.kind === 'heartbeat' && reason === 'sequence_gap' ? 'gap' : 'nothing'
+      if (decoded.kind !== 'ticks') return takeTold(decoded, now)
+      const { ticks, skipped = [] } = decoded
+      if (ticks.length + skipped.length === 0) return takeTold(NO_TICK, now)
+      for (const one of skipped) takeTold(one, now)
+      return takeTicks(ticks, now)
     },
     quotes: () => [...newest.values()],
     state: () => ({

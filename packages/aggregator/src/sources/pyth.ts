@@ -1,6 +1,6 @@
 import type { PriceMessage, VerifyUpdate } from './accumulator.js'
 import { asObject, parseObject, rejected, scaleToWad } from './decimal.js'
-import type { Decoded, Decoder, RejectReason, Tick } from './types.js'
+import type { Decoded, Decoder, RejectReason, Skipped, Tick } from './types.js'
 
 /** A stream's event holds one update; the endpoint for the latest prices may give a few. */
 const MAX_UPDATES = 8
@@ -20,13 +20,17 @@ function toTick({ id, price, confidence, expo, publishTime, slot }: PriceMessage
   return { symbol: id, price: wad, confidence: scaleToWad(confidence, expo), eventTime, sequence: slot }
 }
 
-/** Verified prices of updates in text; one bad update or message rejects the frame, for its neighbours came from the same hand. */
+/**
+ * Verified prices of updates in text. One bad update rejects the frame, for its neighbours came from the same hand; a message that was
+ * verified and is no price is skipped alone, for its neighbours are signed like any other.
+ */
 function decodeUpdates(
   updates: readonly unknown[],
   encoding: 'hex' | 'base64',
   verify: VerifyUpdate,
 ): Decoded {
   const ticks: Tick[] = []
+  const skipped: Skipped[] = []
   for (const text of updates) {
     const bytes = bytesOf(text, encoding)
     if (!bytes) return rejected('malformed')
@@ -34,11 +38,11 @@ function decodeUpdates(
     if (typeof messages === 'string') return rejected(messages)
     for (const message of messages) {
       const tick = toTick(message)
-      if (typeof tick === 'string') return rejected(tick)
-      ticks.push(tick)
+      if (typeof tick === 'string') skipped.push({ kind: 'skipped', symbol: message.id, reason: tick })
+      else ticks.push(tick)
     }
   }
-  return { kind: 'ticks', ticks }
+  return skipped.length > 0 ? { kind: 'ticks', ticks, skipped } : { kind: 'ticks', ticks }
 }
 
 /** Buffer stops silently at what it can't read, so the text is checked first. */

@@ -59,7 +59,7 @@ export interface Tick {
 
 /** What one frame of a venue means. A decoder is pure and total: any input gives one of these and nothing throws. */
 export type Decoded =
-  | { kind: 'ticks'; ticks: Tick[] }
+  | { kind: 'ticks'; ticks: Tick[]; skipped?: Skipped[] }
   /** A spread without a price or a time: it only informs the confidence of later ticks. WAD. */
   | { kind: 'spread'; symbol: string; halfSpread: bigint }
   /** Acknowledgements and heartbeats: they show that the connection lives, never that a price is fresh. */
@@ -68,6 +68,14 @@ export type Decoded =
   | { kind: 'heartbeat'; symbol: string; sequence: bigint }
   /** With a symbol: what the market's last quote said is withdrawn. */
   | { kind: 'rejected'; reason: RejectReason; symbol?: string }
+  | Skipped
+
+/** What a sound frame says of one market that can't be meant: dropped alone, and the market's last quote stands until it is stale. */
+export interface Skipped {
+  kind: 'skipped'
+  symbol: string
+  reason: RejectReason
+}
 
 export type Decoder = (frame: string) => Decoded
 
