@@ -2,7 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {
-    ILayerZeroEndpointV2
+    ILayerZeroEndpointV2,
+    Origin
 } from "@layerzerolabs/lz-evm-protocol-v2/contracts/interfaces/ILayerZeroEndpointV2.sol";
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
@@ -149,14 +150,25 @@ contract AttestorUnitTest is AttestorTest {
 
     /* RECEIVERS THAT MEAN HARM: the packets around theirs are delivered all the same */
 
-    function _amid(TestReceiver.Mode mode) internal returns (Attestor.Outcome[] memory outcomes) {
+    /// What the delivery of the newest `_amid` took.
+    uint256 internal spent;
+
+    function _amid(TestReceiver.Mode mode) internal returns (Attestor.Outcome[] memory) {
+        return _amid(mode, GAS);
+    }
+
+    function _amid(TestReceiver.Mode mode, uint128 gas_)
+        internal
+        returns (Attestor.Outcome[] memory outcomes)
+    {
         TestReceiver last = new TestReceiver();
         other.setMode(mode);
         Attestor.Packet[] memory packets = new Attestor.Packet[](3);
         packets[0] = _send(address(receiver), "first");
-        packets[1] = _send(address(other), "harm");
+        packets[1] = _send(address(other), "harm", gas_);
         packets[2] = _send(address(last), "last");
         outcomes = _deliverAll(packets);
+        spent = vm.lastCallGas().gasTotalUsed;
         _assert(outcomes[0], Attestor.Outcome.Executed);
         _assert(outcomes[2], Attestor.Outcome.Executed);
         assertEq(receiver.last(), keccak256("first"));
@@ -172,10 +184,28 @@ contract AttestorUnitTest is AttestorTest {
     }
 
     function test_aReturnBombIsPaidFromItsOwnGas() public {
-        uint256 before = gasleft();
-        _assert(_amid(TestReceiver.Mode.ReturnBomb)[1], Attestor.Outcome.ExecuteFailed);
-        // A megabyte copied back would cost over two million.
-        assertLt(before - gasleft(), 20_000_000);
+        // Enough for the receiver to make its megabyte and for the endpoint to pass it on, two million each.
+        uint128 enough = 6_000_000;
+        _assert(_amid(TestReceiver.Mode.ReturnBomb, enough)[1], Attestor.Outcome.ExecuteFailed);
+        address endpoint = address(_stack(THERE).endpoint);
+        Origin memory origin = Origin(HERE, bytes32(uint256(uint160(sender))), 1);
+        bytes32 guid = keccak256(
+            abi.encodePacked(uint64(1), HERE, origin.sender, THERE, bytes32(uint256(uint160(address(other)))))
+        );
+        bytes memory data =
+            abi.encodeCall(ILayerZeroEndpointV2.lzReceive, (origin, address(other), guid, "harm", ""));
+        bool ok;
+        uint256 returned;
+        uint256 bomb = gasleft();
+        assembly ("memory-safe") {
+            ok := call(enough, endpoint, 0, add(data, 32), mload(data), 0, 0)
+            returned := returndatasize()
+        }
+        bomb -= gasleft();
+        assertFalse(ok);
+        assertEq(returned, 1_000_000);
+        // Copied, it would cost two million more.
+        assertLt(spent, bomb + 500_000);
     }
 
     function test_aSwallowingReceiverIsDelivered() public {
