@@ -1,13 +1,4 @@
-import {
-  type Abi,
-  AbiDecodingZeroDataError,
-  AbiErrorSignatureNotFoundError,
-  BaseError,
-  decodeErrorResult,
-  ExecutionRevertedError,
-  type Hex,
-  isHex,
-} from 'viem'
+import { type Abi, BaseError, decodeErrorResult, ExecutionRevertedError, type Hex, isHex } from 'viem'
 import { AlreadyDoneError, PermanentError, RetryableError } from '../errors.js'
 
 /** Why a call reverted. */
@@ -36,15 +27,13 @@ export function revertOf(error: unknown, abi: Abi): Revert | undefined {
   return reverted === null ? undefined : { name: undefined, args: [], data: '0x' }
 }
 
-/** Decodes revert data by the errors of `abi`. */
+/** Decodes revert data by the errors of `abi`. Whoever reverts chooses its bytes: what can't be decoded is an unknown error, never one of ours. */
 export function decodeRevert(data: Hex, abi: Abi): Revert {
   try {
     const { errorName, args } = decodeErrorResult({ abi, data })
     return { name: errorName, args: Array.isArray(args) ? args : [], data }
-  } catch (error) {
-    if (error instanceof AbiErrorSignatureNotFoundError || error instanceof AbiDecodingZeroDataError)
-      return { name: undefined, args: [], data }
-    throw error
+  } catch {
+    return { name: undefined, args: [], data }
   }
 }
 
