@@ -10,7 +10,7 @@ export type Refusal =
   | 'foreign'
   /** As many packets of others wait as may. */
   | 'too-many'
-  /** It asks for a read, or something unknown. */
+  /** It asks for a read, something unknown, or what can't be read. */
   | 'unsupported-options'
   /** Its options pay for no lzReceive. */
   | 'no-gas'

@@ -153,6 +153,8 @@ describe('options', () => {
   it.each([
     '0x',
     '0x0001',
+    '0x0000',
+    '0x0004',
     '0x000301',
     '0x00030100110100',
     '0x0003010000',
@@ -164,11 +166,38 @@ describe('options', () => {
     expect(() => decodeOptions(options)).toThrow(PermanentError)
   })
 
-  it('never loops or throws anything else, whatever the bytes', () => {
+  it('reads the older types as the type 3 that SendUln302 makes of them', () => {
+    const receiver = fc.uint8Array({ minLength: 1, maxLength: 32 }).map((bytes) => toHex(bytes))
+    const word32 = (value: bigint) => numberToHex(value, { size: 32 })
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
+      fc.property(amount, amount, receiver, (gas, drop, to) => {
+        const received = option(1, concatHex(['0x01', word16(gas)]))
+        const dropped = option(1, concatHex(['0x02', word16(drop), pad(to)]))
+        const legacy = (type: Hex, ...rest: Hex[]) => decodeOptions(concatHex([type, word32(gas), ...rest]))
+        expect(legacy('0x0001')).toEqual(decodeOptions(concatHex(['0x0003', received])))
+        expect(legacy('0x0002', word32(drop), to)).toEqual(
+          decodeOptions(concatHex(['0x0003', received, dropped])),
+        )
+        const above = word32(2n ** 128n + drop)
+        for (const refused of [
+          ['0x0001', above],
+          ['0x0001', word32(gas), '0x00'],
+          ['0x0002', above, word32(drop), to],
+          ['0x0002', word32(gas), above, to],
+          ['0x0002', word32(gas), word32(drop)],
+          ['0x0002', word32(gas), word32(drop), pad(to, { size: 33 })],
+        ] as const)
+          expect(() => decodeOptions(concatHex([...refused]))).toThrow(PermanentError)
+      }),
+    )
+  })
+
+  it('never loops or throws anything else, whatever the bytes', () => {
+    const type = fc.constantFrom<Hex>('0x0001', '0x0002', '0x0003', '0x')
+    fc.assert(
+      fc.property(type, fc.uint8Array({ maxLength: 100 }), (head, bytes) => {
         try {
-          decodeOptions(concatHex(['0x0003', toHex(bytes)]))
+          decodeOptions(concatHex([head, toHex(bytes)]))
         } catch (error) {
           expect(error).toBeInstanceOf(PermanentError)
         }

@@ -1,7 +1,8 @@
 import { PermanentError } from '@clearspan/shared'
-import { type Hex, hexToNumber, size, sliceHex } from 'viem'
+import { type Hex, hexToNumber, pad, size, sliceHex } from 'viem'
 
-const TYPE_3 = 3
+/** The types that SendUln302 takes; a PacketSent carries options as they were given. */
+const [TYPE_1, TYPE_2, TYPE_3] = [1, 2, 3]
 const EXECUTOR_WORKER = 1
 const HEAD_BYTES = 4
 
@@ -28,7 +29,7 @@ export interface ExecutorOptions {
   composes: ComposeOption[]
   /** Wants its path executed in order of nonce; whether that is kept is for the receiver to check. */
   ordered: boolean
-  /** Asks for what our executor doesn't do: a read, or something unknown. */
+  /** Asks for what our executor doesn't do: a read, something unknown, or what can't be read. */
   other: boolean
 }
 
@@ -48,13 +49,15 @@ export function executionValue({ value, drops }: ExecutorOptions, hasDropped: bo
 }
 
 /**
- * Reads type-3 options: `0x0003 { workerId u8 | size u16 (1 + body) | type u8 | body }*`. Options of other workers are skipped.
+ * Reads type-3 options: `0x0003 { workerId u8 | size u16 (1 + body) | type u8 | body }*`. Options of other workers are skipped. The older types
+ * 1 and 2 are read as SendUln302 reads them (`UlnOptions.decodeLegacyOptions`).
  * @throws PermanentError when they are malformed, as SendUln302 would have refused them.
  */
 export function decodeOptions(options: Hex): ExecutorOptions {
   const length = size(options)
-  if (length < 2 || hexToNumber(sliceHex(options, 0, 2)) !== TYPE_3)
-    throw new PermanentError('options are not of type 3')
+  const type = length < 2 ? undefined : hexToNumber(sliceHex(options, 0, 2))
+  if (type === TYPE_1 || type === TYPE_2) return decodeLegacy(options, type)
+  if (type !== TYPE_3) throw new PermanentError('options are of no known type')
   const result: ExecutorOptions = { ...NO_OPTIONS, drops: [], composes: [] }
   for (let at = 2; at < length; ) {
     if (at + HEAD_BYTES > length) throw new PermanentError('options end inside the head of one')
@@ -68,6 +71,20 @@ export function decodeOptions(options: Hex): ExecutorOptions {
     at = end
   }
   return result
+}
+
+/** `0x0001 gas u256`, or `0x0002 gas u256 | drop u256 | its receiver, 1 to 32 bytes`; either number must fit 128 bits. */
+function decodeLegacy(options: Hex, type: number): ExecutorOptions {
+  const length = size(options)
+  if (type === TYPE_1 ? length !== 34 : length <= 66 || length > 98)
+    throw new PermanentError(`options of type ${type} have a wrong size`)
+  const word = (at: number) => {
+    const value = BigInt(sliceHex(options, at, at + 32))
+    if (value >= 1n << 128n) throw new PermanentError(`options of type ${type} hold a number above 128 bits`)
+    return value
+  }
+  const drops = type === TYPE_1 ? [] : [{ amount: word(34), receiver: pad(sliceHex(options, 66)) }]
+  return { ...NO_OPTIONS, gas: word(2), drops, composes: [] }
 }
 
 /** Sizes of an option's body, by its type: with and without a value where there is one. */

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import fc from 'fast-check'
 import {
   type AbiEvent,
   type Address,
@@ -15,10 +16,12 @@ import {
   pad,
   sliceHex,
   toEventSelector,
+  toHex,
 } from 'viem'
 import { expect, it } from 'vitest'
 import type { ChainLog } from '../chains/feed.js'
 import { endpointAbi, sendUlnAbi } from './abi.js'
+import { admit } from './admission.js'
 import { decodePacket, encodePacket, packetGuid, packetHeader } from './packet.js'
 import { sentPackets } from './sent.js'
 
@@ -59,8 +62,8 @@ const dvnPaid = (from: Address, dvn: Address, tx: number) =>
   log(from, event('DVNFeePaid'), [[dvn], [], [1n]], tx)
 const executorPaid = (from: Address, executor: Address, tx: number) =>
   log(from, event('ExecutorFeePaid'), [executor, 1n], tx)
-const sent = (from: Address, library: Address, nonce: bigint, tx: number) =>
-  log(from, event('PacketSent'), [encodePacket(packet(nonce)), options, library], tx)
+const sent = (from: Address, library: Address, nonce: bigint, tx: number, given = options) =>
+  log(from, event('PacketSent'), [encodePacket(packet(nonce)), given, library], tx)
 
 function outcome(logs: ChainLog[]) {
   const errors: unknown[] = []
@@ -115,6 +118,33 @@ it("leaves out a stranger's PacketSent, another library's packet, and one that c
   const packets = sentPackets(logs, workers, (error) => errors.push(error))
   expect(packets.map(({ packet: { nonce } }) => nonce)).toEqual([4n])
   expect(errors).toHaveLength(1)
+})
+
+it('whatever a packet has for options, it is verified where that is paid for, and executed only if they can be read', () => {
+  const anyOptions = fc.uint8Array({ maxLength: 100 }).map((bytes) => toHex(bytes))
+  const legacy = concatHex(['0x0001', numberToHex(50_000, { size: 32 })])
+  const limits = { gas: 15_000_000n, value: 0n }
+  const admitted = (given: Hex) => {
+    const logs = [
+      executorPaid(sendUln, executor, 1),
+      dvnPaid(sendUln, dvn, 1),
+      sent(endpoint, sendUln, 1n, 1, given),
+    ]
+    const [found] = sentPackets(logs, workers, (error) => expect.unreachable(String(error)))
+    return admit(found!, { isOwn: false, carriesForeign: true, limits })
+  }
+  expect(admitted(legacy)).toMatchObject({ verify: true, execute: true, refusal: undefined })
+  expect(admitted('0x0009')).toMatchObject({
+    verify: true,
+    execute: false,
+    refusal: 'unsupported-options',
+  })
+  fc.assert(
+    fc.property(anyOptions, (given) => {
+      const { verify, execute, refusal } = admitted(given)
+      expect([verify, execute]).toEqual([true, refusal === undefined])
+    }),
+  )
 })
 
 const root = fileURLToPath(new URL('../../../../', import.meta.url))

@@ -1,6 +1,7 @@
+import { PermanentError } from '@clearspan/shared'
 import { type Address, type Hex, isAddressEqual, type Log, parseEventLogs } from 'viem'
 import { endpointAbi, sendUlnAbi } from './abi.js'
-import { decodeOptions, type ExecutorOptions } from './options.js'
+import { decodeOptions, type ExecutorOptions, NO_OPTIONS } from './options.js'
 import { decodePacket, type Packet } from './packet.js'
 
 export interface Workers {
@@ -30,7 +31,8 @@ const UNPAID = { verify: false, attest: false, execute: false }
 /**
  * Packets in the logs of a range (in log order, of the endpoint and its send library, perhaps others). Within a transaction the fee events of
  * a packet come before its PacketSent and after the one before; each event counts only from the contract that may emit it, and a packet only
- * if it went through our send library. A packet that can't be decoded is left out.
+ * if it went through our send library. A packet that can't be decoded is left out; one whose options
+ * can't is not: the packets above it can't be executed before it is committed.
  */
 export function sentPackets(
   logs: readonly Log<bigint, number, false>[],
@@ -57,7 +59,7 @@ export function sentPackets(
       if (!isAddressEqual(event.args.sendLibrary, workers.sendUln)) continue
       try {
         const packet = decodePacket(event.args.encodedPayload)
-        const options = decodeOptions(event.args.options)
+        const options = optionsOf(event.args.options)
         const { blockNumber, blockHash } = event
         packets.push({ packet, options, ...work, blockNumber, blockHash })
       } catch (error) {
@@ -66,4 +68,14 @@ export function sentPackets(
     }
   }
   return packets
+}
+
+/** Our executor leaves what it can't read. */
+function optionsOf(options: Hex): ExecutorOptions {
+  try {
+    return decodeOptions(options)
+  } catch (error) {
+    if (error instanceof PermanentError) return { ...NO_OPTIONS, other: true }
+    throw error
+  }
 }
