@@ -16,6 +16,7 @@ export interface NodeMetrics {
   reports: Counter
   lastSeq: Gauge
   epoch: Gauge
+  epochRevoked: Gauge
   latency: Histogram
   held: Counter
   outliers: Counter
@@ -55,6 +56,9 @@ export function createNodeMetrics(metrics: Metrics): NodeMetrics {
     ),
     reports: metrics.counter('oracle_reports_total', 'Finished reports'),
     epoch: metrics.gauge('oracle_epoch', 'Signer epoch that this node is in'),
+    epochRevoked: metrics.gauge('oracle_epoch_revoked', '1 once the anchor says that an epoch is revoked', [
+      'epoch',
+    ]),
     lastSeq: metrics.gauge('oracle_report_seq', 'Slot of the newest finished report'),
     latency: metrics.histogram(
       'oracle_report_latency_seconds',

@@ -15,7 +15,7 @@ import {
 } from '@clearspan/shared'
 import { type Hex, isAddressEqual } from 'viem'
 import type { FeedListing } from './aggregation/plan.js'
-import { checkAnchor, requireAgreement } from './anchor.js'
+import { checkAnchor, createRevocationWatch, requireAgreement } from './anchor.js'
 import {
   nextConfig,
   type OracleNodeConfig,
@@ -82,6 +82,13 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
   const board = createReportBoard(config, networkClock)
   const abort = new AbortController()
   const shutdown = createShutdown({ logger, clock: realClock })
+  const revocation = createRevocationWatch({
+    anchor: config.anchor,
+    epochs: [oracle.epoch, ...(config.next ? [config.next.oracle.epoch] : [])],
+    realClock,
+    logger,
+    metrics: counters,
+  })
 
   const present = makeTerm(config)
   const nextIndex = config.next?.oracle.nodes.findIndex((node) => isAddressEqual(node.signer, signer.address))
@@ -152,6 +159,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
       signer,
       journal,
       archive,
+      isRevoked: () => revocation.isRevoked(oracle.epoch),
       tell: (message) => present.tell(HANDOVER_PATH, message),
       async fetchFinished(peer) {
         const url = `${oracle.nodes[peer]?.url.replace(/\/$/, '')}/handover/${epoch}`
@@ -163,6 +171,12 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
       },
       logger,
     })
+  }
+
+  /** While its epoch is revoked no slot is a term's own: on a chain that hasn't heard of it what it signs would still count. */
+  function openTerm(term: Term, shelf: Shelf): Promise<void> {
+    const isRevoked = () => revocation.isRevoked(term.protocol.oracle.epoch)
+    return term.open({ ...shelf, slots: () => (isRevoked() ? null : shelf.slots()) })
   }
 
   /** What governance opens nobody signs; whoever knows its hash from a chain can check the description. */
@@ -221,13 +235,18 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     const hasLeft = leaves && range !== null && now >= Number(range.last + 1n) * slotMs
     const fresh = waits || hasLeft || (age !== null && age <= patience)
     const drifts = term.clocks.drifting()
+    const isRevoked = revocation.isRevoked(epoch) && !hasLeft
     const state = waits ? 'waiting for the first slot' : hasLeft ? 'has left the network' : 'ok'
+    const behind = fresh ? null : 'no recent report'
+    const trouble = isRevoked
+      ? 'epoch revoked'
+      : (behind ?? (drifts ? 'clock differs from the network' : null))
     const sources = term.statuses().map((status) => ({
       ...status,
       stale: status.lastEventTime === null || now - status.lastEventTime > config.maxEventAgeMs,
     }))
     const body = {
-      status: fresh ? (drifts ? 'clock differs from the network' : state) : 'no recent report',
+      status: trouble ?? state,
       node: index,
       address: signer.address,
       epoch,
@@ -238,12 +257,12 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
       sources,
       listings: term.listings,
     }
-    return { healthy: fresh && !drifts, body }
+    return { healthy: trouble === null, body }
   }
 
   async function openNext(shelf: Shelf) {
     if (!following) return
-    await following.open(shelf)
+    await openTerm(following, shelf)
     terms = [...terms, following]
     following.start()
   }
@@ -260,7 +279,7 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     shutdown.add('terms', () =>
       Promise.all([present, ...(following ? [following] : [])].map((one) => one.stop())),
     )
-    await present.open(shelf)
+    await openTerm(present, shelf)
     const collector = createCollector(archive, shelf)
     const server = createServer(shelf, archive, collector)
     let rotating: Promise<void> | undefined
@@ -272,6 +291,8 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     const url = await listenOn(server, config.listen)
     // Stopped while it started: the sources stay unopened.
     abort.signal.throwIfAborted()
+    const watching = revocation.run(abort.signal)
+    shutdown.add('revocation', () => watching)
     present.start()
     if (config.next) {
       const rotation = {

@@ -37,11 +37,13 @@ interface Peer {
 
 let dir: string
 let peers: Map<number, Peer>
+let isRevoked: boolean
 /** Messages under way. */
 let posts: Promise<unknown>[]
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'clearspan-handover-'))
   peers = new Map()
+  isRevoked = false
   posts = []
 })
 afterEach(async () => {
@@ -68,6 +70,7 @@ async function enter(index: number, configured = succession, change: Partial<Sig
     signer,
     journal,
     archive,
+    isRevoked: () => isRevoked,
     tell,
     fetchFinished: async (peer) => peers.get(peer)?.archive.get(2),
     logger,
@@ -102,6 +105,14 @@ describe('handover', () => {
     const late = await enter(3)
     for (let slot = 0; slot < 4; slot++) await step(3)
     expect(finishedOf(late)).toEqual(finishedOf(peers.get(0)!))
+  })
+
+  it('is signed by nobody whose epoch is revoked, and binds nobody then', async () => {
+    isRevoked = true
+    for (const index of [0, 1, 2]) await enter(index)
+    for (let slot = 0; slot < 3; slot++) await step()
+    expect(states()).toEqual(['announced', 'announced', 'announced'])
+    for (const { signed, journal } of peers.values()) expect([...signed, ...journal.successors()]).toEqual([])
   })
 
   it('binds nobody before a quorum is configured alike: operators who disagree can still mend it', async () => {

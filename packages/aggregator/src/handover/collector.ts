@@ -25,6 +25,8 @@ export interface HandoverParameters {
   signer: Signer
   journal: Journal
   archive: HandoverArchive
+  /** Whether the outgoing epoch is revoked: a chain that hasn't heard of it would still take its word. */
+  isRevoked(): boolean
   tell(message: HandoverMessage): Promise<void>
   /** What a peer of the outgoing epoch serves as the finished handover; undefined when it doesn't. */
   fetchFinished(peer: number): Promise<unknown>
@@ -80,6 +82,7 @@ export function createHandoverCollector(parameters: HandoverParameters): Handove
    * makes no reports any more, and those who are late are what the new one waits for.
    */
   async function sign(): Promise<void> {
+    if (parameters.isRevoked()) return
     if (!isBound() && agreeing().length < quorum) return
     if (!(await journal.commitSuccessor(successor))) {
       if (!isRefused)
