@@ -204,8 +204,10 @@ function isOlder(tick: Tick, last: Quote): boolean {
   return tick.sequence !== null && last.sequence !== null && tick.sequence < last.sequence
 }
 
+/** A number that comes again with its price is no news, whatever time it bears: what is pushed anew may bear the time of the push. */
 function isSame(tick: Tick, last: Quote): boolean {
-  return tick.eventTime === last.eventTime && tick.sequence === last.sequence && tick.price === last.price
+  if (tick.sequence !== last.sequence || tick.price !== last.price) return false
+  return tick.sequence !== null || tick.eventTime === last.eventTime
 }
 
 /** Each only against a quote that counts itself, so that what did move so far is doubted for a while and never for good. */

@@ -204,16 +204,8 @@ describe.skipIf(!present)('frames as venues sent them', () => {
     expect(decodeOkx(JSON.stringify(unknown))).toEqual(refused('venue_error'))
   })
 
-  it('bybit_v5: a ticker snapshot; bybit_v1_realtime.trade is no v5', () => {
-    expect(decodeBybit(JSON.stringify(shapes().bybit_v5.sample))).toEqual(
-      ticks({
-        symbol: 'BTCUSDT',
-        price: 17_216_000_000_000_000_000_000n,
-        confidence: null,
-        eventTime: 1_673_272_861_686,
-        sequence: 24_987_956_059n,
-      }),
-    )
+  it('bybit_v5: a ticker’s only time is that of its push, so it is no price; bybit_v1_realtime.trade is no v5', () => {
+    expect(decodeBybit(JSON.stringify(shapes().bybit_v5.sample))).toEqual(refused('unexpected_shape'))
     for (const frame of frames(captured().bybit_v1_realtime.trade)) {
       expect(decodeBybit(frame)).toEqual(refused('unexpected_shape'))
     }

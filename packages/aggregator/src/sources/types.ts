@@ -12,7 +12,7 @@ export type RejectReason =
   | 'out_of_order'
   /** Ten times or a tenth of the market's price less than a minute before: a slipped decimal point, not a market. */
   | 'decimal_slip'
-  /** The last quote once more, to the last digit: a repetition refreshes nothing. */
+  /** The last quote once more, to the last digit, or its number and price with another time: a repetition refreshes nothing. */
   | 'duplicate'
   /** A number is missing before this one; the market has no price until the venue is subscribed anew. */
   | 'sequence_gap'

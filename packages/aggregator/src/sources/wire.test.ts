@@ -104,6 +104,20 @@ describe.each(Object.entries(wires) as [StreamName, Wire][])('%s on the wire', (
   })
 })
 
+describe.each(['binance', 'coinbase', 'bybit'] as const)('%s pushes a price anew', (adapter) => {
+  it('and it is as old as it was, whatever time the push bears', async () => {
+    const { tick, again } = wires[adapter]
+    const { source, send } = await subscribed(adapter)
+    send(tick(200, at(1), 11))
+    await priced(source, wad(200))
+    const [first] = source.quotes()
+    for (const seconds of [2, 3, 4]) send(again?.(200, at(1), 11, at(seconds)) ?? '')
+    await vi.waitFor(() => expect(source.status().rejected).toEqual({ duplicate: 3 }))
+    expect(source.quotes()).toEqual([first])
+    expect(source.status()).toMatchObject({ lastEventTime: at(1), connected: true })
+  })
+})
+
 describe.each(['binance', 'replay', 'coinbase'] as const)('%s counts its ticks', (adapter) => {
   it('and after a gap there is no price until it is subscribed anew', async () => {
     const { tick } = wires[adapter]

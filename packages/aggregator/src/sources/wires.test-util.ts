@@ -13,12 +13,45 @@ export interface Wire {
   subscription: string[]
   /** A price in whole units, at a time in ms, as the nth of the venue. */
   tick(price: number, at: number, nth: number): string
+  /** That price pushed anew at a later time: all advances but the price's own number. Absent where it has none. */
+  again?(price: number, at: number, nth: number, pushedAt: number): string
   /** A sign of life without a price, after the nth tick; a WebSocket ping or SSE comment when absent. */
   alive?(nth: number): string
 }
 
 const iso = (at: number) => new Date(at).toISOString()
 const json = JSON.stringify
+const aggTrade = (price: number, at: number, nth: number, pushedAt = at) =>
+  json({
+    e: 'aggTrade',
+    E: pushedAt,
+    s: 'ETHUSDT',
+    a: nth,
+    p: String(price),
+    q: '1',
+    T: at,
+    m: false,
+    M: true,
+  })
+const coinbaseTicker = (price: number, at: number, nth: number, sequence = nth * 10) =>
+  json({
+    type: 'ticker',
+    sequence,
+    product_id: 'ETH-USD',
+    price: String(price),
+    best_bid: String(price),
+    best_ask: String(price),
+    time: iso(at),
+    trade_id: nth,
+  })
+const bybitBook = (price: number, at: number, nth: number, seq = nth * 10) =>
+  json({
+    topic: 'orderbook.1.ETHUSDT',
+    ts: at + 2,
+    type: 'snapshot',
+    data: { s: 'ETHUSDT', b: [[String(price), '1']], a: [[String(price), '1']], u: nth, seq },
+    cts: at,
+  })
 const pyth = (price: number, at: number, nth: number) =>
   [
     { id: PYTH_ID, price: BigInt(Math.round(price * 1e8)), publishTime: Math.floor(at / 1000) },
@@ -31,35 +64,16 @@ export const wires: Record<StreamName, Wire> = {
     symbol: 'ETHUSDT',
     scheme: 'ws',
     subscription: ['{"method":"SUBSCRIBE","params":["ethusdt@aggTrade","ethusdt@bookTicker"],"id":1}'],
-    tick: (price, at, nth) =>
-      json({
-        e: 'aggTrade',
-        E: at,
-        s: 'ETHUSDT',
-        a: nth,
-        p: String(price),
-        q: '1',
-        T: at,
-        m: false,
-        M: true,
-      }),
+    tick: (price, at, nth) => aggTrade(price, at, nth),
+    again: (price, at, nth, pushedAt) => aggTrade(price, at, nth, pushedAt),
     alive: (nth) => json({ u: nth, s: 'ETHUSDT', b: '199.9', B: '1', a: '200.1', A: '1' }),
   },
   coinbase: {
     symbol: 'ETH-USD',
     scheme: 'ws',
     subscription: ['{"type":"subscribe","product_ids":["ETH-USD"],"channels":["ticker","heartbeat"]}'],
-    tick: (price, at, nth) =>
-      json({
-        type: 'ticker',
-        sequence: nth * 10,
-        product_id: 'ETH-USD',
-        price: String(price),
-        best_bid: String(price),
-        best_ask: String(price),
-        time: iso(at),
-        trade_id: nth,
-      }),
+    tick: (price, at, nth) => coinbaseTicker(price, at, nth),
+    again: (price, _, nth, pushedAt) => coinbaseTicker(price, pushedAt, nth, pushedAt),
     alive: (nth) =>
       json({ type: 'heartbeat', sequence: 9, last_trade_id: nth, product_id: 'ETH-USD', time: iso(0) }),
   },
@@ -91,15 +105,9 @@ export const wires: Record<StreamName, Wire> = {
   bybit: {
     symbol: 'ETHUSDT',
     scheme: 'ws',
-    subscription: ['{"op":"subscribe","args":["tickers.ETHUSDT","orderbook.1.ETHUSDT"]}'],
-    tick: (price, at, nth) =>
-      json({
-        topic: 'tickers.ETHUSDT',
-        ts: at,
-        type: 'snapshot',
-        cs: nth,
-        data: { symbol: 'ETHUSDT', lastPrice: String(price) },
-      }),
+    subscription: ['{"op":"subscribe","args":["orderbook.1.ETHUSDT"]}'],
+    tick: (price, at, nth) => bybitBook(price, at, nth),
+    again: (price, _, nth, pushedAt) => bybitBook(price, pushedAt, nth, pushedAt),
     alive: () => '{"success":true,"ret_msg":"pong","conn_id":"x","req_id":"","op":"ping"}',
   },
   replay: {

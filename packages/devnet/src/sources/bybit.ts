@@ -18,9 +18,9 @@ interface Client {
   lastPing: number
 }
 
-/** Bybit v5 public spot WebSocket: topics `tickers.SYMBOL` and `orderbook.1.SYMBOL`, both as snapshots; `{"op":"ping"}` is answered. */
+/** Bybit v5 public spot WebSocket: topic `orderbook.1.SYMBOL`, each push a snapshot; `{"op":"ping"}` is answered. */
 export async function startBybit({ markets, latest }: SimulatorParameters): Promise<SourceSimulator> {
-  const known = new Set(markets.flatMap(({ symbol }) => [`tickers.${symbol}`, `orderbook.1.${symbol}`]))
+  const known = new Set(markets.map(({ symbol }) => `orderbook.1.${symbol}`))
   let beats = 0
   const server = await startSocketServer<Client>({
     path: '/v5/public/spot',
@@ -47,7 +47,7 @@ export async function startBybit({ markets, latest }: SimulatorParameters): Prom
       if (op === 'unsubscribe') return
       for (const topic of topics) {
         const tick = latest(topic.slice(topic.lastIndexOf('.') + 1))
-        if (tick !== undefined) send(socket, frameOf(topic, tick))
+        if (tick !== undefined) send(socket, frameOf(tick))
       }
     },
   })
@@ -56,11 +56,9 @@ export async function startBybit({ markets, latest }: SimulatorParameters): Prom
     push(ticks) {
       if (server.clients.size === 0) return
       for (const tick of ticks) {
-        // The book first: a ticker then carries the spread of its own moment.
-        for (const topic of [`orderbook.1.${tick.market.symbol}`, `tickers.${tick.market.symbol}`]) {
-          const frame = JSON.stringify(frameOf(topic, tick))
-          for (const [socket, { topics }] of server.clients) if (topics.has(topic)) send(socket, frame)
-        }
+        const message = frameOf(tick)
+        const frame = JSON.stringify(message)
+        for (const [socket, { topics }] of server.clients) if (topics.has(message.topic)) send(socket, frame)
       }
     },
     heartbeat() {
@@ -71,23 +69,9 @@ export async function startBybit({ markets, latest }: SimulatorParameters): Prom
   }
 }
 
-function frameOf(topic: string, { market, price, eventMs, sequence, open, high, low }: LiveTick): object {
-  if (topic.startsWith('orderbook')) {
-    const { bid, ask } = bookAround(price)
-    const [b, a] = [[[formatPrice(bid), '1']], [[formatPrice(ask), '1']]]
-    const data = { s: market.symbol, b, a, u: sequence, seq: sequence }
-    return { topic, ts: eventMs, type: 'snapshot', data, cts: eventMs }
-  }
-  const data = {
-    symbol: market.symbol,
-    lastPrice: formatPrice(price),
-    highPrice24h: formatPrice(high),
-    lowPrice24h: formatPrice(low),
-    prevPrice24h: formatPrice(open),
-    volume24h: '0',
-    turnover24h: '0',
-    price24hPcnt: (price / open - 1).toFixed(4),
-    usdIndexPrice: market.quote === 'USD' ? formatPrice(price) : '',
-  }
-  return { topic, ts: eventMs, type: 'snapshot', cs: sequence, data }
+function frameOf({ market, price, eventMs, sequence }: LiveTick) {
+  const { bid, ask } = bookAround(price)
+  const [b, a] = [[[formatPrice(bid), '1']], [[formatPrice(ask), '1']]]
+  const data = { s: market.symbol, b, a, u: sequence, seq: sequence }
+  return { topic: `orderbook.1.${market.symbol}`, ts: eventMs, type: 'snapshot', data, cts: eventMs }
 }
