@@ -1,4 +1,6 @@
-import { parseEther } from 'viem'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { encodeErrorResult, pad, parseAbi, parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { systemClock } from '../clock.js'
@@ -24,6 +26,31 @@ test('reading survives a URL that is down, and polling follows the block time', 
   expect(client.pollingInterval).toBe(250)
   expect(client.chain.id).toBe(31337)
   expect(() => createChainClient({ chainId: 1, rpcUrls: [], blockMs: 1 })).toThrow(RangeError)
+})
+
+test('a contract that is called makes nobody fetch the URLs that it names (EIP-3668)', async () => {
+  const asked: string[] = []
+  const contract = pad('0xc0de', { size: 20 })
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? '')
+    const data = encodeErrorResult({
+      abi: parseAbi(['error OffchainLookup(address, string[], bytes, bytes4, bytes)']),
+      args: [contract, [`${url()}/looked-up`], '0x', '0x12345678', '0x'],
+    })
+    const error = { code: 3, message: 'execution reverted', data }
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify({ jsonrpc: '2.0', id: 0, error }))
+  })
+  const url = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  try {
+    const client = createChainClient({ chainId: 31337, rpcUrls: [url()], blockMs: 100 })
+    await expect(client.call({ to: contract, data: '0x' })).rejects.toThrow(/reverted/)
+    expect(asked).toEqual(['/'])
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
 })
 
 test('under interval mining, many sends of one signer are all mined, each nonce once', async () => {

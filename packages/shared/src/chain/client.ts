@@ -46,6 +46,8 @@ export function createChainClient(options: ChainClientOptions): ChainClient {
     }),
     transport: routedTransport(rpcUrls, { ...options, clock, timeoutMs }),
     cacheTime: 0,
+    // A contract that reverts with OffchainLookup would have us fetch URLs of its choice.
+    ccipRead: false,
     pollingInterval: Math.min(MAX_POLL_MS, Math.max(MIN_POLL_MS, Math.floor(blockMs / 4))),
   })
 }
