@@ -363,6 +363,25 @@ test('connext #417: a count that goes back behind a load balancer gives no nonce
   expect(await metrics.text()).not.toMatch(/transactions_(reorged|foreign)_total\{/)
 })
 
+test('AX #2564: a pending count that lies below the latest one gives no nonce twice', async () => {
+  const account = await fund()
+  const offers: number[] = []
+  const node = through((method, forward, params) => {
+    if (method === 'eth_sendRawTransaction')
+      offers.push(parseTransaction((params as [`0x02${string}`])[0]).nonce ?? 0)
+    const isPending = method === 'eth_getTransactionCount' && (params as string[])[1] === 'pending'
+    return isPending ? Promise.resolve('0x0') : forward()
+  })
+  // Final as soon as they are mined: nothing that is kept in memory or in the ledger's open entries knows them then.
+  const before = open(account, { through: node })
+  await sendMined(before.sender)
+  await sendMined(before.sender)
+  await crash(before.sender)
+  const { sender } = open(account, { through: node })
+  expect((await sendMined(sender)).nonce).toBe(2)
+  expect(offers).toEqual([0, 1, 2])
+})
+
 test.each([1, 2, 3, 4])('what a reorg of depth %i undoes is sent again, under its nonce', async (depth) => {
   const account = await fund()
   const { sender, metrics } = open(account, { finalBlocks: 5 })

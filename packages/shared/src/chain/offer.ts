@@ -94,10 +94,17 @@ async function releaseNonces(context: SenderContext, refused: InFlight[], stale:
   }
 }
 
-/** A node behind a balancer may count fewer than we know to be mined or in flight; only that can raise its count, never a counter of our own. */
+/**
+ * A node behind a balancer may count fewer than we know to be mined or in flight, and some count fewer pending than mined; only that can raise
+ * its count, never a counter of our own: what it has passed may have been refused, and what is above such a nonce would wait for ever.
+ */
 async function nextNonce({ client, account, entries, mined }: SenderContext): Promise<number> {
-  const pending = await client.getTransactionCount({ address: account.address, blockTag: 'pending' })
-  return Math.max(pending, ...[...entries.keys(), ...mined.keys()].map((nonce) => nonce + 1))
+  const { address } = account
+  const counts = await Promise.all([
+    client.getTransactionCount({ address, blockTag: 'pending' }),
+    client.getTransactionCount({ address, blockTag: 'latest' }),
+  ])
+  return Math.max(...counts, ...[...entries.keys(), ...mined.keys()].map((nonce) => nonce + 1))
 }
 
 async function createEntry(context: SenderContext, nonce: number, waiting: Waiting): Promise<InFlight> {

@@ -27,8 +27,8 @@ export async function recover(context: SenderContext, { left, next }: Ledger): P
   // Every nonce below `next` was ours; from there on to what is mined, another sent.
   if (next !== undefined && latest > next) await reportForeign(context, next)
   const highest = Math.max(-1, ...entries.keys())
-  for (let nonce = pending; nonce < Math.min(highest, pending + MAX_GAP); nonce++)
-    await fillGap(context, nonce)
+  const free = Math.max(latest, pending)
+  for (let nonce = free; nonce < Math.min(highest, free + MAX_GAP); nonce++) await fillGap(context, nonce)
   await offerUnaccepted(
     context,
     [...entries.values()].filter(({ nonce }) => nonce >= latest),
