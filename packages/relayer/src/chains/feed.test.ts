@@ -5,11 +5,11 @@ import { type ChainFeed, type ChainLog, createChainFeed } from './feed.js'
 
 const address = getAddress(pad('0x1', { size: 20 }))
 const abi = parseAbi(['event Noted()'])
-const hashAt = (block: bigint) => pad(numberToHex(block + 1_000n))
-
 /** A chain with one log in each block. */
 function createChain() {
   let head = 0n
+  let branch = 1_000n
+  const hashAt = (block: bigint) => pad(numberToHex(block + branch))
   /** A node of it, which keeps back the logs of some blocks. */
   const node = (keepsBack: (block: bigint) => boolean = () => false, isDown = () => false) =>
     ({
@@ -21,7 +21,7 @@ function createChain() {
       }),
       getLogs: async (asked: { fromBlock: bigint; toBlock: bigint } | { blockHash: Hex }) => {
         if (isDown()) throw new Error('down')
-        const only = 'blockHash' in asked ? BigInt(asked.blockHash) - 1_000n : undefined
+        const only = 'blockHash' in asked ? BigInt(asked.blockHash) - branch : undefined
         const { fromBlock, toBlock } = 'fromBlock' in asked ? asked : { fromBlock: only!, toBlock: only! }
         const logs: object[] = []
         for (let block = fromBlock; block <= toBlock; block++)
@@ -38,7 +38,11 @@ function createChain() {
   const grow = (blocks: bigint) => {
     head += blocks
   }
-  return { node, grow }
+  /** From now on every block is another. */
+  const fork = () => {
+    branch += 1_000n
+  }
+  return { node, grow, fork }
 }
 
 const ends: (() => Promise<void>)[] = []
@@ -151,4 +155,16 @@ it('a node that is down when the past is asked keeps nothing new from being read
   }
   await expect.poll(() => count('plain', 4n)).toBe(1)
   expect(count('plain', 12n)).toBe(1)
+})
+
+it('after a reorg deeper than anybody remembers, all is read again that is of interest, and nothing before', async () => {
+  const { node, grow, fork } = createChain()
+  grow(20n)
+  const client = node()
+  const { feed, count } = start(client, [client], 4n)
+  await reached(feed, 20n)
+  fork()
+  grow(1n)
+  await reached(feed, 21n)
+  expect([3n, 4n, 20n, 21n].map((block) => count('plain', block))).toEqual([0, 2, 2, 1])
 })

@@ -102,8 +102,8 @@ export function createChainFeed(options: ChainFeedOptions): ChainFeed {
   }
 
   async function onBlock({ head, from: firstNew, reorged }: BlockUpdate): Promise<void> {
-    const from = newest === undefined && startBlock < firstNew ? startBlock : firstNew
-    if (reorged) for (const listener of listeners) listener.onReorg?.(from)
+    const from = newest === undefined || firstNew < startBlock ? startBlock : firstNew
+    if (reorged) for (const listener of listeners) listener.onReorg?.(firstNew)
     // A node that answers nonsense is as fast as ever: what it could not give is asked of another one.
     const reader = hasFailed ? nextWitness() : client
     hasFailed = true

@@ -1,4 +1,4 @@
-import { createPublicClient, custom, http } from 'viem'
+import { createPublicClient, custom, http, numberToHex, pad } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { systemClock } from '../clock.js'
 import { startAnvil, type TestAnvil } from './anvil.test-util.js'
@@ -105,4 +105,45 @@ test('an unreadable chain and a failing handler lose no block', async () => {
   fail = false
   await expect.poll(() => seen.at(-1)).toEqual([start + 3, start + 4, false])
   await stop()
+})
+
+/** Watches a chain that has one block more at each look, until it changes from a block on; answers [from, head, reorged] of what follows. */
+async function reorgOf(heads: number, fork: bigint): Promise<[bigint, bigint, boolean]> {
+  let height = 1_000n
+  let branch = 0n
+  let reported = 0
+  const hashOf = (block: bigint) => pad(numberToHex(block + (block >= fork ? branch : 0n)))
+  const chain = {
+    async getBlock({ blockNumber }: { blockNumber?: bigint }) {
+      if (blockNumber === undefined) height++
+      const number = blockNumber ?? height
+      return { number, hash: hashOf(number), parentHash: hashOf(number - 1n) }
+    },
+  } as unknown as ChainClient
+  const ending = new AbortController()
+  let found: [bigint, bigint, boolean] | undefined
+  await watchBlocks(chain, {
+    onBlock({ head, from, reorged }) {
+      if (++reported === heads) branch = 1_000_000n
+      if (reported <= heads) return
+      found = [from, head.number, reorged]
+      ending.abort()
+    },
+    onError: (error) => expect.unreachable(String(error)),
+    pollMs: 0,
+    clock: systemClock,
+    signal: ending.signal,
+  })
+  return found!
+}
+
+test('a reorg deeper than all that is remembered is one of everything', async () => {
+  // 129 heads, 1,001 to 1,129, of which all but the first are remembered.
+  expect(await reorgOf(129, 1_001n)).toEqual([0n, 1_130n, true])
+  expect(await reorgOf(129, 1_003n)).toEqual([1_003n, 1_130n, true])
+})
+
+test('a reorg just after the first head says how deep it may be', async () => {
+  expect(await reorgOf(1, 1_001n)).toEqual([1_001n, 1_002n, true])
+  expect(await reorgOf(1, 1_000n)).toEqual([0n, 1_002n, true])
 })

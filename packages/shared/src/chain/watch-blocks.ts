@@ -10,7 +10,7 @@ export type MinedBlock = Block<bigint, false, 'latest'>
 /** A new head of the chain. */
 export interface BlockUpdate {
   head: MinedBlock
-  /** First block to read again: the one after the newest that was already reported and still stands. */
+  /** First block to read again: the one after the newest that was already reported and still stands; 0 when none is known to stand. */
   from: bigint
   /** Blocks reported before are no longer in the chain; what was read since `from` must be taken back. */
   reorged: boolean
@@ -46,15 +46,26 @@ export async function watchBlocks(client: ChainClient, options: WatchBlocksOptio
       // A head that was reported before, also an older one: a node that lags behind.
       if (!known.some(({ hash }) => hash === head.hash)) {
         const standing = await standingBlocks(client, known, head)
-        const from = (standing.at(-1)?.number ?? (known[0]?.number ?? head.number) - 1n) + 1n
+        const newest = standing.at(-1)
+        // Where nothing stands that is remembered, nobody knows how much more has changed.
+        const from = newest !== undefined ? newest.number + 1n : known.length > 0 ? 0n : head.number
         if (!signal.aborted) await onBlock({ head, from, reorged: standing.length < known.length })
-        known = [...standing, { number: head.number, hash: head.hash }].slice(-REMEMBERED)
+        known = [
+          ...(newest === undefined ? parentOf(head) : standing),
+          { number: head.number, hash: head.hash },
+        ]
+        known = known.slice(-REMEMBERED)
       }
     } catch (error) {
       if (!signal.aborted) onError(error)
     }
     await clock.sleep(pollMs, signal).catch(() => {})
   }
+}
+
+/** Of the first head: a reorg of that alone must not look like one of everything. */
+function parentOf({ number, parentHash }: MinedBlock): Known[] {
+  return number === 0n ? [] : [{ number: number - 1n, hash: parentHash }]
 }
 
 /** The remembered blocks that are still ancestors of `head`. */
