@@ -5,12 +5,13 @@ import { BaseError, type ContractFunctionParameters, type MulticallParameters } 
 const BATCH_BYTES = 5_000
 
 /**
- * Many view calls at one state of the chain, without a multicall contract. All answers or none.
+ * Many view calls at one state of the chain, its newest or that of a block, without a multicall contract. All answers or none.
  * @throws RetryableError when the node fails or any call reverts.
  */
 export async function readAll<const C extends readonly ContractFunctionParameters[]>(
   client: ChainClient,
   contracts: MulticallParameters<C, false>['contracts'],
+  blockNumber?: bigint,
 ) {
   try {
     return await client.multicall<C, false>({
@@ -18,6 +19,7 @@ export async function readAll<const C extends readonly ContractFunctionParameter
       allowFailure: false,
       deployless: true,
       batchSize: BATCH_BYTES,
+      ...(blockNumber !== undefined && { blockNumber }),
     } as MulticallParameters<C, false>)
   } catch (error) {
     if (error instanceof BaseError) throw new RetryableError(error.shortMessage, { cause: error })

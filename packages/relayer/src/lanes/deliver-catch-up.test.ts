@@ -47,3 +47,33 @@ it('a few fresh packets wait for no request of their own', async () => {
   await createCatchUp(destination, outboxOf(20))()
   expect(requests()).toBe(0)
 })
+
+it.each([
+  ['after a restart, most being delivered', 1_150n],
+  ['when more are sent than may wait', 0n],
+])("of others' packets none is forgotten for want of room: %s", async (_, executed) => {
+  const [count, maxForeign] = [1_200, 200]
+  const packets = Array.from({ length: count }, (_, i) => ({
+    ...sent(BigInt(i + 1), 1),
+    blockNumber: BigInt(i + 1),
+  }))
+  const outbox = createOutbox({ ownPaths: new Set(), maxForeign })
+  const catchUp = createCatchUp(destinationAt(executed).destination, outbox)
+  const read = (from: bigint) => {
+    for (const packet of packets) if (packet.blockNumber >= from) outbox.add(packet, 0)
+  }
+  read(0n)
+  const delivered: bigint[] = []
+  for (let looks = 0; looks < 20; looks++) {
+    await catchUp()
+    for (const { packet } of outbox.pending().slice(0, maxForeign / 2)) {
+      delivered.push(packet.nonce)
+      outbox.settle(packet.guid, 6n)
+    }
+    // Its feed is still at what was refused.
+    expect(outbox.readmit(packets[0]!.packet.srcEid, BigInt(count) - 1n, 1)).toBe(undefined)
+    const from = outbox.readmit(packets[0]!.packet.srcEid, BigInt(count), maxForeign / 2)
+    if (from !== undefined) read(from)
+  }
+  expect(delivered).toEqual(packets.map(({ packet }) => packet.nonce).filter((nonce) => nonce > executed))
+})

@@ -21,7 +21,7 @@ export function createCatchUp(
       const states = await packetStates(destination, entries)
       for (const [i, entry] of entries.entries()) {
         entry.asked = true
-        if (states[i]?.state === 'delivered') outbox.settle(entry.packet.guid, head)
+        if (states[i]?.state === 'delivered') outbox.settleSeen(entry.packet.guid, head)
       }
     }
   }

@@ -186,9 +186,11 @@ it('a dead letter that somebody else has made leaves the list, and comes back wh
   expect(one.composes.dead()).toEqual([])
   // Its log read again brings nothing back, nor does a reorg above.
   one.composes.queue(one.queued)
-  one.composes.forget(10n)
+  // By more than one node's word.
+  one.composes.confirm(one.queued, 10n)
+  one.composes.forget(11n)
   expect(one.composes.pending()).toEqual([])
-  one.composes.forget(9n)
+  one.composes.forget(10n)
   expect(one.composes.pending()).toMatchObject([{ failures: 0, failure: undefined }])
   // One that reaches the block that queued it takes the call too.
   one.composes.forget(5n)

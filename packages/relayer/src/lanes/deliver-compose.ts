@@ -4,7 +4,7 @@ import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
 import { endpointAbi, executorAbi, workerMulticallAbi } from '../layerzero/abi.js'
 import { composeGas, type DeliveryLimits, type WorkerCall } from '../layerzero/batch.js'
-import type { Composes, PaidCall } from '../layerzero/composes.js'
+import type { Composes, PaidCall, QueuedCall } from '../layerzero/composes.js'
 import type { Failure } from '../layerzero/outbox.js'
 import type { LaneContext } from './context.js'
 import { beginning, tryCompose } from './deliver-trial.js'
@@ -30,23 +30,13 @@ export function createComposeRound(
   { clock, config }: LaneContext,
   { destination, composes, limits, log }: ComposeRoundOptions,
 ) {
-  const { chain, client, feed, senders } = destination
-  const { endpoint, executor, workerMulticall } = chain.layerzero
-
-  /** Of calls, what the endpoint has queued: the message's hash, or something else once it is made or gone. */
-  const stored = (calls: readonly PaidCall[]) =>
-    readAll(
-      client,
-      calls.map(({ from, to, guid, index }) => {
-        const args = [from, to, guid, index] as const
-        return { address: endpoint, abi: endpointAbi, functionName: 'composeQueue', args } as const
-      }),
-    )
+  const { chain, feed, senders } = destination
+  const { executor, workerMulticall } = chain.layerzero
 
   /** Leaves out what is not queued (any more). */
   async function waiting(calls: readonly PaidCall[]): Promise<PaidCall[]> {
     const head = feed.head()?.number ?? 0n
-    const hashes = await stored(calls)
+    const hashes = await queuedHashes(destination, calls)
     return calls.filter((call, i) => {
       if (hashes[i] === keccak256(call.message)) return true
       composes.settle(call, head)
@@ -134,6 +124,27 @@ export function createComposeRound(
       await waiting(composes.dead().slice(0, DEAD_CHECKED))
     },
   }
+}
+
+/**
+ * Of calls, what the endpoint has queued, now or as of a block: the message's hash, or something else once it is made or gone.
+ * @throws RetryableError when the node fails.
+ */
+export function queuedHashes(
+  { client, chain }: Pick<ChainContext, 'client' | 'chain'>,
+  calls: readonly QueuedCall[],
+  blockNumber?: bigint,
+) {
+  const common = {
+    address: chain.layerzero.endpoint,
+    abi: endpointAbi,
+    functionName: 'composeQueue',
+  } as const
+  return readAll(
+    client,
+    calls.map(({ from, to, guid, index }) => ({ ...common, args: [from, to, guid, index] as const })),
+    blockNumber,
+  )
 }
 
 /** Of our executor, as the endpoint alone says: composers run in the same transaction, and anyone may make the endpoint name another executor. */

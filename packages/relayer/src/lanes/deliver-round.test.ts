@@ -94,3 +94,14 @@ it('sends what is fresh before it tries again what has failed, however much of t
   const failures = outbox.pending().map((entry) => [name(entry), entry.failures, entry.failure?.kind])
   expect(failures).toEqual(stuck.map((one) => [one, 2, 'silent']))
 })
+
+it('what a node calls delivered may be of a block that the feed has not seen, and comes back with a reorg of that', async () => {
+  const packet = sent(1n, 1)
+  const { round, delivered, outbox } = world({ packets: [packet], stuck: [name(packet)] })
+  delivered.add(name(packet))
+  expect(await round()).toBe(false)
+  expect(outbox.size()).toBe(0)
+  // The feed is at block 5.
+  outbox.restore(6n)
+  expect(outbox.size()).toBe(1)
+})

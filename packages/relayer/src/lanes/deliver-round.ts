@@ -102,7 +102,7 @@ export function createDeliveryRound(
   async function lacking(entries: readonly Pending[]): Promise<Step[]> {
     const head = destination.feed.head()?.number ?? 0n
     const { steps, done, waiting } = await outstanding(destination, entries, sources, limits)
-    for (const { packet } of done) outbox.settle(packet.guid, head)
+    for (const { packet } of done) outbox.settleSeen(packet.guid, head)
     for (const { entry, reason } of waiting) postpone(entry, reason)
     return steps
   }

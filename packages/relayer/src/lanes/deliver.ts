@@ -1,18 +1,20 @@
 import type { Chain, Lane, Logger } from '@clearspan/shared'
 import { type Address, type Hex, isAddressEqual, pad, parseEventLogs, parseGwei } from 'viem'
-import { type Backoff, createBackoff } from '../backoff.js'
+import { createBackoff } from '../backoff.js'
 import type { ChainContext } from '../chains/context.js'
 import { endpointAbi, executorAbi, sendUlnAbi } from '../layerzero/abi.js'
 import { admit, type Refusal } from '../layerzero/admission.js'
-import { type DeliveryLimits, EMPTY_DELIVERY_GAS, type Step, wordToAddress } from '../layerzero/batch.js'
+import { type DeliveryLimits, EMPTY_DELIVERY_GAS } from '../layerzero/batch.js'
 import { type Composes, createComposes } from '../layerzero/composes.js'
 import { createOutbox, type Outbox, type Pending } from '../layerzero/outbox.js'
-import { endsOf, pathOf } from '../layerzero/packet.js'
+import { pathOf } from '../layerzero/packet.js'
 import { type SentPacket, sentPackets } from '../layerzero/sent.js'
 import { packetStates } from '../layerzero/state.js'
 import { type Doorbell, type LaneContext, type LanePart, type OpenedLane, openLane } from './context.js'
 import { createCatchUp } from './deliver-catch-up.js'
 import { createComposeRound } from './deliver-compose.js'
+import { findGaps, findMissing, type MissingPackets } from './deliver-missing.js'
+import { createRecheck } from './deliver-recheck.js'
 import { createDeliveryRound } from './deliver-round.js'
 import { checkVerifiers } from './deliver-verifiers.js'
 import { type DeliveryView, viewOfCompose, viewOfPacket } from './deliver-view.js'
@@ -122,13 +124,25 @@ export async function createDeliverLane(
   }
   listenThere(destination, outbox, composes)
   feed.onHead(ringIfDue)
+  /** Others' packets that found no room are read again, when there is room for so many. */
+  const readmit = (room: number) => {
+    for (const [eid, source] of sources) {
+      const head = source.feed.head()
+      const from = head && outbox.readmit(eid, head.number, room)
+      if (from !== undefined) source.feed.reread(from)
+    }
+  }
+  // Before half of it is free, what is read again would mostly be refused again; a sweep takes any room, since some may be stuck for ever.
+  feed.onHead(() => readmit(Math.ceil(config.maxForeignPackets / 2)))
+  const recheck = createRecheck(destination, { outbox, composes, log })
 
   /** Somebody else may have executed a dead letter, or its delegate cleared it. */
   async function settleDead(): Promise<void> {
+    const head = feed.head()?.number ?? 0n
     const letters = outbox.dead().slice(0, DEAD_CHECKED)
     const states = await packetStates(destination, letters)
     for (const [i, { packet }] of letters.entries())
-      if (states[i]?.state === 'delivered') outbox.settle(packet.guid, feed.head()?.number ?? 0n)
+      if (states[i]?.state === 'delivered') outbox.settleSeen(packet.guid, head)
   }
 
   return {
@@ -149,6 +163,7 @@ export async function createDeliverLane(
     /** A node may have kept logs back: the source's own count of a path's packets shows it. */
     async sweep() {
       ringIfDue()
+      readmit(1)
       for (const [state, count] of [
         ['waiting', outbox.size() + composes.pending().length],
         ['dead', outbox.dead().length + composes.dead().length],
@@ -157,6 +172,7 @@ export async function createDeliverLane(
       const found = await Promise.allSettled([
         settleDead(),
         composing.settleDead(),
+        recheck(),
         ...paths.map((path) => findMissing(missing, path)),
       ])
       for (const result of found) if (result.status === 'rejected') throw result.reason
@@ -256,51 +272,6 @@ function createIntake(
       else stages.note(guid, {}, { srcEid, dstEid, nonce: String(nonce), observedAt: now })
     }
   }
-}
-
-/** What looking for packets needs that a source has sent and no log has shown. */
-interface MissingPackets {
-  context: LaneContext
-  sources: ReadonlyMap<number, ChainContext>
-  outbox: Outbox
-  backoff: Backoff
-  log: Logger
-}
-
-/** Nonces that their paths wait for and that no log has shown: the source is read again, since a node may have kept them back. */
-function findGaps({ context, sources, outbox, backoff, log }: MissingPackets, steps: readonly Step[]): void {
-  for (const { entry, inbound } of steps) {
-    const { packet, own } = entry
-    const path = pathOf(packet)
-    const nonce = inbound + 1n
-    if (packet.nonce <= nonce || outbox.has(path, nonce)) continue
-    // A stranger may leave gaps on as many paths as it likes, by paying others: all of theirs share one wait.
-    if (!backoff.ready(own ? `${path}:${nonce}` : `foreign:${packet.srcEid}`, context.clock.now())) continue
-    log.warn({ path, nonce: String(nonce) }, 'a packet is missing, reading its source again')
-    sources.get(packet.srcEid)?.feed.reread(0n)
-  }
-}
-
-/** Reads the source again when it has sent more on a path of our own than its logs have shown. @throws RetryableError when the node fails. */
-async function findMissing(
-  { context, sources, outbox, backoff, log }: MissingPackets,
-  path: string,
-): Promise<void> {
-  const { srcEid, sender, dstEid, receiver } = endsOf(path)
-  const source = sources.get(srcEid)
-  const head = source?.feed.head()
-  if (source === undefined || head === undefined) return
-  const nonce = await source.client.readContract({
-    address: source.chain.layerzero.endpoint,
-    abi: endpointAbi,
-    functionName: 'outboundNonce',
-    args: [wordToAddress(sender), dstEid, receiver],
-    blockNumber: head.number,
-  })
-  const highest = outbox.highest(path)
-  if (nonce <= (highest?.nonce ?? 0n) || !backoff.ready(`${path}:${nonce}`, context.clock.now())) return
-  log.warn({ path, nonce: String(nonce) }, 'packets missed, reading the source again')
-  source.feed.reread(highest?.block ?? 0n)
 }
 
 /** The paths between two chains that this network itself uses: counters to the hub, releases and revocations from it. */

@@ -26,6 +26,15 @@ export interface PaidCall extends Tried {
   option: ComposeOption
 }
 
+/** A call that is made, or isn't queued any more, as far as is known. */
+interface Settled {
+  call: QueuedCall
+  /** Newest block of the destination that was known then. */
+  head: bigint
+  /** Block of the destination as of which more than one node says so; until then nobody knows which block it was of. */
+  block: bigint | undefined
+}
+
 const FIRST_RETRY_MS = 1_000
 const MAX_RETRY_MS = 60_000
 /** Packets and queued calls remembered; the oldest go first, and come back when their logs are read again. */
@@ -43,7 +52,7 @@ const FRESH = { failures: 0, failure: undefined, notBefore: 0 }
 export function createComposes({ maxFailures }: { maxFailures: number }) {
   const paid = new Map<Hex, { receiver: Hex; options: readonly ComposeOption[] }>()
   const queued = new Map<string, Tried>()
-  const settled = new Map<string, { call: QueuedCall; block: bigint }>()
+  const settled = new Map<string, Settled>()
   const keyOf = ({ from, to, guid, index }: Omit<QueuedCall, 'message' | 'block'>) =>
     `${from}:${to}:${guid}:${index}`.toLowerCase()
 
@@ -74,7 +83,7 @@ export function createComposes({ maxFailures }: { maxFailures: number }) {
     forget(block: bigint): void {
       for (const [key, call] of queued) if (call.block >= block) queued.delete(key)
       for (const [key, { call, block: at }] of settled) {
-        if (at < block) continue
+        if (at !== undefined && at < block) continue
         settled.delete(key)
         if (call.block < block) queued.set(key, { ...call, ...FRESH })
       }
@@ -103,12 +112,26 @@ export function createComposes({ maxFailures }: { maxFailures: number }) {
       for (const call of found) Object.assign(queued.get(keyOf(call))!, FRESH)
       return found.length > 0
     },
-    /** It is made, or isn't queued any more, as of this block of the destination. */
-    settle(call: QueuedCall, block: bigint): void {
+    /** It is made, or isn't queued any more, by the newest state of a node, when this was the newest block known. */
+    settle(call: QueuedCall, head: bigint): void {
       const key = keyOf(call)
       if (!queued.delete(key)) return
-      settled.set(key, { call, block })
+      settled.set(key, { call, head, block: undefined })
       for (const oldest of settled.keys()) if (settled.size > SETTLED_KEPT) settled.delete(oldest)
+    },
+    /** What has been settled before this block of the destination by one node's word alone, at most so many, the oldest first. */
+    unconfirmed(block: bigint, most: number): QueuedCall[] {
+      const found = [...settled.values()].filter((one) => one.block === undefined && one.head < block)
+      return found.slice(0, most).map(({ call }) => call)
+    },
+    /** Not queued as of this block, by more than one node's word. */
+    confirm(call: QueuedCall, block: bigint): void {
+      const found = settled.get(keyOf(call))
+      if (found !== undefined && found.head < block) found.block ??= block
+    },
+    /** It is still queued. */
+    reopen(call: QueuedCall): void {
+      if (settled.delete(keyOf(call))) queued.set(keyOf(call), { ...call, ...FRESH })
     },
   }
 }

@@ -28,6 +28,16 @@ export interface Pending extends SentPacket {
   notBefore: number
 }
 
+/** A packet for which nothing is left to do, as far as is known. */
+interface Settled {
+  entry: Pending
+  /** Newest block of the destination that was known then. */
+  head: bigint
+  /** Block of the destination in which it was done, or a later one; undefined until that is known: the node that said so may be ahead. */
+  block: bigint | undefined
+  confirmed: boolean
+}
+
 /** How an execution failed. */
 export interface Failure {
   /**
@@ -82,10 +92,11 @@ export interface OutboxOptions {
  */
 export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
   const pending = new Map<Hex, Pending>()
-  const delivered = new Map<Hex, { entry: Pending; block: bigint }>()
+  const delivered = new Map<Hex, Settled>()
   const dead = new Map<Hex, Pending>()
   const highest = new Map<string, { nonce: bigint; block: bigint }>()
   const drops = new Map<string, bigint>()
+  const refused = new Map<number, { lowest: bigint; highest: bigint }>()
   const served = createTurns()
   let foreign = 0
 
@@ -101,6 +112,30 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     pending.delete(guid)
   }
 
+  function refuse({ packet: { srcEid }, blockNumber: block }: SentPacket): void {
+    const { lowest, highest } = refused.get(srcEid) ?? { lowest: block, highest: block }
+    refused.set(srcEid, {
+      lowest: block < lowest ? block : lowest,
+      highest: block > highest ? block : highest,
+    })
+  }
+
+  function settle(guid: Hex, head: bigint, block: bigint | undefined): void {
+    const entry = pending.get(guid) ?? dead.get(guid)
+    if (entry === undefined) return
+    remove(guid)
+    dead.delete(guid)
+    delivered.set(guid, { entry, head, block, confirmed: false })
+    if (delivered.size > DELIVERED_KEPT)
+      for (const oldest of delivered.keys()) return void delivered.delete(oldest)
+  }
+
+  /** It is to be done again, as if it had just been read. */
+  function putBack(entry: Pending): void {
+    delivered.delete(entry.packet.guid)
+    put({ ...entry, ...FRESH, verified: false, dropped: drops.has(originOf(entry.packet)) })
+  }
+
   return {
     /** A packet of an own path was sent, whether it is ours to deliver or not. */
     note({ packet, blockNumber }: SentPacket): void {
@@ -112,7 +147,7 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     /**
      * Adds what a source sent; a packet that is known already keeps its history unless its block changed, or its message, which no guid
      * covers: then a node has lied, and whichever it was, the truth must find its way in. False when it is a stranger's and as many wait as
-     * may: it is taken when its logs are read again.
+     * may: `readmit` says when its logs are worth reading again.
      */
     add(sent: SentPacket, now: number): boolean {
       const { packet, blockHash } = sent
@@ -121,7 +156,10 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       const own = ownPaths.has(path)
       const known = pending.get(packet.guid) ?? delivered.get(packet.guid)?.entry ?? dead.get(packet.guid)
       if (known?.blockHash === blockHash && known.payloadHash === hash) return true
-      if (!own && known === undefined && foreign >= maxForeign) return false
+      if (!own && known === undefined && foreign >= maxForeign) {
+        refuse(sent)
+        return false
+      }
       delivered.delete(packet.guid)
       dead.delete(packet.guid)
       put({
@@ -137,6 +175,16 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       })
       return true
     },
+    /**
+     * The first block of a source that had a packet refused, when there is room again for `room` of others'. Only once that source is read up to
+     * the last of them: up to where its head is, it can be read again.
+     */
+    readmit(srcEid: number, head: bigint, room: number): bigint | undefined {
+      const found = refused.get(srcEid)
+      if (found === undefined || found.highest > head || maxForeign - foreign < room) return undefined
+      refused.delete(srcEid)
+      return found.lowest
+    },
     /** The source's blocks from `block` on have changed: what they sent is read again. */
     forget(srcEid: number, block: bigint): void {
       for (const [guid, entry] of pending)
@@ -145,26 +193,53 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
         if (entry.packet.srcEid === srcEid && entry.blockNumber >= block) dead.delete(guid)
       for (const [path, top] of highest)
         if (path.startsWith(`${srcEid}:`) && top.block >= block) highest.delete(path)
+      const again = refused.get(srcEid)
+      if (again === undefined || again.highest < block) return
+      if (again.lowest >= block) refused.delete(srcEid)
+      else refused.set(srcEid, { lowest: again.lowest, highest: block - 1n })
     },
     /** The destination's blocks from `block` on have changed: what they delivered may be undone. */
     restore(block: bigint): void {
       for (const [key, at] of drops) if (at >= block) drops.delete(key)
       for (const entry of pending.values()) entry.dropped = drops.has(originOf(entry.packet))
-      for (const [guid, { entry, block: at }] of delivered) {
-        if (at < block) continue
-        delivered.delete(guid)
-        put({ ...entry, ...FRESH, verified: false, dropped: drops.has(originOf(entry.packet)) })
-      }
+      for (const { entry, block: at } of [...delivered.values()])
+        if (at === undefined || at >= block) putBack(entry)
     },
-    /** Nothing is left to do for it. */
-    settle(guid: Hex, block: bigint): void {
-      const entry = pending.get(guid) ?? dead.get(guid)
-      if (entry === undefined) return
-      remove(guid)
-      dead.delete(guid)
-      delivered.set(guid, { entry, block })
-      if (delivered.size > DELIVERED_KEPT)
-        for (const oldest of delivered.keys()) return void delivered.delete(oldest)
+    /** Nothing is left to do for it since this block of the destination. */
+    settle: (guid: Hex, block: bigint): void => settle(guid, block, block),
+    /** A node's newest state says that nothing is left to do for it: what block that was of nobody knows, when `head` was the newest known. */
+    settleSeen: (guid: Hex, head: bigint): void => settle(guid, head, undefined),
+    /** What has been settled before this block of the destination by one node's word alone, at most so many, the oldest first. */
+    unconfirmed(block: bigint, most: number): Pending[] {
+      const found: Pending[] = []
+      for (const { entry, head, confirmed } of delivered.values()) {
+        if (found.length >= most) break
+        if (!confirmed && head < block) found.push(entry)
+      }
+      return found
+    },
+    /** Nothing is left to do for it as of this block, by more than one node's word. */
+    confirm(guid: Hex, block: bigint): void {
+      const found = delivered.get(guid)
+      // Settled anew in between, it has to be asked about anew.
+      if (found === undefined || found.head >= block) return
+      found.confirmed = true
+      found.block ??= block
+    },
+    /** It is not done after all. False when it was not settled. */
+    reopen(guid: Hex): boolean {
+      const found = delivered.get(guid)
+      if (found !== undefined) putBack(found.entry)
+      return found !== undefined
+    },
+    /** The same of the packet that a path waits for. */
+    reopenNonce(path: string, nonce: bigint): boolean {
+      for (const { entry } of delivered.values()) {
+        if (entry.packet.nonce !== nonce || entry.path !== path) continue
+        putBack(entry)
+        return true
+      }
+      return false
     },
     /** Not delivered: tried again later, each time after twice the wait, up to `longestMs`. */
     postpone(guid: Hex, now: number, waitsFor: string, longestMs = MAX_RETRY_MS): void {

@@ -3,6 +3,7 @@ import type { ChainContext } from '../chains/context.js'
 import { boostOf, type DeliveryLimits, type Step } from './batch.js'
 import type { Pending } from './outbox.js'
 import {
+  isDone,
   packetStates,
   type Requirement,
   requirements,
@@ -39,7 +40,7 @@ export async function outstanding(
   for (const [i, entry] of entries.entries()) {
     const { state, inbound } = states[i] ?? { state: 'open', inbound: 0n }
     const requirement = required[i]
-    if (state === 'delivered' || (state === 'committed' && !entry.execute)) {
+    if (isDone(entry, state)) {
       result.done.push(entry)
       continue
     }

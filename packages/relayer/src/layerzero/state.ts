@@ -18,10 +18,13 @@ type Destination = Pick<ChainContext, 'client' | 'chain'>
 
 export type PacketState = 'delivered' | 'committed' | 'withdrawn' | 'open'
 
-/** What the destination's endpoint says of packets; `inbound`: the highest nonce of the path up to which all are committed. */
+/**
+ * What the destination's endpoint says of packets, now or as of a block; `inbound`: the highest nonce of the path up to which all are committed.
+ */
 export async function packetStates(
   { client, chain }: Destination,
   entries: readonly Pending[],
+  blockNumber?: bigint,
 ): Promise<{ state: PacketState; inbound: bigint }[]> {
   const address = chain.layerzero.endpoint
   const results = await readAll(
@@ -33,11 +36,17 @@ export async function packetStates(
         { ...common, functionName: 'inboundNonce', args: [to, srcEid, sender] } as const,
       ]
     }),
+    blockNumber,
   )
   return entries.map(({ packet, payloadHash }, i) => {
     const inbound = BigInt(results[2 * i + 1] ?? 0)
     return { state: packetState(packet.nonce, payloadHash, String(results[2 * i]), inbound), inbound }
   })
+}
+
+/** Nothing is left to do for it: it is executed, or committed where others execute. */
+export function isDone({ execute }: Pick<Pending, 'execute'>, state: PacketState | undefined): boolean {
+  return state === 'delivered' || (state === 'committed' && !execute)
 }
 
 /** A nonce up to the inbound one without a hash has been executed (or cleared, or burned); above it, it has not been committed. */
