@@ -120,3 +120,10 @@ it.each(Object.keys(effects))('%s: a disk that fails is counted, and nothing lea
   expect(steps).toEqual([`${kind} 9 written`])
   expect(await metrics()).toContain(`oracle_errors_total{step="${effects[kind]!.type}"} 1`)
 })
+
+it('what is forwarded goes out as it came, without this node’s signature', async () => {
+  const message = { epoch: 1, seq: 9n, prices, signature: '0x01' as const }
+  const { steps, end } = start({ type: 'forward', to: 2, kind: 'signature', message })
+  await end()
+  expect(steps).toEqual(['signature to 2'])
+})

@@ -111,6 +111,8 @@ export function createRunner(parameters: RunnerParameters): Runner {
         return signReport(effect)
       case 'finish':
         return parameters.onFinish(effect.report, effect.signatures)
+      case 'forward':
+        return peers.send(effect.to, effect)
       case 'evidence':
         return accuse(effect)
     }

@@ -26,7 +26,8 @@ const digestOf = (value: object) =>
 const signatureOf = (from: number, digest: Hex): Hex => `0x${from}${digest.slice(2)}`
 const price = (value: bigint): ReportPrice => ({ price: value, confidence: 5 })
 
-type Behaviour = 'honest' | 'silent' | 'lying' | 'equivocating'
+/** Who splits tells half of the others one thing and half another. */
+type Behaviour = 'honest' | 'silent' | 'lying' | 'equivocating' | 'splitting'
 
 interface Finished {
   node: number
@@ -44,6 +45,9 @@ function simulate(behaviours: readonly Behaviour[], slots: number, seed: number)
   const evidence: number[] = []
   const signed = new Map<string, Set<string>>()
 
+  /** By signature. */
+  const sent = new Map<Hex, Authenticated>()
+
   function later(at: number, run: (now: number) => void) {
     queue.push({ at, run })
   }
@@ -53,6 +57,7 @@ function simulate(behaviours: readonly Behaviour[], slots: number, seed: number)
   }
 
   function send(from: number, to: number | 'all', message: Authenticated, now: number) {
+    sent.set(message.message.signature, message)
     const targets = to === 'all' ? machines.map((_, index) => index) : [to]
     for (const target of targets)
       deliver(target, message, now, target === from ? 0 : 20 + random.next() * 600)
@@ -83,6 +88,9 @@ function simulate(behaviours: readonly Behaviour[], slots: number, seed: number)
         finished.push({ node, report: effect.report, signers: effect.signatures.map(({ signer }) => signer) })
       } else if (effect.type === 'evidence') {
         evidence.push(effect.from)
+      } else if (effect.type === 'forward') {
+        const known = sent.get(effect.message.signature)
+        if (behaviour === 'honest' && known) send(node, effect.to, known, now)
       } else if (behaviour !== 'silent') {
         act(node, effect, now, behaviour ?? 'honest')
       }
@@ -97,22 +105,27 @@ function simulate(behaviours: readonly Behaviour[], slots: number, seed: number)
       send(node, leader, observation(node, effect.seq, value), now)
       if (behaviour === 'equivocating') send(node, leader, observation(node, effect.seq, value + 1n), now)
     } else if (effect.type === 'propose') {
-      send(node, 'all', proposal(node, effect), now)
-      if (behaviour === 'equivocating') {
-        const fewer = {
-          ...effect,
-          observations: effect.observations.slice(1),
-          observers: effect.observers.slice(1),
-        }
-        send(node, 'all', proposal(node, fewer), now)
+      const fewer = {
+        ...effect,
+        observations: effect.observations.slice(1),
+        observers: effect.observers.slice(1),
       }
+      if (behaviour === 'splitting') return split(node, proposal(node, effect), proposal(node, fewer), now)
+      send(node, 'all', proposal(node, effect), now)
+      if (behaviour === 'equivocating') send(node, 'all', proposal(node, fewer), now)
     } else if (effect.type === 'sign') {
       const key = `${node} ${effect.report.seq}`
       signed.set(key, (signed.get(key) ?? new Set()).add(digestOf(effect.report)))
       const lie = { ...effect.report, prices: [price(7n)] }
+      if (behaviour === 'splitting')
+        return split(node, signature(node, effect.report), signature(node, lie), now)
       send(node, 'all', signature(node, behaviour === 'lying' ? lie : effect.report), now)
       if (behaviour === 'equivocating') send(node, 'all', signature(node, lie), now)
     }
+  }
+
+  function split(node: number, one: Authenticated, other: Authenticated, now: number) {
+    for (const to of machines.keys()) send(node, to, to % 2 === 0 ? one : other, now)
   }
 
   function wake(node: number, at: number) {
@@ -155,14 +168,14 @@ describe('the protocol in a simulated network', () => {
     expect(simulate(['honest', 'silent', 'silent', 'honest'], 8, 3).finished).toEqual([])
   })
 
-  it('proves a node that signs two things', () => {
-    const { evidence } = simulate(['honest', 'honest', 'equivocating', 'honest'], 8, 4)
+  it.each(['equivocating', 'splitting'] as const)('proves a node that signs two things: %s', (behaviour) => {
+    const { evidence } = simulate(['honest', 'honest', behaviour, 'honest'], 8, 4)
     expect(evidence.length).toBeGreaterThan(0)
     expect(new Set(evidence)).toEqual(new Set([2]))
   })
 
   it('with f faulty nodes of any kind: never two reports for a slot, prices in the honest range, honest leaders lose none', () => {
-    const behaviour = fc.constantFrom<Behaviour>('silent', 'lying', 'equivocating')
+    const behaviour = fc.constantFrom<Behaviour>('silent', 'lying', 'equivocating', 'splitting')
     const network = fc.oneof(
       fc.tuple(behaviour, fc.nat(3)).map(([kind, at]) => spread(4, [[at, kind]])),
       fc.tuple(behaviour, behaviour, fc.nat(6), fc.nat(6)).map(([a, b, at, other]) =>
@@ -175,8 +188,9 @@ describe('the protocol in a simulated network', () => {
     fc.assert(
       fc.property(network, fc.nat(), (behaviours, seed) => {
         const slots = 2 * behaviours.length
-        const { finished, signed } = simulate(behaviours, slots, seed)
+        const { finished, signed, evidence } = simulate(behaviours, slots, seed)
         const honest = [...behaviours.keys()].filter((node) => behaviours[node] === 'honest')
+        expect(evidence.filter((node) => behaviours[node] === 'honest')).toEqual([])
         for (let seq = 0; seq < slots; seq++) {
           const reports = finished.filter(({ report }) => Number(report.seq) === seq)
           expect(new Set(reports.map(({ report }) => digestOf(report))).size).toBeLessThanOrEqual(1)
@@ -305,13 +319,20 @@ describe('one machine', () => {
     expect(lead(16n)).toEqual([])
   })
 
-  it('takes observations only for slots that it leads, of its epoch', () => {
+  it('takes messages only of its epoch and only in time, but for what could contradict one that it holds', () => {
     const machine = make(1)
-    expect(machine.ignores('observation', 1, 0n, 0)).toBe('not_leader')
+    const message = observe(2, 0n)
     expect(machine.ignores('observation', 2, 1n, SLOT_MS)).toBe('wrong_epoch')
     expect(machine.ignores('observation', 1, 1n, SLOT_MS - 1_000)).toBeNull()
     expect(machine.ignores('signature', 1, 0n, 3.9 * SLOT_MS)).toBeNull()
     expect(machine.ignores('signature', 1, 0n, 4 * SLOT_MS)).toBe('too_late')
+    machine.receive({ kind: 'signature', from: 2, digest: digestOf(message), message }, 3.9 * SLOT_MS)
+    expect(machine.ignores('signature', 1, 0n, 4.9 * SLOT_MS)).toBeNull()
+    expect(machine.ignores('proposal', 1, 0n, 4.9 * SLOT_MS)).toBe('too_late')
+    expect(machine.ignores('signature', 1, 0n, 5 * SLOT_MS)).toBe('too_late')
+    const late = { ...message, signature: '0x01' as const }
+    const from3 = { kind: 'signature', from: 3, digest: digestOf(late), message: late } as const
+    expect(machine.receive(from3, 4.9 * SLOT_MS)).toEqual({ effects: [], ignored: 'too_late' })
   })
 })
 

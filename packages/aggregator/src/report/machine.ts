@@ -1,4 +1,4 @@
-import type { Report, ReportSignature } from '@clearspan/shared'
+import type { Report, ReportPrice, ReportSignature } from '@clearspan/shared'
 import type { Hex } from 'viem'
 import type { MessageKind, Observation, Proposal, SignedReport } from '../observation/message.js'
 import { combine } from './combine.js'
@@ -17,10 +17,14 @@ export type Effect =
   /** `report` is the median of `observations`, the leader's proposal. */
   | { type: 'sign'; report: Report; observations: Observation[] }
   | { type: 'finish'; report: Report; signatures: ReportSignature[] }
+  /** Another node's message, for a peer that may have been told something else by its signer. */
+  | { type: 'forward'; to: number; kind: 'proposal'; message: Proposal }
+  | { type: 'forward'; to: number; kind: 'signature'; message: SignedReport }
   /** Two different messages that one node signed for one slot: proof that it is faulty. */
   | { type: 'evidence'; from: number; kind: MessageKind; seq: bigint; messages: [SlotMessage, SlotMessage] }
 
 type SlotMessage = Observation | Proposal | SignedReport
+type Accused = Pick<Effect & { type: 'evidence' }, 'from' | 'kind'> & { message: SlotMessage }
 
 /** Why a message changed nothing. */
 type Ignored =
@@ -53,12 +57,16 @@ export interface MachineParameters {
 }
 
 interface Slot {
-  observations: Map<number, { digest: Hex; message: Observation }>
-  proposal: { digest: Hex; message: Proposal } | null
+  /** The leader's, as they came, and everyone's, as proposals show them. */
+  observations: Map<number, Observation>
+  /** The first that came, with what it makes the report say: nothing when it is malformed. */
+  proposal: { digest: Hex; message: Proposal; prices: ReportPrice[] } | null
   signatures: Map<number, { digest: Hex; message: SignedReport }>
   observed: boolean
   proposed: boolean
-  finished: boolean
+  finished: Report | null
+  /** Peer, kind and signer of what was forwarded: once each, so that nobody can have us send without end. */
+  forwarded: Set<string>
   /** Proofs already given, so that a faulty node can't fill the disk with more. */
   accused: Set<string>
 }
@@ -71,6 +79,9 @@ export const KEPT_SLOTS = 4n
  *
  * A slot succeeds when its leader (`seq mod n`) and a quorum are honest and heard in time; else it is skipped. Each honest node signs
  * one report a slot, and two quorums share an honest node, so two reports of a slot can't both be finished.
+ *
+ * Honest nodes that have one proposal sign one report. So where signatures differ, someone may have told different nodes different
+ * things: nodes then show each other what they hold, and whoever has the other half holds the proof. Without a difference nothing is sent.
  */
 export interface SlotMachine {
   /** Time has passed. */
@@ -100,7 +111,8 @@ export function createSlotMachine(parameters: MachineParameters): SlotMachine {
       signatures: new Map(),
       observed: false,
       proposed: false,
-      finished: false,
+      finished: null,
+      forwarded: new Set(),
       accused: new Set(),
     }
     slots.set(seq, slot)
@@ -116,16 +128,22 @@ export function createSlotMachine(parameters: MachineParameters): SlotMachine {
   /** Time since the slot began, as a share of the slot. */
   const elapsed = (seq: bigint, now: number) => now / slotMs - Number(seq)
 
+  /** Whether a message comes when nothing is begun with its like any more: it can only contradict one that is held. */
+  function isLate(kind: MessageKind, seq: bigint, now: number): boolean {
+    const last = { observation: parameters.deadlineFraction, proposal: 1, signature: Number(KEPT_SLOTS) }
+    return elapsed(seq, now) >= last[kind]
+  }
+
   function ignores(kind: MessageKind, epoch: number, seq: bigint, now: number): Ignored | null {
     if (epoch !== parameters.epoch) return 'wrong_epoch'
     if (!owns(seq)) return 'outside_epoch'
-    const share = elapsed(seq, now)
-    if (share < -parameters.maxClockSkewMs / slotMs) return 'too_early'
-    const last = { observation: parameters.deadlineFraction, proposal: 1, signature: Number(KEPT_SLOTS) }[
-      kind
-    ]
-    if (share >= last) return 'too_late'
-    return kind === 'observation' && !leads(index, seq) ? 'not_leader' : null
+    if (elapsed(seq, now) < -parameters.maxClockSkewMs / slotMs) return 'too_early'
+    if (!isLate(kind, seq, now)) return null
+    const slot = slots.get(seq)
+    // A slot longer than signatures count, so that what came with the last of them can still be shown to others.
+    if (!slot || elapsed(seq, now) >= Number(KEPT_SLOTS) + 1) return 'too_late'
+    const held = kind === 'proposal' ? slot.proposal : slot[`${kind}s`].size > 0
+    return held ? null : 'too_late'
   }
 
   /** Nobody is waited for who has said nothing in time for as many slots as there are leaders: whoever is down costs the others no time. */
@@ -150,51 +168,77 @@ export function createSlotMachine(parameters: MachineParameters): SlotMachine {
     slot.proposed = true
     const sorted = [...slot.observations].sort(([a], [b]) => a - b)
     const observers = sorted.map(([observer]) => observer)
-    return [{ type: 'propose', seq, observers, observations: sorted.map(([, item]) => item.message) }]
+    return [{ type: 'propose', seq, observers, observations: sorted.map(([, item]) => item) }]
   }
 
-  function receiveProposal(input: Authenticated & { kind: 'proposal' }, slot: Slot) {
+  /** Takes an observation, or proves that its signer signed another. */
+  function witness(from: number, message: Observation, slot: Slot) {
+    const known = slot.observations.get(from)
+    if (!known) slot.observations.set(from, message)
+    else if (!same(known.prices, message.prices))
+      return equivocation({ from, kind: 'observation', message }, known, slot)
+    return { effects: [], ignored: known ? ('duplicate' as const) : null }
+  }
+
+  function receiveProposal(input: Authenticated & { kind: 'proposal' }, slot: Slot, late: boolean) {
     const { from, digest, message, observers } = input
     if (!leads(from, message.seq)) return ignore('not_leader')
     const known = slot.proposal
-    if (known) return known.digest === digest ? ignore('duplicate') : equivocation(input, known.message, slot)
+    if (known?.digest === digest) return ignore('duplicate')
+    if (!known && late) return ignore('too_late')
+    const ofSlot = ({ epoch, seq }: Observation) => epoch === message.epoch && seq === message.seq
+    const proofs = message.observations.flatMap((observation, at) => {
+      const observer = observers[at]
+      // One of another slot, signed there, contradicts nothing.
+      return observer === undefined || !ofSlot(observation)
+        ? []
+        : witness(observer, observation, slot).effects
+    })
+    if (known) {
+      const { effects, ignored } = equivocation(input, known.message, slot)
+      return { effects: [...effects, ...proofs], ignored }
+    }
     const wellFormed =
       observers.length === message.observations.length &&
       new Set(observers).size === observers.length &&
       observers.length >= quorum &&
-      message.observations.every(({ epoch, seq }) => epoch === message.epoch && seq === message.seq)
-    if (!wellFormed) return ignore('bad_proposal')
-    slot.proposal = { digest, message }
-    const prices = combine(message.observations, parameters.feeds, quorum)
+      message.observations.every(ofSlot)
+    const prices = wellFormed ? combine(message.observations, parameters.feeds, quorum) : []
+    slot.proposal = { digest, message, prices }
+    const forwards = confront(slot, index, nodes)
+    if (!wellFormed) return { effects: [...proofs, ...forwards], ignored: 'bad_proposal' as const }
     const report: Report = { epoch: message.epoch, seq: message.seq, prices }
-    return {
-      effects: [{ type: 'sign', report, observations: message.observations } satisfies Effect],
-      ignored: null,
-    }
+    const sign: Effect = { type: 'sign', report, observations: message.observations }
+    return { effects: [sign, ...proofs, ...forwards], ignored: null }
   }
 
-  function receiveObservation(input: Authenticated & { kind: 'observation' }, slot: Slot, now: number) {
-    const { from, digest, message } = input
-    const known = slot.observations.get(from)
-    if (known) return known.digest === digest ? ignore('duplicate') : equivocation(input, known.message, slot)
-    slot.observations.set(from, { digest, message })
-    return { effects: proposeIfReady(message.seq, slot, now), ignored: null }
+  function receiveObservation(
+    input: Authenticated & { kind: 'observation' },
+    slot: Slot,
+    late: boolean,
+    now: number,
+  ) {
+    const { from, message } = input
+    if (late && !slot.observations.has(from)) return ignore('too_late')
+    const { effects, ignored } = witness(from, message, slot)
+    return ignored ? { effects, ignored } : { effects: proposeIfReady(message.seq, slot, now), ignored }
   }
 
-  function receiveSignature(input: Authenticated & { kind: 'signature' }, slot: Slot) {
+  function receiveSignature(input: Authenticated & { kind: 'signature' }, slot: Slot, late: boolean) {
     const { from, digest, message } = input
     const known = slot.signatures.get(from)
     if (known) return known.digest === digest ? ignore('duplicate') : equivocation(input, known.message, slot)
+    if (late) return ignore('too_late')
     slot.signatures.set(from, { digest, message })
     const agreeing = [...slot.signatures].filter(([, item]) => item.digest === digest)
-    if (slot.finished || agreeing.length < quorum) return { effects: [], ignored: null }
-    slot.finished = true
-    const { epoch, seq, prices } = message
-    const signatures = agreeing.map(([signer, item]) => ({ signer, signature: item.message.signature }))
-    return {
-      effects: [{ type: 'finish', report: { epoch, seq, prices }, signatures } satisfies Effect],
-      ignored: null,
+    const effects: Effect[] = []
+    if (!slot.finished && agreeing.length >= quorum) {
+      const { epoch, seq, prices } = message
+      const signatures = agreeing.map(([signer, item]) => ({ signer, signature: item.message.signature }))
+      slot.finished = { epoch, seq, prices }
+      effects.push({ type: 'finish', report: slot.finished, signatures })
     }
+    return { effects: [...effects, ...confront(slot, index, nodes)], ignored: null }
   }
 
   return {
@@ -219,10 +263,11 @@ export function createSlotMachine(parameters: MachineParameters): SlotMachine {
       if (ignored) return ignore(ignored)
       hear(input, now)
       const slot = slotOf(seq)
-      if (input.kind === 'proposal') return receiveProposal(input, slot)
+      const late = isLate(input.kind, seq, now)
+      if (input.kind === 'proposal') return receiveProposal(input, slot, late)
       return input.kind === 'observation'
-        ? receiveObservation(input, slot, now)
-        : receiveSignature(input, slot)
+        ? receiveObservation(input, slot, late, now)
+        : receiveSignature(input, slot, late)
     },
     nextWake(now) {
       const seq = currentSeq(now)
@@ -237,7 +282,39 @@ function ignore(ignored: Ignored): { effects: Effect[]; ignored: Ignored } {
   return { effects: [], ignored }
 }
 
-function equivocation(input: Authenticated, earlier: SlotMessage, slot: Slot) {
+/** What others should see of what this node holds: nothing while all say the same. */
+function confront(slot: Slot, index: number, nodes: number): Effect[] {
+  const { proposal, signatures, forwarded } = slot
+  const ours = proposal?.prices ?? slot.finished?.prices
+  if (!ours || [...signatures.values()].every(({ message }) => same(message.prices, ours))) return []
+  const effects: Effect[] = []
+  const once = (signer: number, effect: Effect & { type: 'forward' }) => {
+    const name = `${effect.to} ${effect.kind} ${signer}`
+    if (!forwarded.has(name)) effects.push(effect)
+    forwarded.add(name)
+  }
+  for (let to = 0; to < nodes; to++) {
+    if (to === index) continue
+    // Of a node that hasn't signed, or whose signature isn't here yet, the likeliest is that it agrees.
+    const said = signatures.get(to)?.message.prices ?? ours
+    if (proposal && !same(said, ours))
+      once(0, { type: 'forward', to, kind: 'proposal', message: proposal.message })
+    for (const [signer, { message }] of signatures)
+      if (signer !== index && signer !== to && !same(message.prices, said))
+        once(signer, { type: 'forward', to, kind: 'signature', message })
+  }
+  return effects
+}
+
+/** Whether two nodes, or one in two messages, say the same of a slot. */
+function same(a: readonly ReportPrice[], b: readonly ReportPrice[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ price, confidence }, at) => price === b[at]?.price && confidence === b[at]?.confidence)
+  )
+}
+
+function equivocation(input: Accused, earlier: SlotMessage, slot: Slot) {
   const { from, kind, message } = input
   const name = `${from} ${kind}`
   if (slot.accused.has(name)) return ignore('equivocation')
