@@ -277,6 +277,7 @@ contract JumpGuardTest is OracleTest {
 
     /// @dev The contract compares three lanes at once, on a fast path and a slow one; this does neither.
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: full.fuzz.runs = 10000
     function testFuzz_equals_a_plain_model(uint256 seed, uint8 feedCount, uint8 signedFeeds) public {
         _deploy(4, bound(feedCount, 1, 7), signedFeeds);
         delete _model;
