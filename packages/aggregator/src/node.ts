@@ -279,6 +279,8 @@ export function createOracleNode(parameters: OracleNodeParameters): OracleNode {
     shutdown.add('terms', () =>
       Promise.all([present, ...(following ? [following] : [])].map((one) => one.stop())),
     )
+    const known = config.next ? [oracle, config.next.oracle] : [oracle]
+    for (const term of following ? [present, following] : [present]) await term.recall(known)
     await openTerm(present, shelf)
     const collector = createCollector(archive, shelf)
     const server = createServer(shelf, archive, collector)

@@ -1,4 +1,4 @@
-import { type Clock, type Logger, type Random, type Report, UserError } from '@clearspan/shared'
+import { type Clock, type Logger, type Random, UserError } from '@clearspan/shared'
 import type { ObservedPrice } from './aggregation/aggregate.js'
 import type { FeedListing, PlanSource } from './aggregation/plan.js'
 import type { OracleNodeConfig } from './config.js'
@@ -26,9 +26,11 @@ export interface Observer {
   /** What, besides quotes, decides an observation. */
   rules: Rules
   /** A report is finished: what feeds derived from reports are made of. */
-  onReport(report: Report): void
+  onReport: Decision['onReport']
   /** The reports that count for the slots to come, for whoever must start where this node is. */
   history: Decision['history']
+  /** Which reports from before a start count. */
+  past: Decision['past']
   listings: FeedListing[]
   statuses(): SourceStatus[]
 }
@@ -64,7 +66,7 @@ export function createObserver({ config, accessTokens = {}, ...injected }: Obser
   const { maxClockSkewMs } = config
   const rules = configuredRules(config)
   checkRules(rules)
-  const { listings, decide, onReport, history } = createDecision(rules)
+  const { listings, decide, onReport, history, past } = createDecision(rules)
   const timings = { ...defaultTimings, maxSilenceMs: config.maxSilenceMs }
   const sources = [
     ...specs.map((spec) =>
@@ -96,6 +98,7 @@ export function createObserver({ config, accessTokens = {}, ...injected }: Obser
     books: () => sources.map((source) => [source.status().id, source.state()]),
     onReport,
     history,
+    past,
     listings,
     rules,
     statuses: () => sources.map((source) => source.status()),

@@ -5,6 +5,7 @@ import { aggregate, type ObservedPrice, toObserved } from './aggregation/aggrega
 import { type FeedListing, type PlanSource, planFeeds } from './aggregation/plan.js'
 import { aggregationSchema, type OracleNodeConfig, oracleNodeConfigSchema } from './config.js'
 import { isPolled, reportedFeedSchema } from './derived/config.js'
+import type { Origin } from './derived/history.js'
 import { createReportedFeeds, type ReportedFeeds } from './derived/reported.js'
 import type { Quote } from './sources/types.js'
 
@@ -92,10 +93,12 @@ export interface Decision {
   listings: FeedListing[]
   /** Every feed's price at `at` (unix ms of network time), or why it is held; in feed order. */
   decide(quotes: readonly Quote[], at: number): ObservedPrice[]
-  /** Takes a finished report. `since`: the first slot of which the node that had it knew, if that isn't this report's. */
-  onReport(report: Report, since?: number): void
+  /** Takes a finished report. */
+  onReport(report: Report, origin?: Origin): void
   /** What of the reports taken still counts. */
   history: ReportedFeeds['history']
+  /** Which reports from before a start count. */
+  past: Pick<ReportedFeeds, 'slots' | 'deciding'>
 }
 
 /** What the rules make of quotes, and of the reports before: nothing else. Throws UserError when the sources can't carry the feeds. */
@@ -123,6 +126,7 @@ export function createDecision(rules: Rules): Decision {
     },
     onReport: reported.add,
     history: reported.history,
+    past: reported,
   }
 }
 

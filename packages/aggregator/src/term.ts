@@ -2,6 +2,7 @@ import {
   type Clock,
   createShutdown,
   type Logger,
+  type OracleNetwork,
   quorumOf,
   type Random,
   type Report,
@@ -22,6 +23,7 @@ import { createObserver, type Observer } from './observer.js'
 import { createPeers, type Peers } from './peers.js'
 import type { createReportBoard } from './report/board.js'
 import { createSlotMachine, type MachineParameters } from './report/machine.js'
+import { recall } from './report/recall.js'
 import { openRecording, type Recording } from './report/recording.js'
 import { toReportPrice } from './rules.js'
 import { createRunner, type Runner } from './runner.js'
@@ -49,6 +51,8 @@ export interface Term {
   auth: PeerAuth
   clocks: ClockWatch
   statuses: Observer['statuses']
+  /** Reads back from the disk the reports that this epoch's feeds rest on. `known`: epochs whose signers are known. */
+  recall(known: readonly OracleNetwork[]): Promise<void>
   /** Opens what needs the disk. Nothing runs yet. */
   open(shelf: Shelf): Promise<void>
   /** Sources, then slots, as far as they are this epoch's. */
@@ -152,6 +156,16 @@ export function createTerm(parameters: TermParameters): Term {
     auth,
     clocks,
     statuses: observer.statuses,
+    recall: (known) =>
+      recall({
+        config,
+        known,
+        seq: Math.floor(networkClock.now() / oracle.slotMs),
+        rules: observer.rules,
+        past: observer.past,
+        take: observer.onReport,
+        logger,
+      }),
     async open(shelf) {
       recording = await openRecording({
         dataDir: config.dataDir,
@@ -187,8 +201,8 @@ export function createTerm(parameters: TermParameters): Term {
     receive: async (message) => parts?.runner.receive(message) ?? { status: 'ignored', reason: 'too_early' },
     onReport(report, signatures) {
       if (report.epoch === oracle.epoch) recording?.finished(report, signatures)
-      observer.onReport(report)
-      if (report.epoch !== oracle.epoch) recording?.foreign(report)
+      observer.onReport(report, { signatures })
+      if (report.epoch !== oracle.epoch) recording?.foreign(report, signatures)
     },
     stop: async () => void (await shutdown.run()),
   }

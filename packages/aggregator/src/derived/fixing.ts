@@ -20,6 +20,19 @@ export function fixingSlots({ periodSlots, windowSlots }: FixingParameters): num
   return periodSlots + windowSlots + 2 * SETTLED_SLOTS
 }
 
+/** The slots whose reports decide this fixing and the next, of those remembered at slot `seq`. */
+export function fixedSlots(history: ReportHistory, seq: number, parameters: FixingParameters): number[] {
+  const { of, feed, periodSlots, windowSlots } = parameters
+  const expiry = expiryAt(seq, parameters)
+  const next = expiry + periodSlots
+  return [
+    ...history.values(of, expiry - windowSlots, expiry - 1),
+    ...history.values(of, expiry, seq).slice(0, 1),
+    ...history.values(feed, expiry, seq).slice(0, 1),
+    ...history.values(of, next - windowSlots, seq),
+  ].map((value) => value.seq)
+}
+
 /** The newest expiry at or before a slot, as a slot. */
 function expiryAt(seq: number, { periodSlots, offsetSlots }: FixingParameters): number {
   return seq - ((((seq - offsetSlots) % periodSlots) + periodSlots) % periodSlots)
@@ -32,6 +45,9 @@ function expiryAt(seq: number, { periodSlots, offsetSlots }: FixingParameters): 
  * one must move the price all through the window, not for an instant that everybody knows). If too few slots of the window have a price,
  * it is the first signed price at or after the expiry. Once any settled report carries the fixing, that value is repeated until the next
  * expiry, so a node that missed a report or has just started says what was signed, and not what it would have said.
+ *
+ * A node that was down for a part of the window takes the mean of what it heard before and after, if that is enough of it; never the first
+ * price after the expiry, since the others may have had enough.
  */
 export function fixing(
   history: ReportHistory,
@@ -43,11 +59,16 @@ export function fixing(
   const settled = seq - SETTLED_SLOTS
   const [signed] = history.values(feed, expiry, settled)
   if (signed) return { price: signed.price, confidence: signed.confidence }
+  const start = expiry - windowSlots
   const since = history.since()
   // Not wholly seen: what is missing may be a report that others have.
-  if (settled < expiry || since === null || since > expiry - windowSlots) return null
-  const window = history.values(of, expiry - windowSlots, expiry - 1)
+  if (settled < expiry || since === null || since > start) return null
+  const window = history.values(of, start, expiry - 1)
+  const heard = history.heard() ?? Number.POSITIVE_INFINITY
+  const isBroken = heard > start
+  if (isBroken && (window[0]?.seq ?? heard) >= heard) return null
   if (window.length > 0 && window.length * 10_000 >= windowSlots * minCoverageBps) return mean(window, expiry)
+  if (isBroken) return null
   const [first] = history.values(of, expiry, settled)
   return first ? { price: first.price, confidence: first.confidence } : null
 }

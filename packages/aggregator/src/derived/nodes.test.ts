@@ -11,7 +11,9 @@ import { WebSocketServer } from 'ws'
 import type { OracleNodeConfigInput } from '../config.js'
 import { cleanUp, collect, keys, later, makeNode, networkId } from '../network.test-util.js'
 import type { FinishedReport } from '../report/board.js'
+import { completeLines, createLineReader } from '../report/lines.js'
 import { replayFiles } from '../report/replay.js'
+import { segmentPaths, withSegment } from '../report/segments.js'
 import { SETTLED_SLOTS } from './history.js'
 import { createReportedFeeds } from './reported.js'
 
@@ -142,7 +144,7 @@ async function startNodes(startMs: number) {
   }
   const directory = await mkdtemp(join(tmpdir(), 'clearspan-derived-'))
   later(() => rm(directory, { recursive: true, force: true }))
-  const nodes = keys.map((_, index) => {
+  const make = (index: number) => {
     const config: OracleNodeConfigInput = {
       networkId,
       clock: { startMs, realStartMs: Date.now(), speed: SPEED },
@@ -169,9 +171,19 @@ async function startNodes(startMs: number) {
       dataDir: join(directory, String(index)),
     }
     return makeNode(config, clock, { fetch: route })
-  })
+  }
+  const nodes = keys.map((_, index) => make(index))
   for (const node of nodes) urls.push((await node.start()).url)
-  return { url: urls[0] ?? '', node: nodes[0], segments: join(directory, '0', 'segments') }
+  return {
+    url: urls[0] ?? '',
+    node: nodes[0],
+    segments: join(directory, '0', 'segments'),
+    async restart() {
+      const again = make(0)
+      urls[0] = (await again.start()).url
+      return { again, url: urls[0] }
+    },
+  }
 }
 
 const signedValue = ({ report }: FinishedReport, name: string) =>
@@ -179,7 +191,7 @@ const signedValue = ({ report }: FinishedReport, name: string) =>
 
 it('derived feeds of four nodes land in the signed report, and follow from the reports before it to the bit', async () => {
   const startMs = Date.UTC(2025, 11, 31, 8)
-  const { url, node, segments } = await startNodes(startMs)
+  const { url, node, segments, restart } = await startNodes(startMs)
   // A period and more, so that a window lies wholly within what the nodes saw.
   const priced = (name: string, all: FinishedReport[]) => all.filter((one) => signedValue(one, name) > 0n)
   const reports = await collect(url, (all) => names.every((name) => priced(name, all).length > 0))
@@ -227,4 +239,20 @@ it('derived feeds of four nodes land in the signed report, and follow from the r
     replayed += observations
   }
   expect(replayed).toBeGreaterThan(reports.length / 2)
+
+  // Started again it goes on from what it had recorded: its first slot has a value already.
+  const { again, url: restarted } = await restart()
+  await collect(restarted, (all) => all.length > 0)
+  await again.stop()
+  const [since = ''] = (await segmentPaths(join(segments, '..')))
+    .filter((path) => !paths.includes(path))
+    .reverse()
+  const observed = await withSegment(since, async (chunks) => {
+    const read = createLineReader((json) => json.startsWith('{"type":"observation"'))
+    for await (const text of completeLines(chunks, since, () => {})) {
+      const line = read(text) as { observed: object[] } | undefined
+      if (line) return line.observed
+    }
+  })
+  expect(observed?.[names.indexOf('ETH.RV/VOL')]).toHaveProperty('price')
 }, 180_000)

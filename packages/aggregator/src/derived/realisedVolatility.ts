@@ -20,6 +20,15 @@ export function realisedVolatilitySlots({ sampleSlots, samples }: RealisedVolati
   return sampleSlots * (samples + 2) + SETTLED_SLOTS
 }
 
+/** The slots whose reports decide it, of those remembered: the last usable one of each stretch. */
+export function sampledSlots(
+  history: ReportHistory,
+  { of, sampleSlots }: RealisedVolatilityParameters,
+): number[] {
+  const all = history.values(of, 0, Number.POSITIVE_INFINITY)
+  return [...new Map(all.map(({ seq }) => [Math.floor(seq / sampleSlots), seq])).values()]
+}
+
 /**
  * Annualised volatility of a feed over the last N + 1 samples of *signed* reports, WAD (1.0 = 100 %), as seen in slot `seq`:
  *

@@ -1,16 +1,26 @@
 import type { Report } from '@clearspan/shared'
 import { type ObservedPrice, toObserved } from '../aggregation/aggregate.js'
 import type { ReportedFeedConfig } from './config.js'
-import { fixing, fixingSlots } from './fixing.js'
-import { createReportHistory, type ReportHistory } from './history.js'
-import { realisedVolatility, realisedVolatilitySlots } from './realisedVolatility.js'
+import { fixedSlots, fixing, fixingSlots } from './fixing.js'
+import {
+  createReportHistory,
+  type Origin,
+  type Past,
+  type Remembered,
+  type ReportHistory,
+} from './history.js'
+import { realisedVolatility, realisedVolatilitySlots, sampledSlots } from './realisedVolatility.js'
 
 /** The feeds that are computed from signed reports. */
 export interface ReportedFeeds {
   /** A finished report; in any order. */
-  add(report: Report, since?: number): void
-  /** What of the reports counts for slots to come, and since when they were heard; none where no feed is made of them. */
-  history(): { since: number; reports: Report[] } | null
+  add(report: Report, origin?: Origin): void
+  /** What of the reports counts for slots to come; none where no feed is made of them. */
+  history(): Past | null
+  /** How many slots back reports count; 0 where no feed is made of them. */
+  slots: number
+  /** Those of these reports that decide a value in slot `seq` or later. */
+  deciding<R extends Remembered>(reports: readonly R[], seq: number): R[]
   /** Their values in slot `seq`, by feed name. */
   observe(seq: number): Map<string, ObservedPrice>
 }
@@ -23,9 +33,16 @@ export interface ReportedParameters {
 
 type Compute = (history: ReportHistory, seq: number) => ObservedPrice
 
+interface Made {
+  feed: string
+  slots: number
+  compute: Compute
+  deciding(history: ReportHistory, seq: number): number[]
+}
+
 export function createReportedFeeds({ configs, feeds, slotMs }: ReportedParameters): ReportedFeeds {
   const indexOf = (name: string) => feeds.findIndex((feed) => feed.name === name)
-  const made = configs.map((config): { feed: string; slots: number; compute: Compute } => {
+  const made = configs.map((config): Made => {
     const feed = indexOf(config.feed)
     const of = indexOf(config.of)
     if (config.kind === 'fixing') {
@@ -38,7 +55,12 @@ export function createReportedFeeds({ configs, feeds, slotMs }: ReportedParamete
         const value = fixing(history, seq, parameters)
         return value ? { ...value, outliers: [] } : { hold: 'no_fixing' }
       }
-      return { feed: config.feed, slots: fixingSlots(parameters), compute }
+      return {
+        feed: config.feed,
+        slots: fixingSlots(parameters),
+        compute,
+        deciding: (known, seq) => fixedSlots(known, seq, parameters),
+      }
     }
     const parameters = { ...config, of }
     const exponent = feeds[feed]?.exponent ?? 0
@@ -50,14 +72,29 @@ export function createReportedFeeds({ configs, feeds, slotMs }: ReportedParamete
       const price = value.price < unit ? unit : value.price
       return toObserved({ ...value, price, outliers: [] }, exponent)
     }
-    return { feed: config.feed, slots: realisedVolatilitySlots(parameters), compute }
+    return {
+      feed: config.feed,
+      slots: realisedVolatilitySlots(parameters),
+      compute,
+      deciding: (known) => sampledSlots(known, parameters),
+    }
   })
-  const history = createReportHistory(Math.max(0, ...made.map(({ slots }) => slots)))
+  const slots = Math.max(0, ...made.map((one) => one.slots))
+  const history = createReportHistory(slots)
   return {
     add: history.add,
     history() {
       const since = history.since()
-      return made.length === 0 || since === null ? null : { since, reports: history.reports() }
+      return made.length === 0 || since === null
+        ? null
+        : { since, heard: history.heard(), reports: history.reports() }
+    },
+    slots,
+    deciding(reports, seq) {
+      const known = createReportHistory(slots)
+      for (const { report } of reports) known.add(report)
+      const decides = new Set(made.flatMap((one) => one.deciding(known, seq)))
+      return reports.filter(({ report }) => decides.has(Number(report.seq)))
     },
     observe: (seq) => new Map(made.map(({ feed, compute }) => [feed, compute(history, seq)])),
   }

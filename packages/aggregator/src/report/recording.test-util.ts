@@ -131,7 +131,7 @@ export async function record(
     )
     recording.proposal(seq, observations)
     recording.finished(report, signatures)
-    onReport(report)
+    onReport(report, { signatures })
     await changes.afterSlot?.(index)
   }
   await recording.close()

@@ -1,5 +1,6 @@
 import { type Logger, oracleConfigHash, type Report, type ReportSignature } from '@clearspan/shared'
 import type { ObservedPrice } from '../aggregation/aggregate.js'
+import type { Past } from '../derived/history.js'
 import type { Observation } from '../observation/message.js'
 import { toWire } from '../observation/wire.js'
 import { type Rules, rulesHash } from '../rules.js'
@@ -16,7 +17,7 @@ export interface RecordingParameters {
   /** Segments kept, the open one included. */
   maxSegments: number
   /** Reports from before a segment that decide in it. */
-  history(): { since: number; reports: Report[] } | null
+  history(): Past | null
   /** Where each source's book is, by id: what the events before a segment decide in it. */
   books(): [string, BookState][]
   logger: Logger
@@ -41,7 +42,7 @@ export interface Recording {
   proposal(seq: bigint, observations: readonly Observation[]): void
   finished(report: Report, signatures: readonly ReportSignature[]): void
   /** A report of another epoch, which decides in this one too. */
-  foreign(report: Report): void
+  foreign(report: Report, signatures: readonly ReportSignature[]): void
   close(): Promise<void>
 }
 
@@ -120,8 +121,9 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
       rules,
       after,
     })
-    const past = history()
-    for (const report of past?.reports ?? []) write({ type: 'history', since: past?.since, report })
+    const { reports = [], ...known } = history() ?? {}
+    // With signatures: whoever reads them back after a start must be able to check them.
+    for (const one of reports) write({ type: 'history', ...known, ...one })
     for (const [source, state] of books()) write({ type: 'book', source, state })
     for (const lines of carried.values()) for (const line of lines) write({ ...line, carried: true })
     flush()
@@ -207,9 +209,9 @@ export async function openRecording(parameters: RecordingParameters): Promise<Re
       write({ type: 'report', report, signatures })
       flush()
     },
-    foreign(report) {
-      const since = history()?.since
-      if (since !== undefined) write({ type: 'history', since, report })
+    foreign(report, signatures) {
+      const past = history()
+      if (past) write({ type: 'history', since: past.since, heard: past.heard, report, signatures })
     },
     async close() {
       end()

@@ -1,6 +1,7 @@
 import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { oracleConfigHash, PermanentError, type Report } from '@clearspan/shared'
 import fc from 'fast-check'
 import { type Hex, keccak256 } from 'viem'
@@ -262,6 +263,11 @@ describe('replaying a recorded segment', () => {
     const replayFile = async () => (await replayFiles([path]).next()).value
     expect(await replayFile()).toMatchObject({ closed: true, torn: 0 })
     const bytes = await readFile(path)
+    const difference = rewritten(gunzipSync(bytes), 'observation', (line) => {
+      line.observed = [{ hold: 'no_quotes' }]
+    })
+    await writeFile(path, gzipSync(difference))
+    await expect(replayFile()).rejects.toThrow('recorded {"hold":"no_quotes"}, recomputed')
     await writeFile(path, bytes.subarray(0, bytes.length - 20))
     await expect(replayFile()).rejects.toThrow(`${path}: is damaged: it can't be unpacked`)
     bytes[bytes.length >> 1]! ^= 1

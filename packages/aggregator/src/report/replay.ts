@@ -15,7 +15,7 @@ import { wireSchemas } from '../observation/wire.js'
 import { checkRules, createDecision, rulesHash, rulesSchema, toReportPrice } from '../rules.js'
 import type { BookState } from '../sources/book.js'
 import { combine } from './combine.js'
-import { checkOf, createLineReader } from './lines.js'
+import { checkOf, completeLines, createLineReader } from './lines.js'
 import { SEGMENT_VERSION } from './recording.js'
 import { createBooks } from './replayBooks.js'
 import { withSegment } from './segments.js'
@@ -67,9 +67,6 @@ interface Left {
   history: ReadonlySet<string>
 }
 
-/** A line of 500 ticks is some 40,000: what has none as long as this was never a segment. */
-const MAX_LINE_CHARACTERS = 16 << 20
-
 const headerSchema = z.object({
   type: z.literal('header'),
   version: z.literal(SEGMENT_VERSION),
@@ -82,7 +79,13 @@ const headerSchema = z.object({
 const lineSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('book'), source: z.string(), state: z.custom<BookState>() }),
   z.object({ type: z.literal('events'), at: z.number(), rows: z.array(z.unknown()) }),
-  z.object({ type: z.literal('history'), since: z.number(), report: z.custom<Report>() }),
+  z.object({
+    type: z.literal('history'),
+    since: z.number(),
+    heard: z.number().nullable().optional(),
+    report: z.custom<Report>(),
+    signatures: z.array(z.custom<ReportSignature>()).optional(),
+  }),
   z.object({
     type: z.literal('observation'),
     seq: z.bigint(),
@@ -152,22 +155,6 @@ export async function* replayFiles(
     before = left
     yield { segment, ...summary }
   }
-}
-
-/** What follows the last line end was cut off by a crash: it was never a line. */
-async function* completeLines(
-  chunks: AsyncIterable<string>,
-  where: string,
-  onRest: (rest: string) => void,
-): AsyncGenerator<string> {
-  let rest = ''
-  for await (const chunk of chunks) {
-    const lines = (rest + chunk).split('\n')
-    rest = lines.pop() ?? ''
-    yield* lines
-    if (rest.length > MAX_LINE_CHARACTERS) throw new PermanentError(`${where}: holds no segment`)
-  }
-  onRest(rest)
 }
 
 function readHeader(value: unknown, expected: Hex | undefined) {
@@ -297,7 +284,7 @@ function createReplayer({ rules, after }: ReturnType<typeof readHeader>, before:
         case 'events':
           return books.take(line.at, line.rows)
         case 'history':
-          return onReport(line.report, line.since)
+          return onReport(line.report, { ...line, heard: line.heard === undefined ? line.since : line.heard })
         case 'observation':
           return takeObservation(line)
         case 'unsigned':
@@ -324,7 +311,7 @@ function createReplayer({ rules, after }: ReturnType<typeof readHeader>, before:
     }),
     left: () => ({
       books: new Map(books.states().map(([source, state]) => [source, textOf(state)])),
-      history: new Set(history()?.reports.map(textOf)),
+      history: new Set(history()?.reports.map(({ report }) => textOf(report))),
     }),
   }
 }

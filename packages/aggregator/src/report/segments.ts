@@ -78,6 +78,20 @@ export async function openSegments(dataDir: string, maxSegments: number, logger:
   }
 }
 
+/** Paths of the whole or unfinished segments of a data directory, newest first; none without the directory. */
+export async function segmentPaths(dataDir: string): Promise<string[]> {
+  const directory = join(dataDir, 'segments')
+  const names = await readdir(directory).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    throw error
+  })
+  const whole = names.filter((name) => NAME.test(name) && !name.startsWith('.'))
+  return whole
+    .sort()
+    .reverse()
+    .map((name) => join(directory, name))
+}
+
 /** A segment's text, packed or not, handed to `read`. Throws PermanentError for a packed one that isn't whole. */
 export async function withSegment<T>(
   path: string,
@@ -85,9 +99,20 @@ export async function withSegment<T>(
 ): Promise<T> {
   const bytes = createReadStream(path)
   if (!path.endsWith('.gz')) return read(bytes.setEncoding('utf8'))
+  // The error of `read` itself: the pipeline may answer another, of the streams that it ends because of it.
+  let failure: { error: unknown } | undefined
+  const guarded = async (chunks: AsyncIterable<string>) => {
+    try {
+      return await read(chunks)
+    } catch (error) {
+      failure = { error }
+      throw error
+    }
+  }
   try {
-    return await pipeline(bytes, createGunzip().setEncoding('utf8'), read)
-  } catch (error) {
+    return await pipeline(bytes, createGunzip().setEncoding('utf8'), guarded)
+  } catch (caught) {
+    const error = failure ? failure.error : caught
     const isPacking = error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')
     throw isPacking ? new PermanentError(`${path}: is damaged: it can't be unpacked`) : error
   }
