@@ -8,7 +8,7 @@ import { createDecision, rulesSchema } from '../rules.js'
 import { createQuoteBook } from '../sources/book.js'
 import { recall } from './recall.js'
 import { openRecording } from './recording.js'
-import { rules as plain, rewritten, START, signers } from './recording.test-util.js'
+import { type Json, rules as plain, rewritten, START, signers } from './recording.test-util.js'
 import { replayFiles } from './replay.js'
 import { segmentPaths } from './segments.js'
 
