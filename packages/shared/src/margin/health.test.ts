@@ -2,17 +2,10 @@
 import { expect, test } from 'vitest'
 import { PermanentError } from '../errors.js'
 import { type MarginMarket, type MarginPortfolio, marginHealth, perpetual } from './index.js'
+import { NO_GRID } from './margin.test-util.js'
 
 const WAD = 10n ** 18n
 const wad = (units: number) => BigInt(Math.round(units * 1e6)) * (WAD / 1_000_000n)
-const NO_GRID = {
-  volatilityUp: 0n,
-  volatilityDown: 0n,
-  nakedShort: 0n,
-  portfolioShock: 0n,
-  portfolioRhoIm: 0n,
-  portfolioRhoMm: 0n,
-}
 const shocks = { shockIm: 1_000n, shockMm: 600n, tailShock: 5_000n, tailDamping: 1_000n }
 
 function market(confidence: number, fresh = true): MarginMarket {

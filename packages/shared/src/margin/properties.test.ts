@@ -2,15 +2,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Health, type MarginMarket, type MarginPortfolio, marginHealth, perpetual } from './index.js'
+import { NO_GRID } from './margin.test-util.js'
 
-const NO_GRID = {
-  volatilityUp: 0n,
-  volatilityDown: 0n,
-  nakedShort: 0n,
-  portfolioShock: 0n,
-  portfolioRhoIm: 0n,
-  portfolioRhoMm: 0n,
-}
 const WAD = 10n ** 18n
 const RUNS = { numRuns: 300 }
 /** Each underlying's roundings, wei. */
