@@ -14,6 +14,7 @@ import { createNodeMetrics } from './metrics.js'
 import { cleanUp, keys, later, makeNode, networkId } from './network.test-util.js'
 import { observationPreimage } from './observation/message.js'
 import { createSigner } from './observation/signer.js'
+import { startLookup } from './sources/rpc.test-util.js'
 
 afterEach(cleanUp)
 // For what is awaited on a busy machine; nothing here waits for time to pass.
@@ -24,7 +25,7 @@ const abi = parseAbi([
   'function epochSlots(uint32 epoch) view returns (uint64 firstSeq, uint64 lastSeq, bool revoked)',
   'error UnknownEpoch(uint256 epoch)',
 ])
-type State = 'open' | 'revoked' | 'silent'
+type State = 'open' | 'revoked' | 'silent' | { error: object }
 
 /** A chain's PriceOracle; an epoch that isn't listed isn't opened. */
 async function startChain(states: Map<number, State>) {
@@ -35,6 +36,7 @@ async function startChain(states: Map<number, State>) {
     if (functionName === 'configHash') return { result: `0x${'00'.repeat(32)}` }
     if (state === 'silent') return { error: { code: -32_000, message: 'no' } }
     if (state === undefined) return { error: { code: 3, message: 'execution reverted', data: unknown } }
+    if (typeof state === 'object') return state
     const result = encodeFunctionResult({ abi, functionName, result: [0n, 9n, state === 'revoked'] })
     return { result }
   }
@@ -199,4 +201,23 @@ it('a node signs nothing while its epoch is revoked, and says so', async () => {
   await network.pass(SLOT_MS)
   // Of the two slots between nothing.
   await signs(1_000n, 1_003n)
+})
+
+it('has no URL fetched that a contract names', async () => {
+  const { asked, revertOf } = await startLookup({ add: later })
+  const states = new Map<number, State>()
+  const anchor = await startChain(states)
+  states.set(1, { error: revertOf(anchor.priceOracle) })
+  const logger = createLogger({ name: 'test', level: 'silent' })
+  const warn = vi.spyOn(logger, 'warn')
+  const { clock, asleep } = steppedClock(0, MINUTE)
+  const metrics = createNodeMetrics(createMetrics())
+  const watch = createRevocationWatch({ anchor, epochs: [1], realClock: clock, logger, metrics })
+  const abort = new AbortController()
+  const running = watch.run(abort.signal)
+  await asleep()
+  expect(warn).toHaveBeenCalledTimes(1)
+  expect(asked).toEqual([])
+  abort.abort()
+  await running
 })

@@ -13,6 +13,8 @@ const abi = parseAbi([
 ])
 const clientOf = (url: string, signal?: AbortSignal) =>
   createPublicClient({
+    // An RPC that answers with OffchainLookup would have us fetch URLs of its choice.
+    ccipRead: false,
     transport: http(url, { timeout: REQUEST_MS, retryCount: 1, ...(signal && { fetchOptions: { signal } }) }),
   })
 

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { toHex } from 'viem'
+import { type Address, toHex } from 'viem'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WAD } from './decimal.js'
 import {
@@ -20,7 +20,7 @@ import {
   timings,
   WINDOW,
 } from './onchain.test-util.js'
-import { reply, startRpc, type TestContract, type TestRpc } from './rpc.test-util.js'
+import { reply, startLookup, startRpc, type TestContract, type TestRpc } from './rpc.test-util.js'
 import { priceAtTick } from './twap.js'
 import type { RejectReason } from './types.js'
 import { createCleanups } from './venue.test-util.js'
@@ -256,6 +256,18 @@ describe.each(Object.keys(onChainMarkets) as OnChainName[])('%s on the wire', (a
     await says(source, wire.expected(200))
     expect(Object.keys(source.status().rejected)).toEqual(['reverted'])
     expect(source.status().connects).toBe(1)
+  })
+
+  it('has no URL fetched that a contract names', async () => {
+    const { rpc, source, tell, wire } = await started(adapter)
+    const { asked, revertOf } = await startLookup(cleanups)
+    const contract = onChainMarkets[adapter].symbol as Address
+    rpc.twist = instead('eth_call', content({ error: revertOf(contract) }))
+    await rejects(source, 'reverted')
+    rpc.twist = undefined
+    tell(201, 1, 2)
+    await says(source, wire.expected(201))
+    expect(asked).toEqual([])
   })
 
   it('of another chain is named, and nothing else asked of it', async () => {

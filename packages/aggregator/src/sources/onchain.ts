@@ -137,6 +137,8 @@ function createClient({ url, accessToken, fetch }: ConnectionParameters, ended: 
   return createPublicClient({
     // A block is asked for at most once a reading: no cache may make it older.
     cacheTime: 0,
+    // A contract, or an RPC in its place, that reverts with OffchainLookup would have us fetch URLs of its choice.
+    ccipRead: false,
     transport: http(url, {
       retryCount: 0,
       timeout: REQUEST_MS,

@@ -1,7 +1,16 @@
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { type Abi, decodeFunctionData, encodeFunctionResult, type Hex, toHex } from 'viem'
+import {
+  type Abi,
+  type Address,
+  decodeFunctionData,
+  encodeErrorResult,
+  encodeFunctionResult,
+  type Hex,
+  parseAbi,
+  toHex,
+} from 'viem'
 import type { Cleanups } from './venue.test-util.js'
 
 export const CHAIN_ID = 31_337
@@ -89,6 +98,31 @@ export async function startRpc(cleanups: Cleanups, port = 0) {
     },
   })
 }
+/** A server that nothing may reach, and the revert of each of these contracts that would have a client ask it (EIP-3668). */
+export async function startLookup(cleanups: { add(end: () => unknown): unknown }) {
+  const asked: string[] = []
+  const http = createServer((request, response) => {
+    asked.push(request.url ?? '')
+    response.end('{}')
+  }).listen(0, '127.0.0.1')
+  await once(http, 'listening')
+  cleanups.add(
+    () =>
+      new Promise<void>((done) => {
+        http.close(() => done())
+        http.closeAllConnections()
+      }),
+  )
+  const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}/looked-up`
+  const abi = parseAbi(['error OffchainLookup(address, string[], bytes, bytes4, bytes)'])
+  const revertOf = (contract: Address) => ({
+    code: 3,
+    message: 'execution reverted',
+    data: encodeErrorResult({ abi, args: [contract, [url], '0x', '0x12345678', '0x'] }),
+  })
+  return { asked, revertOf }
+}
+
 export type TestRpc = Awaited<ReturnType<typeof startRpc>>
 
 function callOf({ abi, answers }: TestContract, data: Hex): object {
