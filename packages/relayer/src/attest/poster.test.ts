@@ -45,7 +45,15 @@ function attested(members: readonly Hex[], threshold: number, isLocal = true) {
   const work = { verify: false, attest: true, execute: true }
   outbox.add({ packet, options: { ...NO_OPTIONS, gas: 1n }, ...work, blockNumber: 7n, blockHash }, 0)
   const [entry] = outbox.pending()
-  const step: Step = { entry: entry!, boost: 0, confirmations: 3n, inbound: 0n, commit: false, ...work }
+  const step: Step = {
+    entry: entry!,
+    boost: 0,
+    confirmations: 3n,
+    inbound: 0n,
+    after: [],
+    commit: false,
+    ...work,
+  }
   return poster.attest([step])
 }
 const addresses = (...at: number[]) => at.map((i) => keys[i]!.address)

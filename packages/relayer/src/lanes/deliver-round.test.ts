@@ -1,5 +1,5 @@
-import { RetryableError } from '@clearspan/shared'
-import { type AbiEvent, encodeAbiParameters, encodeEventTopics, type Log } from 'viem'
+import { type Clock, RetryableError } from '@clearspan/shared'
+import { type AbiEvent, type Address, encodeAbiParameters, encodeEventTopics, type Log } from 'viem'
 import { expect, it } from 'vitest'
 import { endpointAbi } from '../layerzero/abi.js'
 import { pathOf } from '../layerzero/packet.js'
@@ -51,14 +51,23 @@ it.each([
   ['that a contract forges as ours', address(66), EXECUTOR, 0],
   ['of another executor', ENDPOINT, address(66), 0],
 ])('an alert %s', async (_, emitter, executor, failures) => {
-  const { packet } = sent(2n, 1)
+  // Nonce 1 is missing, so that the packet is committed and waits.
+  const { round, outbox } = world({
+    packets: [sent(2n, 1)],
+    logs: [alertOf(sent(2n, 1), emitter, executor)],
+  })
+  await round()
+  expect(outbox.pending()).toMatchObject([{ failures }])
+})
+
+function alertOf({ packet }: SentPacket, emitter: Address = ENDPOINT, executor: Address = EXECUTOR): Log {
   const { srcEid, sender, nonce, guid, message } = packet
   const event = endpointAbi.find(
     (item) => item.type === 'event' && item.name === 'LzReceiveAlert',
   ) as AbiEvent
   const receiver = address(Number(packet.receiver))
   const origin = { srcEid, sender, nonce }
-  const alert = {
+  return {
     address: emitter,
     topics: encodeEventTopics({ abi: [event], args: { receiver, executor } }),
     data: encodeAbiParameters(
@@ -66,11 +75,7 @@ it.each([
       [origin, guid, 1n, 0n, message, '0x', '0x12345678'],
     ),
   } as unknown as Log
-  // Nonce 1 is missing, so that the packet is committed and waits.
-  const { round, outbox } = world({ packets: [sent(2n, 1)], logs: [alert] })
-  await round()
-  expect(outbox.pending()).toMatchObject([{ failures }])
-})
+}
 
 const name = ({ packet }: SentPacket) => `${Number(packet.sender)}:${packet.nonce}`
 
@@ -104,4 +109,66 @@ it('what a node calls delivered may be of a block that the feed has not seen, an
   // The feed is at block 5.
   outbox.restore(6n)
   expect(outbox.size()).toBe(1)
+})
+
+/** Each look at it is a while later, so that what is postponed comes again. */
+function hurriedClock(): Clock {
+  let now = 0
+  return { now: () => (now += 10_000), sleep: async () => {} }
+}
+
+const inOrder = (packet: SentPacket): SentPacket => ({
+  ...packet,
+  options: { ...packet.options, ordered: true },
+})
+
+it.each([
+  // Those that wait must not keep away what they wait for: they are more than a turn of others' packets.
+  ['of 60 that are committed', 60, 60],
+  ['the only one that is committed', 5, 1],
+])(
+  'what wants order waits for a failing nonce below it, %s, counts no failure, and goes once that has gone',
+  async (_, count, before) => {
+    const packets = Array.from({ length: count }, (_, i) => inOrder(sent(BigInt(i + 1), 2)))
+    const names = packets.map(name)
+    const [first, ...above] = names
+    const stuck = [first!]
+    const { round, delivered, outbox } = world({
+      packets,
+      stuck,
+      committed: names.slice(0, before),
+      ordering: [2],
+      clock: hurriedClock(),
+    })
+    const rounds = async (most: number) => {
+      for (let i = 0; i < most; i++) await round()
+    }
+    await rounds(40)
+    expect(outbox.dead().map((entry) => [name(entry), entry.failures])).toEqual([[first, 10]])
+    expect(delivered.size).toBe(0)
+    expect(outbox.pending().map((entry) => [name(entry), entry.failures, entry.waitsFor])).toEqual(
+      above.map((one, i) => [one, 0, `nonce ${i + 1} of its path is not delivered`]),
+    )
+    stuck.splice(0)
+    outbox.replay(packets[0]!.packet.guid)
+    await rounds(5)
+    expect([...delivered]).toEqual(names)
+  },
+)
+
+it('what wants order and failed in one transaction with those below it has not failed itself', async () => {
+  const packets = [1n, 2n].map((nonce) => inOrder(sent(nonce, 2)))
+  const logs = packets.map((packet) => alertOf(packet))
+  const { round, batches, outbox } = world({ packets, logs, stuck: ['2:1'], committed: [], ordering: [2] })
+  await round()
+  expect(batches).toEqual([['2:1', '2:2']])
+  expect(outbox.pending().map(({ failures }) => failures)).toEqual([1, 0])
+})
+
+it('what is committed above a gap says which nonce it waits for', async () => {
+  const { round, outbox } = world({ packets: [sent(2n, 1), sent(3n, 1)], clock: hurriedClock() })
+  await round()
+  await round()
+  const reason = 'nonce 1 of its path is not committed'
+  expect(outbox.pending().map(({ waitsFor }) => waitsFor)).toEqual([reason, reason])
 })

@@ -14,7 +14,7 @@ import {
 } from '../layerzero/batch.js'
 import { atDepth, requiredDepths } from '../layerzero/depth.js'
 import { executionValue } from '../layerzero/options.js'
-import type { Outbox, Pending, Turn } from '../layerzero/outbox.js'
+import type { Failure, Outbox, Pending, Turn } from '../layerzero/outbox.js'
 import { outstanding } from '../layerzero/outstanding.js'
 import { pathOf } from '../layerzero/packet.js'
 import { packetStates } from '../layerzero/state.js'
@@ -65,6 +65,18 @@ export function createDeliveryRound(
     outbox.postpone(entry.packet.guid, clock.now(), reason, longestMs)
   }
 
+  /** Says what a packet waits for, so that whoever looks at it need not ask. */
+  function hold(entry: Pending, nonce: bigint, until: 'committed' | 'delivered'): void {
+    const reason = `nonce ${nonce} of its path is not ${until}`
+    if (until === 'delivered') postpone(entry, reason)
+    else outbox.explain(entry.packet.guid, reason)
+  }
+
+  /** An execution failed. One that wants order and went with those below it may have failed for theirs: it counts when it fails alone. */
+  function fail({ entry, after }: Step, failure?: Failure): void {
+    if (after.length === 0) outbox.markFailed(entry.packet.guid, failure)
+  }
+
   /** Its execution failed: it is tried again later, so often and no more. */
   function retire(entry: Pending): void {
     const { failure, failures, own, packet } = entry
@@ -88,6 +100,8 @@ export function createDeliveryRound(
         // Native drops are paid for even where lzReceive fails, and go with the first execution.
         const dropsDue = entry.options.drops.length > 0 && !entry.dropped
         if (dropsDue && entry.failures === 0) return [step]
+        // It can't be tried on a state where those below are not executed, which go before it.
+        if (step.after.length > 0) return [step]
         const failure = await tryReceive(destination, step)
         if (failure === undefined) return [step]
         outbox.markFailed(entry.packet.guid, failure)
@@ -209,7 +223,7 @@ export function createDeliveryRound(
     if (outcome === 'executed' || outcome === 'committed' || outcome === 'already-done') return [step]
     // Its commit counts: nonces above wait for it. The Executor tries it next, and says why it fails.
     if (outcome === 'execute-failed') {
-      outbox.markFailed(step.entry.packet.guid)
+      fail(step)
       return [{ ...step, execute: false }]
     }
     if (outcome === 'verify-failed' && step.verify) return [{ ...step, attest: false, execute: false }]
@@ -219,17 +233,20 @@ export function createDeliveryRound(
 
   async function read({ receipt, broadcastAt, minedAt }: SentTransaction, steps: readonly Step[]) {
     const { timestamp } = await client.getBlock({ blockNumber: receipt.blockNumber })
+    const stepOf = new Map(steps.map((step) => [step.entry.packet.guid, step]))
     for (const event of deliveryEvents(receipt.logs, chain.layerzero)) {
       if (event.kind === 'verified') outbox.markVerified(event.header, event.payloadHash)
       if (event.kind === 'dropped') outbox.markDropped(event.origin, event.receiver, receipt.blockNumber)
       if (event.kind === 'not-delivered') {
         const { guid, outcome } = event
-        if (outcome === 'execute-failed') outbox.markFailed(guid)
+        const step = stepOf.get(guid)
+        if (outcome === 'execute-failed' && step !== undefined) fail(step)
         log.warn({ guid, outcome }, 'packet not delivered')
       }
       if (event.kind === 'alert') {
         const { guid, reason, gas } = event
-        outbox.markFailed(guid, reason === '0x' ? undefined : { kind: 'reverted', reason })
+        const step = stepOf.get(guid)
+        if (step !== undefined) fail(step, reason === '0x' ? undefined : { kind: 'reverted', reason })
         log.warn({ guid, reason, gas: String(gas) }, 'lzReceive failed')
       }
     }
@@ -262,7 +279,7 @@ export function createDeliveryRound(
   async function deliver(entries: readonly Pending[], signal: AbortSignal): Promise<boolean> {
     const all = affordable(await lacking(entries))
     onLacking(all)
-    const chosen = fitting(executableInOrder(all), config.batch.packets, limits)
+    const chosen = fitting(executableInOrder(all, hold), config.batch.packets, limits)
     const steps = executableInOrder(await confirmed(chosen))
     if (steps.length === 0 || signal.aborted) return false
     const signed = await sign(await receivable(steps))

@@ -99,6 +99,10 @@ interface World {
   logs?: Log[]
   /** Committed there from the beginning, and their lzReceive fails. */
   stuck?: string[]
+  /** Committed there from the beginning; by default what is stuck. */
+  committed?: string[]
+  /** Senders whose receiver refuses a nonce before those below it. */
+  ordering?: number[]
   /** Transactions of an earlier process that may still be mined. */
   unclaimed?: () => number
   /** Signers that deliver beside one another. */
@@ -124,6 +128,8 @@ export function world({
   logs = [],
   isSilent = false,
   stuck = [],
+  committed: before = stuck,
+  ordering = [],
   unclaimed = () => 0,
   signers = 1,
   clock = systemClock,
@@ -132,7 +138,7 @@ export function world({
   const outbox = createOutbox({ ownPaths: new Set([pathOf(sent(1n, 1).packet)]), maxForeign: 100 })
   for (const packet of packets) outbox.add(packet, 0)
   const batches: string[][] = []
-  const committed = new Set<string>(stuck)
+  const committed = new Set<string>(before)
   const delivered = new Set<string>()
   const inbound = (sender: number) => {
     let nonce = 0n
@@ -143,6 +149,12 @@ export function world({
   const isExecutable = (packet: string) => {
     const [sender, nonce] = packet.split(':')
     return BigInt(nonce!) <= inbound(Number(sender))
+  }
+  const isTaken = (packet: string) => {
+    const [sender, nonce] = packet.split(':')
+    const below = `${sender}:${BigInt(nonce!) - 1n}`
+    const isInOrder = nonce === '1' || !ordering.includes(Number(sender)) || delivered.has(below)
+    return isInOrder && !stuck.includes(packet)
   }
   const answer = ({ functionName, args }: Call) => {
     if (functionName === 'inboundPayloadHash') {
@@ -166,7 +178,7 @@ export function world({
     async call({ data }: { data: Hex }) {
       const { args } = decodeFunctionData({ abi: endpointAbi, data })
       const [{ sender, nonce }] = args as unknown as readonly [{ sender: Hex; nonce: bigint }]
-      if (stuck.includes(`${Number(sender)}:${nonce}`)) throw refusal()
+      if (!isTaken(`${Number(sender)}:${nonce}`)) throw refusal()
     },
     simulateContract: async ({ args: [calls] }: { args: [WorkerCall[]] }) => {
       if (contents(calls).executed.some((packet) => refused.includes(packet))) throw refusal()
@@ -204,7 +216,8 @@ export function world({
         executes: done.executed,
         apply() {
           for (const packet of done.committed) committed.add(packet)
-          for (const packet of done.executed) if (isExecutable(packet)) delivered.add(packet)
+          for (const packet of done.executed)
+            if (isExecutable(packet) && isTaken(packet)) delivered.add(packet)
         },
       })
       return { receipt: { logs, blockNumber: 1n } }

@@ -56,6 +56,8 @@ export interface Step {
   confirmations: bigint
   /** Nonce of its path up to which all packets are committed on the destination. */
   inbound: bigint
+  /** Lower nonces of its path that are not delivered and that its options want executed first; none unless they are ordered. */
+  after: readonly bigint[]
   /** By LayerZero's stock DVN. */
   verify: boolean
   /** By the Attestor, which commits at once. */
@@ -214,18 +216,31 @@ function deliverGas(steps: readonly Step[], { signatures }: Attested): bigint {
 }
 
 /**
- * Leaves out each lzReceive that must fail: the endpoint executes a nonce only once all below are committed, there or earlier in this batch.
- * What may still be verified and committed stays. `steps` in order of nonce within each path.
+ * Leaves out each lzReceive that must fail or must wait: the endpoint executes a nonce only once all below are committed, there or earlier in
+ * this batch, and where options are ordered all below must have been executed. What may still be verified and committed stays; the rest
+ * is told to `onHeld`, with the nonce that it waits for. `steps` in order of nonce within each path.
  */
-export function executableInOrder(steps: readonly Step[]): Step[] {
+export function executableInOrder(
+  steps: readonly Step[],
+  onHeld: (entry: Pending, nonce: bigint, until: 'committed' | 'delivered') => void = () => {},
+): Step[] {
   const committed = new Map<string, bigint>()
+  const executed = new Set<string>()
   return steps.flatMap((step) => {
     const { nonce } = step.entry.packet
     const path = pathOf(step.entry.packet)
     const top = committed.get(path) ?? step.inbound
     if ((step.commit || step.attest) && nonce === top + 1n) committed.set(path, nonce)
-    if (nonce <= (committed.get(path) ?? top)) return [step]
-    return step.verify || step.attest || step.commit ? [{ ...step, execute: false }] : []
+    const reached = committed.get(path) ?? top
+    const first = step.after.find((lower) => !executed.has(`${path}:${lower}`))
+    if (nonce <= reached && first === undefined) {
+      if (step.execute) executed.add(`${path}:${nonce}`)
+      return [step]
+    }
+    if (step.verify || step.attest || step.commit) return [{ ...step, execute: false }]
+    if (nonce > reached) onHeld(step.entry, reached + 1n, 'committed')
+    else if (first !== undefined) onHeld(step.entry, first, 'delivered')
+    return []
   })
 }
 

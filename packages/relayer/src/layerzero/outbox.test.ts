@@ -58,6 +58,7 @@ const ours = {
   boost: 0,
   confirmations: 1n,
   inbound: 0n,
+  after: [],
   verify: true,
   attest: false,
   commit: true,

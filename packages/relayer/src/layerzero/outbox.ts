@@ -126,6 +126,7 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     remove(guid)
     dead.delete(guid)
     delivered.set(guid, { entry, head, block, confirmed: false })
+    if (entry.failures > 0 || entry.options.ordered) release(entry.path)
     if (delivered.size > DELIVERED_KEPT)
       for (const oldest of delivered.keys()) return void delivered.delete(oldest)
   }
@@ -134,6 +135,12 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
   function putBack(entry: Pending): void {
     delivered.delete(entry.packet.guid)
     put({ ...entry, ...FRESH, verified: false, dropped: drops.has(originOf(entry.packet)) })
+  }
+
+  /** Something of a path is delivered: what wanted order there need not wait out its time. */
+  function release(path: string): void {
+    for (const entry of pending.values())
+      if (entry.path === path && entry.options.ordered && entry.failures === 0) entry.notBefore = 0
   }
 
   return {
@@ -249,6 +256,11 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       entry.notBefore = now + Math.min(longestMs, FIRST_RETRY_MS * 2 ** Math.min(entry.attempts, 10))
       entry.attempts++
     },
+    /** Why it can't go on now, though it may at any moment. */
+    explain(guid: Hex, waitsFor: string): void {
+      const entry = pending.get(guid)
+      if (entry !== undefined) entry.waitsFor = waitsFor
+    },
     /** Its execution failed; the first failure with a reason stays the reason until another has one. */
     markFailed(guid: Hex, failure?: Failure): void {
       const entry = pending.get(guid)
@@ -312,8 +324,11 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     take(now: number, isDeep: (entry: Pending) => boolean, busy: ReadonlySet<string>, turn: Turn): Pending[] {
       const due = [...pending.values()].filter((entry) => entry.notBefore <= now && isDeep(entry))
       const freshFirst = (entries: readonly Pending[], { limit, enough }: Omit<Turn, 'foreignLimit'>) => {
-        const fresh = pathsOf(entries.filter(({ failures }) => failures === 0))
-        const failed = pathsOf(entries.filter(({ failures }) => failures > 0))
+        // What wants order and was put off may wait for what has failed: it must not come before it.
+        const isFresh = ({ failures, attempts, options }: Pending) =>
+          failures === 0 && (attempts === 0 || !options.ordered)
+        const fresh = pathsOf(entries.filter(isFresh))
+        const failed = pathsOf(entries.filter((entry) => !isFresh(entry)))
         const first = served.take(fresh, busy, { limit, enough })
         const rest = { limit: limit - first.length, enough: enough - first.length }
         return [...first, ...served.take(failed, busy, rest)]

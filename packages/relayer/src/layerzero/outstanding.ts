@@ -1,4 +1,4 @@
-import { type Address, isAddressEqual } from 'viem'
+import { type Address, type Hex, isAddressEqual } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import { boostOf, type DeliveryLimits, type Step } from './batch.js'
 import type { Pending } from './outbox.js'
@@ -32,9 +32,10 @@ export async function outstanding(
 ): Promise<Outstanding> {
   const states = await packetStates(destination, entries)
   const open = entries.filter((_, i) => states[i]?.state === 'open')
-  const [verifications, required] = await Promise.all([
+  const [verifications, required, below] = await Promise.all([
     verificationStates(destination, open),
     requirements(destination, sources, entries),
+    undeliveredBelow(destination, entries),
   ])
   const result: Outstanding = { steps: [], done: [], waiting: [] }
   for (const [i, entry] of entries.entries()) {
@@ -57,11 +58,37 @@ export async function outstanding(
       boost: boostOf(entry, entry.failures, limits),
       confirmations: requirement.confirmations > source ? requirement.confirmations : source,
       inbound,
+      after: below.get(entry.packet.guid) ?? [],
       execute: entry.execute,
       ...calls,
     })
   }
   return result
+}
+
+/**
+ * For ordered packets the nonce just below, where it is not delivered. Those further down need not be asked for: a receiver that wants order
+ * has not taken the one just below before them.
+ */
+async function undeliveredBelow(
+  destination: Reading,
+  entries: readonly Pending[],
+): Promise<Map<Hex, bigint[]>> {
+  const ordered = entries.filter(({ options, execute }) => options.ordered && execute)
+  // Asking nothing is a request too.
+  if (ordered.length === 0) return new Map()
+  const states = await packetStates(
+    destination,
+    ordered.map(({ packet, payloadHash }) => ({
+      packet: { ...packet, nonce: packet.nonce - 1n },
+      payloadHash,
+    })),
+  )
+  return new Map(
+    ordered.flatMap(({ packet }, i) =>
+      states[i]?.state === 'delivered' ? [] : [[packet.guid, [packet.nonce - 1n]] as const],
+    ),
+  )
 }
 
 interface Situation {

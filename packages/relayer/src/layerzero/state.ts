@@ -23,7 +23,7 @@ export type PacketState = 'delivered' | 'committed' | 'withdrawn' | 'open'
  */
 export async function packetStates(
   { client, chain }: Destination,
-  entries: readonly Pending[],
+  entries: readonly Pick<Pending, 'packet' | 'payloadHash'>[],
   blockNumber?: bigint,
 ): Promise<{ state: PacketState; inbound: bigint }[]> {
   const address = chain.layerzero.endpoint
