@@ -19,6 +19,7 @@ import {
   pad,
   parseAbi,
   parseEther,
+  size,
   toEventSelector,
   toFunctionSelector,
   toHex,
@@ -216,12 +217,15 @@ describe.each(tested)('with %s verifying', (delivery) => {
         { to: reentering!, abi: testReceiverAbi, functionName: 'setReentry', args: [endpoint, again] },
       ])
       const relayer = await relay()
+      // For a megabyte that the receiver makes and the endpoint passes on.
+      const plenty = optionsOf(lzReceive(6_000_000n))
       const stingy = optionsOf(lzReceive(15_000n), lzReceive(5_000n))
       await send(
         receivers.map((to, i) => ({
           to,
           message: toHex(String(i)),
           ...(to === poor && { options: stingy }),
+          ...(to === bombing && { options: plenty }),
         })),
       )
       await send([{ to: reverting!, message: toHex('again') }])
@@ -235,11 +239,13 @@ describe.each(tested)('with %s verifying', (delivery) => {
       const dead = () => relayer.packets().alpha!.filter(({ state }) => state === 'dead')
       await expect.poll(() => dead().length, PATIENCE).toBe(5)
       const found = new Map(dead().map((letter) => [letter.guid, letter]))
-      const refused = { kind: 'reverted', reason: toFunctionSelector('Refused()') }
+      const refused = { kind: 'reverted', reason: toFunctionSelector('Refused()'), error: null }
       expect(found.get(guidOf(reverting!, 1n))?.failure).toEqual(refused)
       expect(found.get(guidOf(reverting!, 2n))?.failure).toEqual(refused)
       expect(found.get(guidOf(starving!, 1n))?.failure?.kind).toBe('silent')
-      expect(found.get(guidOf(bombing!, 1n))?.failure?.kind).toBe('silent')
+      // Its megabyte arrived, and the beginning of it is kept.
+      const megabyte = found.get(guidOf(bombing!, 1n))?.failure
+      expect([megabyte?.kind, size(megabyte?.reason ?? '0x')]).toEqual(['reverted', 256])
       expect(found.get(guidOf(poor!, 1n))?.failure?.kind).toBe('out-of-gas')
       expect(await read(reentering!, 'reentered')).toBe(false)
       expect(await read(starving!, 'received')).toBe(0n)
@@ -370,13 +376,13 @@ test(
       call: 'lzReceive',
       guid: guidOf(reverting, 1n),
       state: 'dead',
-      failure: { kind: 'reverted', reason: toFunctionSelector('Refused()') },
+      failure: { kind: 'reverted', reason: toFunctionSelector('Refused()'), error: null },
     }
     const starved = {
       call: 'lzCompose',
       guid: guidOf(composing, 1n),
       state: 'dead',
-      failure: { kind: 'out-of-gas', reason: '0x' },
+      failure: { kind: 'out-of-gas', reason: '0x', error: null },
     }
     await expect.poll(() => letters(first), PATIENCE).toEqual([refused, starved])
     await first.stop()

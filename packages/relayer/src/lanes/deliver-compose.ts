@@ -8,6 +8,7 @@ import type { Composes, PaidCall, QueuedCall } from '../layerzero/composes.js'
 import type { Failure } from '../layerzero/outbox.js'
 import type { LaneContext } from './context.js'
 import { beginning, tryCompose } from './deliver-trial.js'
+import { inWords } from './deliver-view.js'
 
 /** Calls looked at in one round. */
 const TURN = 50
@@ -49,7 +50,7 @@ export function createComposeRound(
     composes.fail(call, clock.now(), failure)
     const failures = call.failures + 1
     const what = failures < config.maxExecutions ? 'lzCompose failed' : 'dead letter'
-    log.warn({ guid, index, failures, ...failure }, what)
+    log.warn({ guid, index, failures, ...(failure && inWords(failure)) }, what)
   }
 
   /** Leaves out what would fail, which costs nothing to find out. */

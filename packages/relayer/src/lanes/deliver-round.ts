@@ -24,6 +24,7 @@ import { batches } from './counters.js'
 import { deliveryEvents } from './deliver-receipt.js'
 import { createSigning, type Signed } from './deliver-sign.js'
 import { tryReceive } from './deliver-trial.js'
+import { inWords } from './deliver-view.js'
 
 /** Packets looked at in one round, and of others' packets: each path of theirs costs requests of its own. */
 const TURN = { limit: 300, foreignLimit: 50, enough: Number.POSITIVE_INFINITY }
@@ -86,7 +87,7 @@ export function createDeliveryRound(
     }
     outbox.bury(packet.guid)
     log[own ? 'error' : 'warn'](
-      { guid: packet.guid, path: pathOf(packet), failures, ...failure },
+      { guid: packet.guid, path: pathOf(packet), failures, ...(failure && inWords(failure)) },
       'dead letter',
     )
   }

@@ -2,6 +2,7 @@ import type { Address, Hex } from 'viem'
 import type { PaidCall } from '../layerzero/composes.js'
 import type { Failure, Pending } from '../layerzero/outbox.js'
 import { pathOf } from '../layerzero/packet.js'
+import { describeReason } from '../layerzero/reason.js'
 
 /** What packets and compose calls say alike. */
 interface View {
@@ -9,7 +10,8 @@ interface View {
   /** A dead letter is tried again only when it is replayed. */
   state: 'waiting' | 'dead'
   failures: number
-  failure: Failure | null
+  /** `error`: the reason in words, where it is known. */
+  failure: (Failure & { error: string | null }) | null
   /** Unix ms of the next try; null for a dead letter. */
   nextTryAt: number | null
 }
@@ -38,7 +40,7 @@ export interface ComposeView extends View {
 export type DeliveryView = PacketView | ComposeView
 
 export function viewOfPacket(entry: Pending, state: View['state']): PacketView {
-  const { packet, own, waitsFor = null, attempts, failures, failure = null, notBefore } = entry
+  const { packet, own, waitsFor = null, attempts, failures, failure, notBefore } = entry
   return {
     call: 'lzReceive',
     guid: packet.guid,
@@ -49,13 +51,13 @@ export function viewOfPacket(entry: Pending, state: View['state']): PacketView {
     waitsFor,
     attempts,
     failures,
-    failure,
+    failure: failure === undefined ? null : inWords(failure),
     nextTryAt: state === 'dead' ? null : notBefore,
   }
 }
 
 export function viewOfCompose(call: PaidCall, state: View['state']): ComposeView {
-  const { guid, from, to, index, failures, failure = null, notBefore } = call
+  const { guid, from, to, index, failures, failure, notBefore } = call
   return {
     call: 'lzCompose',
     guid,
@@ -64,7 +66,12 @@ export function viewOfCompose(call: PaidCall, state: View['state']): ComposeView
     index,
     state,
     failures,
-    failure,
+    failure: failure === undefined ? null : inWords(failure),
     nextTryAt: state === 'dead' ? null : notBefore,
   }
+}
+
+/** A failure with its reason in words. */
+export function inWords(failure: Failure): Failure & { error: string | null } {
+  return { ...failure, error: describeReason(failure.reason) ?? null }
 }
