@@ -14,7 +14,7 @@ import {
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { systemClock } from '../clock.js'
-import { RetryableError } from '../errors.js'
+import { PermanentError, RetryableError } from '../errors.js'
 import { createLogger } from '../logger.js'
 import { createMetrics } from '../metrics.js'
 import { type Intercept, startAnvil, type TestAnvil } from './anvil.test-util.js'
@@ -284,6 +284,26 @@ test.each([
     offers = 0
     expect((await sendMined(sender)).nonce).toBe(2)
     expect(offers).toBe(2)
+  },
+)
+
+test.each(['nonce too low', 'intrinsic gas too low', 'exceeds block gas limit', 'no'])(
+  'a refusal is judged by the chain and by the transaction, whatever the node calls it: %s',
+  async (message) => {
+    const account = await fund()
+    let offers = 0
+    const node = through((method, forward) => {
+      if (method !== 'eth_sendRawTransaction') return forward()
+      offers++
+      return Promise.reject(answers(-32_000, message))
+    })
+    const { sender } = open(account, { through: node })
+    const refusal = await failure(sender.send(work))
+    expect(refusal).toBeInstanceOf(RetryableError)
+    expect(String(refusal)).toMatch(/^RetryableError: node refused/)
+    expect(offers).toBe(1)
+    for (const change of [{ data: '0x01', gas: 21_000n }, { gas: 10n ** 10n }] as const)
+      expect(await failure(sender.send({ ...work, ...change }))).toBeInstanceOf(PermanentError)
   },
 )
 

@@ -1,6 +1,6 @@
 import { BaseError } from 'viem'
 import { RetryableError } from '../errors.js'
-import { broadcast } from './broadcast.js'
+import { broadcast, countOf } from './broadcast.js'
 import { finish, markAccepted, note, type SenderContext, signCandidate, signedRecord } from './context.js'
 import { reportForeign } from './foreign.js'
 import { prepare } from './prepare.js'
@@ -99,12 +99,8 @@ async function releaseNonces(context: SenderContext, refused: InFlight[], stale:
  * its count, never a counter of our own: what it has passed may have been refused, and what is above such a nonce would wait for ever.
  */
 async function nextNonce({ client, account, entries, mined }: SenderContext): Promise<number> {
-  const { address } = account
-  const counts = await Promise.all([
-    client.getTransactionCount({ address, blockTag: 'pending' }),
-    client.getTransactionCount({ address, blockTag: 'latest' }),
-  ])
-  return Math.max(...counts, ...[...entries.keys(), ...mined.keys()].map((nonce) => nonce + 1))
+  const count = await countOf(client, account.address)
+  return Math.max(count, ...[...entries.keys(), ...mined.keys()].map((nonce) => nonce + 1))
 }
 
 async function createEntry(context: SenderContext, nonce: number, waiting: Waiting): Promise<InFlight> {
