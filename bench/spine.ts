@@ -13,6 +13,7 @@ const WINDOW = '4h'
 const SPEED = 480
 /** Bare transactions that the relayer's overhead is held against. */
 const BARE_SENDS = 20
+const NO_BASELINE = { baseline: null, baselineIs: null }
 const RSS_SAMPLE_MS = 1_000
 
 interface Sample {
@@ -56,11 +57,11 @@ export default async function measure(say: (line: string) => void) {
     const liquidatedAt = await firstLiquidation
     if (liquidatedAt === undefined) throw new Error('the crash liquidated nobody')
     return [
-      { name: 'boot.first_liquidation_s', value: (liquidatedAt - began) / 1000, unit: 's', baseline: null },
-      { name: 'boot.network_s', value: (booted - began) / 1000, unit: 's', baseline: null },
+      { name: 'boot.first_liquidation_s', value: (liquidatedAt - began) / 1000, unit: 's', ...NO_BASELINE },
+      { name: 'boot.network_s', value: (booted - began) / 1000, unit: 's', ...NO_BASELINE },
       ...overhead('deposit', samples, bare),
       ...overhead('price', samples, bare),
-      { name: 'run.rss_mb', value: await rss, unit: 'MB', baseline: null },
+      { name: 'run.rss_mb', value: await rss, unit: 'MB', ...NO_BASELINE },
     ]
   } finally {
     stop.abort()
@@ -80,12 +81,13 @@ function overhead(label: string, samples: readonly Sample[], bare: number) {
       value: median(own.map(({ readyAt, broadcastAt }) => broadcastAt - readyAt)),
       unit: 'ms',
       baseline: bare,
+      baselineIs: 'a bare signed transfer to the same chain, same run',
     },
     {
       name: `${label}.missed_first_block_pct`,
       value: (100 * missed) / own.length,
       unit: '%',
-      baseline: null,
+      ...NO_BASELINE,
     },
   ]
 }

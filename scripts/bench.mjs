@@ -26,13 +26,15 @@ function readArguments() {
 }
 
 /** A measurement with its ratio; throws where a suite returned something else. */
-function measured({ name, value, unit, baseline }) {
-  const given = { name, value, unit, baseline }
+function measured({ name, value, unit, baseline, baselineIs }) {
+  const given = { name, value, unit, baseline, baselineIs }
   const good =
     typeof name === 'string' &&
     typeof unit === 'string' &&
     Number.isFinite(value) &&
-    (baseline === null || (Number.isFinite(baseline) && baseline !== 0))
+    (baseline === null
+      ? baselineIs === null
+      : Number.isFinite(baseline) && baseline !== 0 && typeof baselineIs === 'string')
   if (!good) throw new Error(`not a measurement: ${JSON.stringify(given)}`)
   return { ...given, ratio: baseline === null ? null : value / baseline }
 }
