@@ -232,7 +232,9 @@ export function executableInOrder(
     const top = committed.get(path) ?? step.inbound
     if ((step.commit || step.attest) && nonce === top + 1n) committed.set(path, nonce)
     const reached = committed.get(path) ?? top
-    const first = step.after.find((lower) => !executed.has(`${path}:${lower}`))
+    // Value that an execution brings is gone when it fails for those below.
+    const bringsValue = executionValue(step.entry.options, step.entry.dropped) > 0n
+    const first = step.after.find((lower) => bringsValue || !executed.has(`${path}:${lower}`))
     if (nonce <= reached && first === undefined) {
       if (step.execute) executed.add(`${path}:${nonce}`)
       return [step]

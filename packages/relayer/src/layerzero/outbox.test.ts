@@ -413,6 +413,32 @@ describe('delivery', () => {
     expect(executableInOrder([verifyOnly])).toEqual([verifyOnly])
   })
 
+  it('what wants order goes in one batch with those below it, but not where it brings value, which a failure keeps', () => {
+    const outbox = open()
+    const ordered = [1n, 2n, 3n].map((nonce) => {
+      const packet = sent(nonce, 1n)
+      return { ...packet, options: { ...packet.options, ordered: true, value: nonce === 3n ? 1n : 0n } }
+    })
+    add(outbox, ordered)
+    const steps = due(outbox).map((entry): Step => {
+      const below = entry.packet.nonce - 1n
+      return { ...ours, entry, after: below > 0n ? [below] : [] }
+    })
+    const executed = (list: readonly Step[]) => executableInOrder(list).map(({ execute }) => execute)
+    expect(executed(steps)).toEqual([true, true, false])
+    // Without the lowest, which failed to be tried, none above it is executed.
+    expect(executed(steps.slice(1).map((step) => ({ ...step, inbound: 1n })))).toEqual([false, false])
+    const held: unknown[] = []
+    const committed = steps.map((step) => ({ ...step, inbound: 3n, verify: false, commit: false }))
+    executableInOrder(committed.slice(1), ({ packet }, nonce, until) =>
+      held.push([packet.nonce, nonce, until]),
+    )
+    expect(held).toEqual([
+      [2n, 1n, 'delivered'],
+      [3n, 2n, 'delivered'],
+    ])
+  })
+
   it('verifies all, then commits and executes each, and says which call commits which step', async () => {
     const outbox = open()
     add(outbox, [sent(1n, 1n), sent(2n, 1n), sent(3n, 1n)])
