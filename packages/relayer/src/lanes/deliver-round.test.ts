@@ -1,4 +1,4 @@
-import { type Clock, RetryableError } from '@clearspan/shared'
+import { type Clock, RetryableError, systemClock } from '@clearspan/shared'
 import { type AbiEvent, type Address, encodeAbiParameters, encodeEventTopics, type Log } from 'viem'
 import { expect, it } from 'vitest'
 import { endpointAbi } from '../layerzero/abi.js'
@@ -171,4 +171,22 @@ it('what is committed above a gap says which nonce it waits for', async () => {
   await round()
   const reason = 'nonce 1 of its path is not committed'
   expect(outbox.pending().map(({ waitsFor }) => waitsFor)).toEqual([reason, reason])
+})
+
+it('what was taken for delivered once is asked of one node after another, and no other packet waits for that', async () => {
+  const packets = [sent(1n, 1), sent(2n, 1)]
+  let now = 0
+  const clock = { ...systemClock, now: () => now }
+  const { round, batches, outbox } = world({ packets, lies: true, clock })
+  const waiting = () => outbox.pending().map(({ packet }) => packet.nonce)
+  await round()
+  expect([batches, waiting()]).toEqual([[], []])
+  for (const { packet } of packets) outbox.reopen(packet.guid)
+  outbox.add(sent(1n, 2), now)
+  // The liar settles what is new; the next in turn is down.
+  await round()
+  expect([batches, waiting()]).toEqual([[], [1n, 2n]])
+  now += 60_000
+  await round()
+  expect(batches).toEqual([['1:1', '1:2']])
 })

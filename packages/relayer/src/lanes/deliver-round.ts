@@ -1,5 +1,11 @@
 import { attestorAbi } from '@clearspan/contracts'
-import { isAnswered, type Logger, type SentTransaction } from '@clearspan/shared'
+import {
+  type ChainClient,
+  isAnswered,
+  type Logger,
+  RetryableError,
+  type SentTransaction,
+} from '@clearspan/shared'
 import { BaseError, encodeFunctionData, type Hex } from 'viem'
 import { attestedOutcomes, type Outcome } from '../attest/outcome.js'
 import type { ChainContext } from '../chains/context.js'
@@ -15,7 +21,7 @@ import {
 import { atDepth, requiredDepths } from '../layerzero/depth.js'
 import { executionValue } from '../layerzero/options.js'
 import type { Failure, Outbox, Pending, Turn } from '../layerzero/outbox.js'
-import { outstanding } from '../layerzero/outstanding.js'
+import { type Outstanding, outstanding } from '../layerzero/outstanding.js'
 import { pathOf } from '../layerzero/packet.js'
 import { packetStates } from '../layerzero/state.js'
 import { confirmedPackets } from '../layerzero/witness.js'
@@ -55,7 +61,7 @@ export function createDeliveryRound(
   { destination, sources, outbox, busy, limits, isDeep, onLacking, log }: DeliveryRoundOptions,
 ) {
   const { clock, stages, config } = context
-  const { chain, client, senders } = destination
+  const { chain, client, senders, witnesses } = destination
   const { workerMulticall } = chain.layerzero
   const sign = createSigning(context, destination)
   // With others beside it a round leaves them what it could not send at once.
@@ -113,13 +119,33 @@ export function createDeliveryRound(
     return kept.flat()
   }
 
+  /** Who is asked about it: of what a node has called delivered in vain, the next each time. */
+  function readerOf({ reopened, attempts }: Pending): ChainClient {
+    return reopened === 0 ? client : (witnesses[(reopened + attempts) % witnesses.length] ?? client)
+  }
+
+  async function asked(reader: ChainClient, entries: readonly Pending[]): Promise<Outstanding> {
+    try {
+      return await outstanding({ chain, client: reader }, entries, sources, limits)
+    } catch (error) {
+      // One node alone, which may be down for long: no other packet waits for it.
+      if (reader === client || !(error instanceof RetryableError)) throw error
+      const waiting = entries.map((entry) => ({ entry, reason: 'the node that is asked about it fails' }))
+      return { steps: [], done: [], waiting }
+    }
+  }
+
   /** What the destination still lacks; what is delivered leaves the outbox here. */
   async function lacking(entries: readonly Pending[]): Promise<Step[]> {
     const head = destination.feed.head()?.number ?? 0n
-    const { steps, done, waiting } = await outstanding(destination, entries, sources, limits)
-    for (const { packet } of done) outbox.settleSeen(packet.guid, head)
-    for (const { entry, reason } of waiting) postpone(entry, reason)
-    return steps
+    const groups = new Map<ChainClient, Pending[]>()
+    for (const entry of entries) groups.set(readerOf(entry), [...(groups.get(readerOf(entry)) ?? []), entry])
+    const found = await Promise.all([...groups].map(([reader, own]) => asked(reader, own)))
+    for (const { packet } of found.flatMap(({ done }) => done)) outbox.settleSeen(packet.guid, head)
+    for (const { entry, reason } of found.flatMap(({ waiting }) => waiting)) postpone(entry, reason)
+    const places = new Map(entries.map((entry, i) => [entry, i]))
+    const place = ({ entry }: Step) => places.get(entry) ?? 0
+    return found.flatMap(({ steps }) => steps).sort((a, b) => place(a) - place(b))
   }
 
   /**

@@ -95,6 +95,8 @@ interface World {
   hostile?: number[]
   /** Neither node answers what paths ask for. */
   isSilent?: boolean
+  /** The node that ordinary reads go to calls everything delivered; there are one that is down and an honest one beside it. */
+  lies?: boolean
   /** What its transactions emit. */
   logs?: Log[]
   /** Committed there from the beginning, and their lzReceive fails. */
@@ -130,6 +132,7 @@ export function world({
   stuck = [],
   committed: before = stuck,
   ordering = [],
+  lies = false,
   unclaimed = () => 0,
   signers = 1,
   clock = systemClock,
@@ -173,7 +176,8 @@ export function world({
     return 0
   }
   const client = {
-    multicall: async ({ contracts }: { contracts: Call[] }) => contracts.map(answer),
+    multicall: async ({ contracts }: { contracts: Call[] }) =>
+      contracts.map((call) => (lies && call.functionName === 'inboundNonce' ? 1_000n : answer(call))),
     getBlock: async () => ({ timestamp: 1_000n }),
     async call({ data }: { data: Hex }) {
       const { args } = decodeFunctionData({ abi: endpointAbi, data })
@@ -184,6 +188,10 @@ export function world({
       if (contents(calls).executed.some((packet) => refused.includes(packet))) throw refusal()
       return { result: [calls.map(() => true), []] }
     },
+  }
+  const honest = async ({ contracts }: { contracts: Call[] }) => contracts.map(answer)
+  const down = async () => {
+    throw new BaseError('down')
   }
   const metrics = createMetrics()
   const quiet = createLogger({ name: 'test', level: 'silent' })
@@ -234,6 +242,7 @@ export function world({
   const destination = {
     chain: { chainId: 1, eid: DESTINATION, layerzero },
     client,
+    witnesses: [client, { ...client, multicall: down }, { ...client, multicall: honest }],
     senders: { bulk },
     feed: { head: () => ({ number: 5n }) },
   } as unknown as ChainContext

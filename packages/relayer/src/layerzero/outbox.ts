@@ -16,6 +16,8 @@ export interface Pending extends SentPacket {
   verified: boolean
   /** Its native drops have been made: they stay even when its execution fails. */
   dropped: boolean
+  /** How often it was settled and was not done after all: that node is not asked first again. */
+  reopened: number
   /** The destination has been asked what it knows of it. */
   asked: boolean
   attempts: number
@@ -143,6 +145,10 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       if (entry.path === path && entry.options.ordered && entry.failures === 0) entry.notBefore = 0
   }
 
+  function reopen(entry: Pending): void {
+    putBack({ ...entry, reopened: entry.reopened + 1 })
+  }
+
   return {
     /** A packet of an own path was sent, whether it is ours to deliver or not. */
     note({ packet, blockNumber }: SentPacket): void {
@@ -178,6 +184,7 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
         observedAt: now,
         verified: false,
         dropped: drops.has(originOf(packet)),
+        reopened: 0,
         ...FRESH,
       })
       return true
@@ -236,14 +243,14 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     /** It is not done after all. False when it was not settled. */
     reopen(guid: Hex): boolean {
       const found = delivered.get(guid)
-      if (found !== undefined) putBack(found.entry)
+      if (found !== undefined) reopen(found.entry)
       return found !== undefined
     },
     /** The same of the packet that a path waits for. */
     reopenNonce(path: string, nonce: bigint): boolean {
       for (const { entry } of delivered.values()) {
         if (entry.packet.nonce !== nonce || entry.path !== path) continue
-        putBack(entry)
+        reopen(entry)
         return true
       }
       return false
@@ -298,12 +305,12 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       for (const entry of pending.values())
         if (entry.header === header && entry.payloadHash === hash) entry.verified = true
     },
-    /** Packets that the destination hasn't been asked about, at most `most`, the oldest first. */
+    /** Packets that the destination hasn't been asked about, and not those that it was asked about in vain, at most `most`, the oldest first. */
     unasked(most: number): Pending[] {
       const found: Pending[] = []
       for (const entry of pending.values()) {
         if (found.length >= most) break
-        if (!entry.asked) found.push(entry)
+        if (!entry.asked && entry.reopened === 0) found.push(entry)
       }
       return found
     },
