@@ -110,7 +110,10 @@ function booksOf(random: Random, count: number, book: (random: Random) => Margin
     const { isCall, strike, secondsLeft, volatility } = option
     const terms = { isCall, strike, expiry: NOW + secondsLeft }
     const skew = { slope: 0n, curvature: 0n }
-    instruments.set(4 + n, createOption(1, terms, { now: NOW, mid, volatility, skew, fixing: 0n }))
+    instruments.set(
+      4 + n,
+      createOption(1, terms, { now: NOW, mid, volatility, skew, fixing: 0n, fresh: true }),
+    )
   }
   const market: MarginMarket = {
     settlementFeed: 0,

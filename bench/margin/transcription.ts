@@ -19,7 +19,8 @@ export function transcribed(
   market: MarginMarket,
   options: ReadonlyMap<number, PlainOption>,
 ): Health {
-  const health: Health = { equity: cash, im: cash, mm: cash, pnl: 0n, notional: 0n, fresh: true }
+  const fresh = { fresh: true, inputsFresh: true }
+  const health: Health = { equity: cash, im: cash, mm: cash, pnl: 0n, notional: 0n, ...fresh }
   const settlement = market.prices.get(market.settlementFeed)!
   const par = (settlement.price * (WAD - settlement.confidence)) / WAD
   health.im = floor(cash * (par < WAD ? par : WAD))

@@ -21,12 +21,13 @@ interface IInstrument {
     /// @param spots `count` absolute WAD prices of the first underlying, then of the next. Holdings of several underlyings meet in one call.
     /// @param volatilities WAD factor on implied volatility in each of the `count` scenarios, the same for every underlying; none: 1 in all.
     /// @return values In the order of `spots`; 0 where nothing is held.
+    /// @return fresh What it needs for them beside `spots`, such as a volatility, is.
     function pnl(
         Holding[] calldata holdings,
         uint256 count,
         uint256[] calldata spots,
         uint256[] calldata volatilities
-    ) external view returns (int256[] memory values);
+    ) external view returns (int256[] memory values, bool fresh);
 
     /// @notice Value of one unit of size now (WAD quote), costs aside: what trades are banded around and PnL is settled at.
     /// @return price @return fresh Every price that it needs is.

@@ -17,8 +17,11 @@ interface IMarginEngine {
         int256 pnl;
         /// Sum over underlyings of |net size| × mid price: positions that offset one another add nothing.
         uint256 notional;
-        /// Every price that the portfolio needs is fresh.
+        /// Everything that the portfolio is valued by is fresh. What leaves the account, and taking another over, need it.
         bool fresh;
+        /// What its instruments need beside the prices of their underlyings, such as a volatility, is: IM holds nothing back for such inputs
+        /// as are old, so new risk needs it.
+        bool inputsFresh;
     }
 
     /// @notice An account, and what liquidation offers of it. Claims and cash under regression stay behind (Clearinghouse.transferFraction leaves

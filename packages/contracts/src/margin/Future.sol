@@ -32,7 +32,7 @@ contract Future is CashSettled {
     function pnl(Holding[] calldata holdings, uint256 count, uint256[] calldata spots, uint256[] calldata)
         external
         view
-        returns (int256[] memory values)
+        returns (int256[] memory values, bool)
     {
         values = Linear.zeros(spots.length);
         uint256 bits;
@@ -45,7 +45,7 @@ contract Future is CashSettled {
                 ? values.add(spots, count, h.underlying, h.size, quote)
                 : values.addFixed(count, h.underlying, h.size, fixing, quote);
         }
-        values.give(bits);
+        values.give(true, bits);
     }
 
     /// @inheritdoc IInstrument

@@ -6,11 +6,11 @@ import {IInstrument} from "../interfaces/IInstrument.sol";
 /// @notice Has modules price an account's holdings: one call each, whatever they are on.
 /// @dev Written in assembly because the scenarios of a few underlyings are a hundred words, which the compiler's encoder would copy one by one.
 library Holdings {
-    /// @dev What it returned isn't one value a scenario.
+    /// @dev What it returned isn't one value a scenario, and whether they rest on fresh inputs.
     error MalformedAnswer(address module);
     error NotAModule(address module);
 
-    /// @notice PnL of all holdings in each scenario, as IInstrument.pnl.
+    /// @notice PnL of all holdings in each scenario, and whether all inputs are fresh, as IInstrument.pnl.
     /// @param modules Of each holding; used up.
     function pnl(
         IInstrument.Holding[] memory holdings,
@@ -18,12 +18,14 @@ library Holdings {
         uint256 count,
         uint256[] memory spots,
         uint256[] memory volatilities
-    ) internal view returns (int256[] memory total) {
+    ) internal view returns (int256[] memory total, bool fresh) {
+        fresh = true;
         for (uint256 n; n < modules.length; ++n) {
             address module = modules[n];
             if (module == address(0)) continue;
             bytes memory call = _encode(holdings, modules, n, count, spots, volatilities);
-            int256[] memory values = _ask(module, call, spots.length);
+            (int256[] memory values, bool known) = _ask(module, call, spots.length);
+            if (!known) fresh = false;
             if (total.length == 0) total = values;
             else _add(total, values);
         }
@@ -74,7 +76,7 @@ library Holdings {
     function _ask(address module, bytes memory data, uint256 length)
         private
         view
-        returns (int256[] memory values)
+        returns (int256[] memory values, bool fresh)
     {
         bool ok;
         bool whole;
@@ -86,11 +88,12 @@ library Holdings {
                 returndatacopy(free, 0, size)
                 revert(free, size)
             }
-            if eq(size, add(0x40, shl(5, length))) {
+            if eq(size, add(0x60, shl(5, length))) {
                 returndatacopy(free, 0, size)
                 mstore(0x40, add(free, size))
-                values := add(free, 0x20)
-                whole := and(eq(mload(free), 0x20), eq(mload(values), length))
+                fresh := mload(add(free, 0x20))
+                values := add(free, 0x40)
+                whole := and(and(eq(mload(free), 0x40), lt(fresh, 2)), eq(mload(values), length))
             }
         }
         if (!whole) {

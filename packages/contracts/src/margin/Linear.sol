@@ -15,12 +15,10 @@ library Linear {
     /// @dev A size, quote or spot has no room in 127 bits.
     error TooLarge();
 
-    /// @notice As many zeros as there are spots, with the head of their ABI encoding before them.
+    /// @notice As many zeros as there are spots, with room for the head of the answer's ABI encoding before them.
     function zeros(uint256 length) internal pure returns (int256[] memory values) {
         assembly ("memory-safe") {
-            let head := mload(0x40)
-            mstore(head, 32)
-            values := add(head, 32)
+            values := add(mload(0x40), 64)
             let size := shl(5, length)
             mstore(values, length)
             let first := add(values, 32)
@@ -89,10 +87,12 @@ library Linear {
     }
 
     /// @notice Ends the call with the values, unless `bits` of what they were made of have no room.
-    function give(int256[] memory values, uint256 bits) internal pure {
+    function give(int256[] memory values, bool fresh, uint256 bits) internal pure {
         if (bits >> 127 != 0) revert TooLarge();
         assembly ("memory-safe") {
-            return(sub(values, 32), add(64, shl(5, mload(values))))
+            mstore(sub(values, 64), 64)
+            mstore(sub(values, 32), fresh)
+            return(sub(values, 64), add(96, shl(5, mload(values))))
         }
     }
 }

@@ -114,6 +114,8 @@ library Losses {
     struct Answers {
         uint256[] spots;
         int256[] pnl;
+        /// All that modules needed beside the spots is.
+        bool fresh;
         uint256 at;
         uint256 count;
         /// Held back for naked shorts, WAD.

@@ -225,7 +225,8 @@ contract MarginEngine is IMarginEngine {
 
     function _health(Book memory book) internal view returns (Health memory h) {
         int256 safeCash = book.cash - int256(book.impairedCash);
-        (h.equity, h.im, h.mm, h.fresh) = (book.cash, safeCash, book.cash, true);
+        (h.equity, h.im, h.mm) = (book.cash, safeCash, book.cash);
+        (h.fresh, h.inputsFresh) = (true, true);
         (Exposure[] memory exposures, address[] memory modules) = _exposures(book);
         uint256 count = exposures.length;
         // Cash alone needs no price.
@@ -284,6 +285,7 @@ contract MarginEngine is IMarginEngine {
     ) internal view {
         uint256 global = book.parameters[0];
         Losses.Answers memory answers = _answers(book, exposures, modules, prices);
+        if (!answers.fresh) (h.fresh, h.inputsFresh) = (false, false);
         Losses.Sums memory im;
         Losses.Sums memory mm;
         for (uint256 n; n < exposures.length; ++n) {
@@ -324,7 +326,7 @@ contract MarginEngine is IMarginEngine {
             else a.spots[n * count] = mid;
         }
         uint256[] memory factors = Scenarios.volatilities(count, uint16(global >> 160), uint16(global >> 176));
-        a.pnl = Holdings.pnl(book.holdings, modules, count, a.spots, factors);
+        (a.pnl, a.fresh) = Holdings.pnl(book.holdings, modules, count, a.spots, factors);
     }
 
     /// @dev One per feed that the book has a claim or a position in; and the module of each holding, which learns its underlying's place.

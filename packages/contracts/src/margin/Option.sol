@@ -66,6 +66,8 @@ contract Option is CashSettled {
         uint256 bits;
         /// Logarithm of each spot that was needed so far.
         int256[] logs;
+        /// Something that was read isn't fresh.
+        bool stale;
         /// Feeds read so far.
         uint256 known;
         uint256[] feeds;
@@ -162,7 +164,7 @@ contract Option is CashSettled {
         uint256 count,
         uint256[] calldata spots,
         uint256[] calldata volatilities
-    ) external view returns (int256[] memory values) {
+    ) external view returns (int256[] memory values, bool) {
         Sheet memory sheet;
         (values, sheet.count) = (Linear.zeros(spots.length), count);
         (sheet.values, sheet.logs) = (values, new int256[](spots.length));
@@ -171,7 +173,7 @@ contract Option is CashSettled {
         for (uint256 n; n < holdings.length; ++n) {
             _add(sheet, holdings[n], spots, volatilities);
         }
-        values.give(sheet.bits);
+        values.give(!sheet.stale, sheet.bits);
     }
 
     function _add(
@@ -194,6 +196,9 @@ contract Option is CashSettled {
         Curve memory c = Curve(0, 0, 0, 0, h.size, quote, o.strike, o.lnStrike, o.isCall, 0);
         if (block.timestamp < d.expiry) {
             c.deviation = _deviation(o, d, _price(sheet, d.feed), _price(sheet, o.volatilityFeed));
+        } else {
+            // Its value is that of the spot: only whether that is known.
+            _price(sheet, d.feed);
         }
         _point(c, sheet, Linear.place(h.underlying, sheet.count, spots.length), spots, volatilities);
         _addCurve(c, 32 * sheet.count);
@@ -343,7 +348,9 @@ contract Option is CashSettled {
         for (uint256 n; n < known; ++n) {
             if (sheet.feeds[n] == feed) return sheet.prices[n];
         }
-        price = oracle.price(feed).price;
+        IPriceOracle.Price memory p = oracle.price(feed);
+        price = p.price;
+        if (!p.fresh) sheet.stale = true;
         (sheet.feeds[known], sheet.prices[known], sheet.known) = (feed, price, known + 1);
     }
 }

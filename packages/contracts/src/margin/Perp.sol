@@ -65,7 +65,7 @@ contract Perp is IInstrument {
     function pnl(Holding[] calldata holdings, uint256 count, uint256[] calldata spots, uint256[] calldata)
         external
         view
-        returns (int256[] memory values)
+        returns (int256[] memory values, bool)
     {
         values = Linear.zeros(spots.length);
         uint256 bits;
@@ -74,7 +74,7 @@ contract Perp is IInstrument {
             int256 quote = WadMath.accrued(h.size, h.quote, h.index, costIndex(h.instrumentId));
             bits |= values.add(spots, count, h.underlying, h.size, quote);
         }
-        values.give(bits);
+        values.give(true, bits);
     }
 
     /// @inheritdoc IInstrument

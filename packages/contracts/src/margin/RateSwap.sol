@@ -118,7 +118,7 @@ contract RateSwap is Dated {
     function pnl(Holding[] calldata holdings, uint256 count, uint256[] calldata spots, uint256[] calldata)
         external
         view
-        returns (int256[] memory values)
+        returns (int256[] memory values, bool)
     {
         values = Linear.zeros(spots.length);
         uint256 bits;
@@ -128,7 +128,7 @@ contract RateSwap is Dated {
             int256 quote = WadMath.accrued(h.size, h.quote, h.index, -int256(uint256(s.paid)));
             bits |= values.add(spots, count, h.underlying, h.size.mulFloor(_years(s)), quote);
         }
-        values.give(bits);
+        values.give(true, bits);
     }
 
     /// @inheritdoc IInstrument

@@ -131,6 +131,8 @@ contract FutureTest is DatedFixture {
     }
 
     function _pnl(int256 size, int256 quote, uint256 spot) private view returns (int256) {
-        return future.pnl(holding(ETH_FUTURE, size, quote), 1, one(spot), new uint256[](0))[0];
+        (int256[] memory values,) =
+            future.pnl(holding(ETH_FUTURE, size, quote), 1, one(spot), new uint256[](0));
+        return values[0];
     }
 }

@@ -25,9 +25,10 @@ contract SquaredFuture is IInstrument {
     function pnl(Holding[] calldata holdings, uint256 count, uint256[] calldata spots, uint256[] calldata)
         external
         view
-        returns (int256[] memory values)
+        returns (int256[] memory values, bool fresh)
     {
         values = new int256[](spots.length);
+        fresh = fixedPrice != 0 || oracle.price(feed).fresh;
         for (uint256 n; n < holdings.length; ++n) {
             Holding calldata h = holdings[n];
             int256 quote = WadMath.accrued(h.size, h.quote, h.index, 0);

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IInstrument} from "../../src/interfaces/IInstrument.sol";
 import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
+import {IMarginEngine} from "../../src/interfaces/IMarginEngine.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {Black76} from "../../src/libraries/Black76.sol";
 import {Dated} from "../../src/margin/Dated.sol";
@@ -36,7 +37,8 @@ contract OptionTest is DatedFixture {
     }
 
     function _pnl(uint256 id, int256 size, uint256 spot) private view returns (int256) {
-        return option.pnl(holding(id, size, 0), 1, one(spot), new uint256[](0))[0];
+        (int256[] memory values,) = option.pnl(holding(id, size, 0), 1, one(spot), new uint256[](0));
+        return values[0];
     }
 
     /* LISTING */
@@ -123,7 +125,7 @@ contract OptionTest is DatedFixture {
         (spots[0], spots[1], spots[2]) = (2000e18, 2000e18, 2000e18);
         uint256[] memory volatilities = new uint256[](3);
         (volatilities[0], volatilities[1], volatilities[2]) = (1e18, 1.5e18, 0);
-        int256[] memory values = option.pnl(holding(call, 1e18, 0), 3, spots, volatilities);
+        (int256[] memory values,) = option.pnl(holding(call, 1e18, 0), 3, spots, volatilities);
         (uint256 price,) = option.mark(call);
         assertEq(values[0], int256(price));
         uint256 deviation = uint256(0.9e18) * 286691089540497941 / 1e18;
@@ -144,7 +146,7 @@ contract OptionTest is DatedFixture {
         holdings[1] = IInstrument.Holding(call, 2e18, -1e18, 0, 0);
         // Costs since its index: 5 a unit.
         holdings[2] = IInstrument.Holding(put, 1e18, 0, -5e18, 0);
-        int256[] memory values = option.pnl(holdings, 2, spots, new uint256[](0));
+        (int256[] memory values,) = option.pnl(holdings, 2, spots, new uint256[](0));
         (uint256 c,) = option.mark(call);
         (uint256 p,) = option.mark(put);
         (uint256 b,) = option.mark(btc);
@@ -222,7 +224,9 @@ contract OptionTest is DatedFixture {
         hub.trade(call, aliceAccount, bobAccount, 1e18, price);
         trade(call, bobAccount, aliceAccount, 4e18, price);
         assertEq(hub.position(aliceAccount, call).size, 6e18);
-        engine.accountHealth(bobAccount);
+        IMarginEngine.Health memory h = engine.accountHealth(bobAccount);
+        assertFalse(h.fresh || h.inputsFresh);
+        assertTrue(engine.accountHealth(carolAccount).fresh, "holds none");
         // What it may cost by now is unknown: nothing leaves the account, and it takes no other risk.
         vm.prank(alice);
         vm.expectRevert(LedgerBase.PriceNotFresh.selector);
@@ -231,6 +235,11 @@ contract OptionTest is DatedFixture {
         vm.expectRevert(LedgerBase.PriceNotFresh.selector);
         hub.trade(ETH_PERP, carolAccount, bobAccount, 1e18, 2000e18);
         trade(ETH_FUTURE, carolAccount, _fresh(), 1e18, 2000e18);
+        vm.warp(expiry);
+        oracle.set(FEED_ETH, 2000e18);
+        assertTrue(engine.accountHealth(bobAccount).inputsFresh, "expired, it needs no volatility");
+        oracle.set(FEED_ETH, 2000e18, 0, 0, false);
+        assertFalse(engine.accountHealth(bobAccount).inputsFresh, "but the spot");
         vm.prank(auction);
         hub.transferFraction(bobAccount, carolAccount, 0.5e18, 0);
         assertEq(hub.position(carolAccount, call).size, -3e18);
@@ -250,7 +259,7 @@ contract OptionTest is DatedFixture {
         option.mark(call);
         vm.expectRevert(abi.encodeWithSelector(Dated.NoPrice.selector, FEED_VOLATILITY));
         option.pnl(holding(call, 1, 0), 1, one(1), new uint256[](0));
-        int256[] memory values = option.pnl(holding(call, 0, -5), 1, one(1), new uint256[](0));
+        (int256[] memory values,) = option.pnl(holding(call, 0, -5), 1, one(1), new uint256[](0));
         assertEq(values[0], -5, "a closed position needs none");
     }
 

@@ -18,9 +18,9 @@ contract PerpTest is HubFixture {
         uint256[] memory spots = new uint256[](2);
         spots[0] = 2000e18;
         spots[1] = 1;
-        int256[] memory values = perp.pnl(_holding(2e18, -100e18, 0), 2, spots, new uint256[](0));
+        (int256[] memory values,) = perp.pnl(_holding(2e18, -100e18, 0), 2, spots, new uint256[](0));
         assertEq(values[0], 3900e18);
-        values = perp.pnl(_holding(-1, 0, 0), 2, spots, new uint256[](0));
+        (values,) = perp.pnl(_holding(-1, 0, 0), 2, spots, new uint256[](0));
         assertEq(values[1], -1, "a loss of a fraction of a wei is a wei");
     }
 
@@ -41,7 +41,7 @@ contract PerpTest is HubFixture {
         holdings[1] = IInstrument.Holding(ETH_PERP, 2e18, 0, 0, 0);
         // Costs since its index: 5 a unit.
         holdings[2] = IInstrument.Holding(ETH_PERP, 1e18, 0, -5e18, 0);
-        int256[] memory values = perp.pnl(holdings, 2, spots, new uint256[](0));
+        (int256[] memory values,) = perp.pnl(holdings, 2, spots, new uint256[](0));
         assertEq(values.length, 4);
         assertEq(values[0], 4000e18 + 1995e18);
         assertEq(values[1], 2000e18 + 995e18);

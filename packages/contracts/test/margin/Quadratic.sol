@@ -19,7 +19,8 @@ contract Quadratic is IInstrument {
         uint256 count,
         uint256[] calldata spots,
         uint256[] calldata volatilities
-    ) external view returns (int256[] memory values) {
+    ) external view returns (int256[] memory values, bool fresh) {
+        fresh = _oracle.price(_feed).fresh;
         values = new int256[](spots.length);
         for (uint256 n; n < holdings.length; ++n) {
             Holding calldata h = holdings[n];

@@ -71,6 +71,7 @@ let option: Address
 let future: Address
 let swap: Address
 let prices: bigint[] = []
+let volatilityFresh = true
 
 const integer = (from: number, to: number) => from + Math.floor(random.next() * (to - from + 1))
 const wad = (x: number) => BigInt(Math.round(x * 1e9)) * 10n ** 9n
@@ -112,11 +113,20 @@ afterAll(async () => {
 
 /** @param observedAt Of the fixings, seconds. */
 function setPrices(observedAt: bigint) {
+  volatilityFresh = random.next() < 0.5
   prices = [magnitude(-2, 6), magnitude(-3, 1), magnitude(-2, 6), magnitude(-4, 0), magnitude(-4, 0)]
   batch.call(oracle, {
     abi: testOracleAbi,
     functionName: 'set',
-    args: [prices.map((price) => ({ price, confidence: 0n, observedAt, parked: 0n, fresh: true }))],
+    args: [
+      prices.map((price, feed) => ({
+        price,
+        confidence: 0n,
+        observedAt,
+        parked: 0n,
+        fresh: feed !== VOLATILITY || volatilityFresh,
+      })),
+    ],
   })
 }
 
@@ -208,12 +218,15 @@ async function compare(module: Address, twins: ReadonlyMap<bigint, MarginInstrum
   )
   for (const [n, { holdings, spots, volatilities }] of cases.entries())
     expect(
-      spots.map((spot, k) =>
-        holdings.reduce(
-          (sum, { id, size, quote }) => sum + twins.get(id)!.value(size, spot, volatilities[k]!) + quote,
-          0n,
+      [
+        spots.map((spot, k) =>
+          holdings.reduce(
+            (sum, { id, size, quote }) => sum + twins.get(id)!.value(size, spot, volatilities[k]!) + quote,
+            0n,
+          ),
         ),
-      ),
+        holdings.every(({ id, size }) => size === 0n || twins.get(id)!.fresh),
+      ],
       `seed ${seed}, ${JSON.stringify(cases[n], (_, x) => (typeof x === 'bigint' ? `${x}` : x))}`,
     ).toEqual(answers[n])
 }
@@ -248,14 +261,27 @@ test('modules and their twins agree to the wei on random terms, before and after
     const marketOf = ({ id, terms }: Listed<OptionTerms>): OptionMarket => {
       const ramp = ramps.get(terms.expiry)
       const skew = ramp ? skewAt({ ...ramp, since }, now) : { slope: 0n, curvature: 0n }
-      return { now, mid, volatility, skew, fixing: fixed(id, terms.expiry) }
+      return {
+        now,
+        mid,
+        volatility,
+        skew,
+        fixing: fixed(id, terms.expiry),
+        fresh: volatilityFresh || now >= terms.expiry,
+      }
     }
     const read = { address: option, abi: optionAbi, functionName: 'mark' } as const
     const marks = await Promise.all(
       options.map(({ id }) => chain.client.readContract({ ...read, args: [id] })),
     )
     for (const [n, listed] of options.entries())
-      expect([optionValue(listed.terms, marketOf(listed), mid), true], `seed ${seed}`).toEqual(marks[n])
+      expect(
+        [
+          optionValue(listed.terms, marketOf(listed), mid),
+          createOption(0, listed.terms, marketOf(listed)).fresh,
+        ],
+        `seed ${seed}`,
+      ).toEqual(marks[n])
     await compare(
       option,
       new Map(options.map((listed) => [listed.id, createOption(0, listed.terms, marketOf(listed))])),
@@ -290,7 +316,7 @@ async function compareSwaps() {
       rates,
       [],
     ] as const
-    const values = await chain.client.readContract({
+    const [values] = await chain.client.readContract({
       address: swap,
       abi: rateSwapAbi,
       functionName: 'pnl',
@@ -309,6 +335,7 @@ test('where a module refuses, so does its twin', () => {
     volatility: WAD,
     skew: { slope: 1n, curvature: 0n },
     fixing: 0n,
+    fresh: true,
   }
   expect(() => optionDeviation(terms, { ...market, volatility: 0n })).toThrow(PermanentError)
   expect(() => optionDeviation(terms, { ...market, mid: 0n })).toThrow(PermanentError)

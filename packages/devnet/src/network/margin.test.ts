@@ -196,12 +196,21 @@ function withOptions(market: MarginMarket, now: bigint): MarginMarket {
   const instruments = new Map(market.instruments)
   for (const [n, { feed, terms }] of OPTIONS.entries()) {
     const skew = { slope: 0n, curvature: 0n }
+    const fresh = [feed, VOLATILITY].every((needed) => market.prices.get(needed)!.fresh)
     const make = () =>
-      createOption(feed, terms, { now, mid: price(feed), volatility: price(VOLATILITY), skew, fixing: 0n })
+      createOption(feed, terms, {
+        now,
+        mid: price(feed),
+        volatility: price(VOLATILITY),
+        skew,
+        fixing: 0n,
+        fresh,
+      })
     let option: MarginInstrument | undefined
     instruments.set(INSTRUMENT_FEEDS.length + n + 1, {
       feed,
       curved: true,
+      fresh,
       value(size, spot, volatility) {
         if (size === 0n) return 0n
         option ??= make()
@@ -296,7 +305,10 @@ const marketArbitrary: fc.Arbitrary<MarginMarket> = fc
     rho: ordered,
     portfolioRho: ordered,
     profitCapIm: amount(10n ** 26n),
-    volatility: fc.bigInt({ min: WAD / 100n, max: 5n * WAD }),
+    volatility: fc.record({
+      price: fc.bigInt({ min: WAD / 100n, max: 5n * WAD }),
+      fresh: fc.boolean(),
+    }),
     shifts: fc.tuple(bps(65_535), bps(9_999), bps(10_000)),
     // Half of the shock at least, so that it stays above the trade band.
     portfolioShock: fc.oneof(fc.constant(0n), fc.bigInt({ min: 5_001n, max: 10_000n })),
@@ -305,9 +317,7 @@ const marketArbitrary: fc.Arbitrary<MarginMarket> = fc
     settlementFeed: 0,
     prices: new Map([
       ...prices.map((price, feed) => [feed, price] as const),
-      ...[VOLATILITY, FIXING].map(
-        (feed) => [feed, { price: volatility, confidence: 0n, parked: 0n, fresh: true }] as const,
-      ),
+      ...[VOLATILITY, FIXING].map((feed) => [feed, { ...volatility, confidence: 0n, parked: 0n }] as const),
     ]),
     shocks: new Map(shocks.map((shock, feed) => [feed, shock])),
     assets: new Map(

@@ -54,6 +54,7 @@ async function simulate({ bears = 1_000, broken = [] as Hex[], down = false }) {
         notional: 0n,
         pnl: 0n,
         fresh: true,
+        inputsFresh: true,
       }))
       const returnData = fails
         ? '0x'

@@ -32,6 +32,7 @@ interface Exposure {
   curvedSize: bigint
   curved: boolean
   positions: { instrument: MarginInstrument; size: bigint }[]
+  inputsFresh: boolean
   /** Σ quotes: outside every rounding. */
   quote: bigint
 }
@@ -63,6 +64,7 @@ export function marginHealth(portfolio: MarginPortfolio, market: MarginMarket): 
     pnl: 0n,
     notional: 0n,
     fresh: true,
+    inputsFresh: true,
   }
   if (exposures.length === 0) return health
   if (safeCash > 0n) {
@@ -109,6 +111,7 @@ function exposuresOf(portfolio: MarginPortfolio, market: MarginMarket): Exposure
     exposure.size += size
     exposure.quote += quote
     exposure.positions.push({ instrument, size })
+    if (size !== 0n && !instrument.fresh) exposure.inputsFresh = false
     if (!instrument.curved) continue
     exposure.curved = true
     exposure.curvedSize += size
@@ -126,6 +129,7 @@ function nothingIn(feed: number): Exposure {
     curvedSize: 0n,
     curved: false,
     positions: [],
+    inputsFresh: true,
     quote: 0n,
   }
 }
@@ -142,7 +146,8 @@ function addExposure(
   if (price.price >> NUMBER_BITS !== 0n) refuse(`feed ${exposure.feed} is out of range`)
   const shocks = shocksOf(market, exposure.feed, portfolioSet)
   const interval = intervalOf(price)
-  if (!price.fresh) health.fresh = false
+  if (!exposure.inputsFresh) health.inputsFresh = false
+  if (!price.fresh || !exposure.inputsFresh) health.fresh = false
   if (!price.fresh || isUnsure(interval, shocks)) exposure.claimsIm = 0n
 
   const pnl = pnlAt(exposure, { spot: price.price, volatility: WAD })
@@ -203,7 +208,7 @@ function pnlAt(exposure: Exposure, { spot, volatility }: Scenario): bigint {
 
 /** A perpetual, and whatever else is worth its size times the spot. */
 export function perpetual(feed: number): MarginInstrument {
-  return { feed, curved: false, value: mulFloor }
+  return { feed, curved: false, fresh: true, value: mulFloor }
 }
 
 function shocksOf(market: MarginMarket, feed: number, portfolioSet: boolean): Shocks {

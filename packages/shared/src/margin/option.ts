@@ -33,6 +33,8 @@ export interface OptionMarket {
   skew: { slope: bigint; curvature: bigint }
   /** 0 until it is known. */
   fixing: bigint
+  /** Oracle's price and volatility are fresh; the price alone once expired. */
+  fresh: boolean
 }
 
 /** Skew in force between an old and a new one, WAD (`Option.skew`). @param ramp bps and seconds, as stored. */
@@ -90,6 +92,7 @@ export function createOption(feed: number, terms: OptionTerms, market: OptionMar
   return {
     feed,
     curved: true,
+    fresh: market.fresh || market.fixing !== 0n,
     value: (size, spot, factor) =>
       size === 0n
         ? 0n

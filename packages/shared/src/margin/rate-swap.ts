@@ -41,5 +41,5 @@ export function paidCoupons(swap: Swap, fixing: { rate: bigint; observedAt: bigi
 
 /** The swap on a rate's feed, for the margin twin. */
 export function createRateSwap(feed: number, swap: Swap): MarginInstrument {
-  return { feed, curved: false, value: (size, rate) => swapValue(swap, size, rate) }
+  return { feed, curved: false, fresh: true, value: (size, rate) => swapValue(swap, size, rate) }
 }

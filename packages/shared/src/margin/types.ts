@@ -28,6 +28,8 @@ export interface MarginInstrument {
   feed: number
   /** Its value isn't a straight line in the spot, or depends on volatility. */
   curved: boolean
+  /** What it needs beside the spot, such as a volatility, is. */
+  fresh: boolean
   /** Value of a size (WAD, signed) at a spot (WAD) with implied volatility times a factor (WAD), quote and costs aside; rounded down. */
   value(size: bigint, spot: bigint, volatility: bigint): bigint
 }
@@ -82,4 +84,6 @@ export interface Health {
   pnl: bigint
   notional: bigint
   fresh: boolean
+  /** What instruments need beside the spots is. */
+  inputsFresh: boolean
 }

@@ -219,18 +219,15 @@ abstract contract LedgerBase is ILedger, Ownable {
     /* INTERNAL */
 
     /// @dev Whatever takes value out of an account needs all its prices fresh, and IM at their adverse end. New risk may lean on stale feeds,
-    /// to which IM gives no credit.
+    /// to which IM gives no credit, but on no other stale input.
     function _requireMargin(bytes32 account, bool fresh) internal view {
         IMarginEngine.Health memory h = marginEngine.accountHealth(account);
-        if ((fresh && !h.fresh) || !_areCurvesFresh(account)) revert PriceNotFresh();
+        if (!(fresh ? h.fresh : h.inputsFresh)) revert PriceNotFresh();
         if (h.im < 0) revert InsufficientMargin(account, h.im);
         // A loss beyond cash is lent by the winners who wait for it, without interest: a quarter of the claims at most, 4 debt <= equity + debt.
         int256 debt = -(_accounts[account].cash + h.pnl);
         if (debt > 0 && 3 * debt > h.equity) revert ExcessiveDebt(account, uint256(debt), h.equity);
     }
-
-    /// @dev What its curved instruments need beside the spot, such as a volatility, is fresh: the margin engine sees only the spot.
-    function _areCurvesFresh(bytes32 account) internal view virtual returns (bool);
 
     /// @dev The account may owe something, now or at another price.
     function _owes(bytes32 account) internal view virtual returns (bool);

@@ -28,19 +28,6 @@ abstract contract PositionBook is LedgerBase {
         return false;
     }
 
-    function _areCurvesFresh(bytes32 account) internal view override returns (bool) {
-        uint256 list = _accounts[account].instruments;
-        uint256[] memory words = riskConfig.marginParameters(0, list, false);
-        for (uint256 n = 1; n < words.length; ++n) {
-            uint256 id = list & IdList.MAX_ID;
-            list >>= 12;
-            if (uint16(words[n] >> 80) == 0 || _positions[account][id].size == 0) continue;
-            (, bool fresh) = IInstrument(address(uint160(words[n] >> 96))).mark(id);
-            if (!fresh) return false;
-        }
-        return true;
-    }
-
     function _settleClosed(bytes32 account, uint256 instrumentId) internal {
         Position storage p = _positions[account][instrumentId];
         if (p.size == 0) _settle(account, instrumentId, p.quote);
