@@ -14,8 +14,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     // What a poll waits for is an event: its time says only how busy the machine is.
     expect: { poll: { timeout: 30_000 } },
-    // One more than cores: the longest tests wait for blocks and slots.
-    maxWorkers: 3,
+    // More than cores: the longest tests wait for blocks and slots.
+    maxWorkers: 4,
     // Modules keep no state, so a worker loads each once for all its files: 6 s of work instead of 77.
     isolate: false,
   },

@@ -163,3 +163,15 @@ export function isAlive(pid: number): boolean {
     return false
   }
 }
+
+/** One JSON-RPC request. */
+export async function rpc(url: string, method: string, params: unknown[]): Promise<string> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
+  })
+  const { result, error } = (await response.json()) as { result?: string; error?: { message: string } }
+  if (error) throw new Error(`${method}: ${error.message}`)
+  return result ?? ''
+}

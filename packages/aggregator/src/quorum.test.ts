@@ -107,7 +107,12 @@ const ledBy = (leaders: readonly number[], nodes: number) => (reports: FinishedR
 
 /** Proofs against a node that others have kept, of these kinds at least, checked from their content alone. */
 async function proofsAgainst(culprit: number, urls: readonly string[], kinds: readonly string[]) {
-  const read = async (path: string) => (await fetch(path)).json()
+  const read = async (path: string) => {
+    const response = await fetch(path)
+    const text = await response.text()
+    if (!response.ok) throw new Error(`${path} answers ${response.status}: ${text}`)
+    return JSON.parse(text) as unknown
+  }
   return vi.waitFor(
     async () => {
       const lists = await Promise.all(
