@@ -41,6 +41,7 @@ contract Books is Backing, PositionBook {
     error EpochOutOfOrder();
     /// @notice Nothing has come from that epoch yet: its predecessor may still take deposits.
     error EpochNotAnnounced();
+    error PauseTooLong(uint64 until, uint256 longest);
     error NothingToBook();
     /// @notice Not expired, or its fixing isn't known yet.
     error NotSettled(uint256 instrumentId);
@@ -53,6 +54,15 @@ contract Books is Backing, PositionBook {
         _accounts[account].portfolioSet = on;
         _requireMargin(account, true);
         emit PortfolioMarginSet(account, on);
+    }
+
+    /// @notice Trades may only reduce until then (seconds), or again do more if that is not ahead. It ends by itself; liquidation, settlement, deposits
+    /// and withdrawals go on.
+    function pauseNewRisk(uint64 until) external onlyOwner {
+        uint256 longest = block.timestamp + MAX_PAUSE;
+        if (until > longest) revert PauseTooLong(until, longest);
+        newRiskPausedUntil = until;
+        emit NewRiskPaused(until);
     }
 
     /* VAULTS */

@@ -34,6 +34,11 @@ contract Clearinghouse is Collateral, Positions {
 
     /* BOOKS */
 
+    /// @notice Trades may only reduce until then (seconds), at most MAX_PAUSE ahead; a time that is past lifts it. Only the owner.
+    function pauseNewRisk(uint64) external {
+        _runBooks();
+    }
+
     /// @notice Accepts a new vault of a chain, after its predecessor has been sealed. Only the owner.
     function openEpoch(uint32, uint32) external {
         _runBooks();

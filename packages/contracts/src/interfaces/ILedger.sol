@@ -86,6 +86,8 @@ interface ILedger {
         uint128 total
     );
     event Transferred(bytes32 indexed from, bytes32 indexed to, uint256 fraction, int256 payment);
+    /// @param until Seconds; now or before: it has ended.
+    event NewRiskPaused(uint64 until);
     event CashMoved(bytes32 indexed from, bytes32 indexed to, uint256 amount);
     event LossSocialised(uint256 indexed instrumentId, bool longsPay, uint256 amount, uint256 charged);
 }

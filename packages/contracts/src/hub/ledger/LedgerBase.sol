@@ -101,6 +101,8 @@ abstract contract LedgerBase is ILedger, Ownable {
 
     /// @notice A message may be this far ahead of the hub's clock (seconds). A forged time beyond it would lock out honest ones.
     uint64 public constant MAX_SKEW = 15 minutes;
+    /// @notice Longest that one call holds back new risk.
+    uint64 public constant MAX_PAUSE = 3 days;
 
     /* STATE: all here, so that it lies in the same places in the Clearinghouse and in its Books */
 
@@ -142,6 +144,8 @@ abstract contract LedgerBase is ILedger, Ownable {
     uint256 public overdrawn;
     /// @notice What the fund has paid for lost backing and not got back (WAD).
     uint256 public fundBorne;
+    /// @notice Seconds; until then trades only reduce.
+    uint64 public newRiskPausedUntil;
 
     error Unauthorised();
     error ZeroValue();

@@ -27,6 +27,7 @@ abstract contract Positions is PositionBook, IClearinghouse {
     error VenueNotApproved(bytes32 account, uint256 allowance, uint256 needed);
     error PriceOutsideBand(uint256 price, uint256 mid);
     error OpenInterestCap(uint256 openInterest, uint256 cap);
+    error NewRiskIsPaused(uint64 until);
     error InsufficientEquity(bytes32 account, int256 equity);
 
     /* VENUES */
@@ -72,7 +73,10 @@ abstract contract Positions is PositionBook, IClearinghouse {
     /// @dev Whoever reduces at a price `worse` than the oracle's, or that may be by now, gives something away, and it must be its own:
     /// a loss that equity no longer covers would be the fund's.
     function _requireSafe(bytes32 account, bool reduced, bool worse) internal view {
-        if (!reduced) return _requireMargin(account, false);
+        if (!reduced) {
+            if (block.timestamp < newRiskPausedUntil) revert NewRiskIsPaused(newRiskPausedUntil);
+            return _requireMargin(account, false);
+        }
         if (!worse) return;
         int256 equity = marginEngine.accountHealth(account).equity;
         if (equity < 0) revert InsufficientEquity(account, equity);
