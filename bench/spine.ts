@@ -52,7 +52,7 @@ export default async function measure(say: (line: string) => void) {
     const rss = watchMemory(dir, stop.signal)
     await playStory({ network, logger, onProgress: say, signal: stop.signal })
     const bare = await bareSends(network)
-    const { samples } = (await (await fetch(`${network.relayerUrl}/status`)).json()) as { samples: Sample[] }
+    const samples = await relayedBy(network)
     stop.abort()
     const liquidatedAt = await firstLiquidation
     if (liquidatedAt === undefined) throw new Error('the crash liquidated nobody')
@@ -68,6 +68,14 @@ export default async function measure(say: (line: string) => void) {
     await network?.stop()
     await rm(dir, { recursive: true, force: true })
   }
+}
+
+/** What relayer and keeper have sent, one process or two. */
+async function relayedBy({ relayerUrl, keeperUrl }: LocalNetwork): Promise<Sample[]> {
+  const statuses = await Promise.all(
+    [...new Set([relayerUrl, keeperUrl])].map(async (url) => (await fetch(`${url}/status`)).json()),
+  )
+  return (statuses as { samples: Sample[] }[]).flatMap(({ samples }) => samples)
 }
 
 /** Ready to send → broadcast accepted; the baseline is a bare signed transaction to the same chain, in the same run. */

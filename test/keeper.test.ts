@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { liquidationAuctionAbi, marginEngineAbi, priceOracleAbi } from '@clearspan/contracts'
 import {
@@ -17,7 +18,7 @@ import {
   matchCall,
 } from '../packages/devnet/src/scenario/cast.js'
 import type { Relayer } from '../packages/relayer/src/index.js'
-import { temporaryDirectory } from './clearspan.js'
+import { clearspan, type Run, temporaryDirectory } from './clearspan.js'
 import { createTestRelayer, startTestNetwork, type TestNetwork } from './testNetwork.js'
 import { startTestOracle, type TestOracle } from './testOracle.js'
 
@@ -37,7 +38,8 @@ let dir: Awaited<ReturnType<typeof temporaryDirectory>>
 let oracle: TestOracle
 let on: TestNetwork
 let backend: QueueBackend
-let relayer: Relayer
+let keeper: Relayer
+let messages: Run
 let actors: { alice: Actor; maker: Actor; operator: Actor }
 let falling = false
 let eth = ETH_AT_FIRST
@@ -48,8 +50,11 @@ beforeAll(async () => {
   on = await startTestNetwork({ directory: dir.path, chains: ['alpha'], nodeUrls: oracle.url })
   backend = await createQueueBackend({ dataDir: join(dir.path, 'queue'), clock: systemClock, logger })
   // Only a keeper that has looked may let a price pass.
-  relayer = createTestRelayer(on, backend, { keeperPatienceMs: TEST_TIMEOUT_MS })
-  await relayer.start()
+  keeper = createTestRelayer(on, backend, {
+    roles: ['prices', 'keeper'],
+    keeperPatienceMs: TEST_TIMEOUT_MS,
+  })
+  ;[messages] = await Promise.all([startMessages(), keeper.start()])
   const stage = { manifest: on.network, timing: on.timing, realClock: systemClock }
   const { traders, maker, operator } = on.roles
   actors = {
@@ -64,13 +69,31 @@ beforeAll(async () => {
   })
 })
 afterAll(async () => {
-  await relayer?.stop()
+  messages?.child.kill('SIGKILL')
+  await messages?.exited
+  await keeper?.stop()
   await backend?.close()
   for (const actor of Object.values(actors ?? {})) await actor.close()
   await on?.stop()
   await oracle?.stop()
   await dir?.remove()
 })
+
+/** The process that carries messages, and with them what has matured. */
+async function startMessages(): Promise<Run> {
+  const { bulk, dvnSigners } = on.roles.relayer
+  const keys = { KEY_BULK: bulk.key, KEY_DVN_0: dvnSigners[0]!.key, KEY_DVN_1: dvnSigners[1]!.key }
+  const relayer = {
+    network: 'network.json',
+    config: { roles: ['messages'], blockMs: on.blockMs, sweepMs: 2_000 },
+    keys: { bulk: { env: 'KEY_BULK' }, dvnSigners: [{ env: 'KEY_DVN_0' }, { env: 'KEY_DVN_1' }] },
+  }
+  writeFileSync(join(dir.path, 'network.json'), JSON.stringify(on.network))
+  writeFileSync(join(dir.path, 'messages.json'), JSON.stringify({ name: 'messages', relayer }))
+  const run = clearspan(dir.path, ['run', 'messages.json'], keys)
+  await run.line(/^\{"ready"/)
+  return run
+}
 
 async function deposit(actor: Actor, amount: number): Promise<void> {
   const [chain] = on.network.chains
@@ -135,7 +158,7 @@ function hubRead() {
 }
 
 test(
-  'a liquidation lands in the transaction that stores the price which triggers it',
+  'a liquidation lands in the transaction that stores the price which triggers it, while the process that carries messages stands still',
   async () => {
     await Promise.all([deposit(actors.alice, DEPOSITS.alice), deposit(actors.maker, DEPOSITS.maker)])
     let nonce = 0n
@@ -148,6 +171,8 @@ test(
     const hub = hubRead()
     expect(await hub.mmAt(await hub.client.getBlockNumber())).toBeGreaterThan(0n)
 
+    // As one that is busy with a backlog for good.
+    messages.child.kill('SIGSTOP')
     falling = true
     await expect.poll(async () => (await hub.auctions()).length, PATIENCE).toBeGreaterThan(0)
     const [{ args, transactionHash, blockNumber }] = (await hub.auctions()) as [
@@ -159,6 +184,9 @@ test(
     expect(args.mm).toBeLessThan(0n)
     const { logs } = await hub.client.getTransactionReceipt({ hash: transactionHash })
     expect(parseEventLogs({ abi: priceOracleAbi, logs, eventName: 'ReportStored' })).toHaveLength(1)
+    messages.child.kill('SIGCONT')
+    messages.child.kill('SIGTERM')
+    expect(await messages.exited).toEqual({ code: 0, signal: null })
   },
   TEST_TIMEOUT_MS,
 )

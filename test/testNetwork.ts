@@ -213,7 +213,9 @@ export function createTestRelayer(
   config: Partial<RelayerConfigInput>,
   moreSigners: readonly PrivateKeyAccount[] = [],
 ): Relayer {
-  const { price, bulk, urgent, peer, dvnSigners } = roles.relayer
+  const { price, bulk, urgent, peer, dvnSigners, keeper } = roles.relayer
+  // A signer belongs to one process: where messages are carried elsewhere, theirs does too.
+  const isApart = config.roles?.every((role) => role === 'prices' || role === 'keeper')
   return createRelayer({
     network,
     config: {
@@ -226,7 +228,7 @@ export function createTestRelayer(
     },
     keys: {
       price: price.account,
-      bulk: [bulk.account, ...moreSigners],
+      bulk: [isApart ? keeper.account : bulk.account, ...moreSigners],
       urgent: urgent.account,
       peer: peer.account,
       dvnSigners: config.dvnOperators ? [] : dvnSigners.map((signer) => signer.account),

@@ -10,9 +10,12 @@ const operatorSchema = z.strictObject({ url: z.url(), address: addressSchema })
 
 /** How one relayer process works; the network's manifest says what it works on. */
 export const relayerConfigSchema = z.strictObject({
-  /** `relayer` carries prices, counters and packets; `keeper` liquidates. */
+  /**
+   * `prices` brings reports to every chain; `messages` carries counters, releases and packets; `relayer` is both; `keeper` liquidates. Prices
+   * and the keeper in one process, messages in another: then no backlog of packets delays a price or a liquidation.
+   */
   roles: z
-    .array(z.enum(['relayer', 'keeper']))
+    .array(z.enum(['prices', 'messages', 'relayer', 'keeper']))
     .min(1)
     .default(['relayer', 'keeper']),
   /** RPC URLs by chain id, instead of the manifest's. More than half of a chain's must agree before a packet is attested. */
@@ -74,6 +77,13 @@ export const relayerConfigSchema = z.strictObject({
   /** Answers /health, /metrics and /status there; absent: no server. Port 0: any free one. */
   http: z.strictObject({ host: z.string().min(1), port: z.number().int().min(0).max(65_535) }).optional(),
 })
+
+/** What one process does. */
+export type Role = 'prices' | 'messages' | 'keeper'
+
+/** The roles that are configured, `relayer` taken apart. */
+export const rolesOf = ({ roles }: Pick<RelayerConfig, 'roles'>): ReadonlySet<Role> =>
+  new Set(roles.flatMap((role): Role[] => (role === 'relayer' ? ['prices', 'messages'] : [role])))
 
 export type RelayerConfig = z.output<typeof relayerConfigSchema>
 export type RelayerConfigInput = z.input<typeof relayerConfigSchema>

@@ -9,7 +9,8 @@ export interface HealthLimits {
 export interface HealthView {
   /** `readAt`: when a new head was last read, in unix real ms; undefined before the first. */
   chains: readonly { name: string; readAt: number | undefined }[]
-  newest: { seq: bigint; observedAt: number } | undefined
+  /** null: this process follows no prices. */
+  newest: { seq: bigint; observedAt: number } | undefined | null
   /** Unix real ms. */
   now: number
   /** Unix ms of network time. */
@@ -34,9 +35,10 @@ export function judgeHealth(
     else if (now - readAt > headMs)
       problems.push(`${name}: no new block read for ${Math.round((now - readAt) / 1000)} s`)
   }
-  const slots = newest && Math.floor((networkNow - newest.observedAt) / slotMs)
-  if (slots === undefined) problems.push('prices: no report received yet')
-  else if (slots > reportSlots) problems.push(`prices: the newest report is ${slots} slots old`)
+  const slots = newest ? Math.floor((networkNow - newest.observedAt) / slotMs) : null
+  if (newest === undefined) problems.push('prices: no report received yet')
+  else if (slots !== null && slots > reportSlots)
+    problems.push(`prices: the newest report is ${slots} slots old`)
   const healthy = problems.length === 0
   return {
     healthy,

@@ -34,7 +34,7 @@ const base = {
 
 /** A process without a key that signs packets. */
 const create = (
-  roles: ('relayer' | 'keeper')[],
+  roles: NonNullable<RelayerConfigInput['roles']>,
   config: Partial<RelayerConfigInput> = {},
   layerzero: object = {},
 ) =>
@@ -48,6 +48,19 @@ it('a keeper needs no key that signs packets, whoever attests them does', async 
   expect(() => create(['relayer'])).toThrow(UserError)
   expect(() => create(['keeper', 'relayer'])).toThrow(/dvnSigners/)
   expect((await create(['keeper']).status()).roles).toEqual(['keeper'])
+})
+
+it('a process needs the keys of its own roles, and no other', () => {
+  const start = (roles: NonNullable<RelayerConfigInput['roles']>, keys: object) => () =>
+    createRelayer({ ...base, config: { roles, rpcUrls: {} }, keys: { dvnSigners: [price!], ...keys } })
+  expect(start(['messages'], { bulk })).not.toThrow()
+  expect(start(['prices', 'keeper'], { price, urgent, bulk })).not.toThrow()
+  expect(start(['messages'], { price, urgent })).toThrow(/keys\.bulk/)
+  expect(start(['prices'], { bulk, urgent })).toThrow(/keys\.price/)
+  expect(start(['keeper'], { price, bulk })).toThrow(/keys\.urgent/)
+  expect(start(['relayer'], { bulk })).toThrow(/keys\.price/)
+  // For every chain of the network.
+  expect(start(['prices'], { chains: { 31337: { price } } })).not.toThrow()
 })
 
 it('refuses a sending key that two purposes share or one lists twice', () => {

@@ -13,7 +13,7 @@ import {
 import type { Hex } from 'viem'
 import { checkBackends } from './chains/backends.js'
 import { type ChainContext, createChainContexts, type RelayerKeys } from './chains/context.js'
-import { type RelayerConfig, type RelayerConfigInput, relayerConfigSchema } from './config.js'
+import { type RelayerConfig, type RelayerConfigInput, relayerConfigSchema, rolesOf } from './config.js'
 import { type Health, judgeHealth } from './health.js'
 import { createHttp, listen } from './http.js'
 import { createAuctionLane } from './lanes/auction.js'
@@ -87,12 +87,13 @@ export interface Relayer {
 export function createRelayer(options: RelayerOptions): Relayer {
   const { network, clock, networkClock, logger, metrics, backend, random, fetch } = options
   const config = parseConfig(relayerConfigSchema, options.config, 'relayer')
-  const roles = new Set(config.roles)
-  if (roles.has('relayer')) checkSigners(config, options)
+  const roles = rolesOf(config)
+  const followsPrices = roles.has('prices') || roles.has('keeper')
+  if (roles.has('messages')) checkSigners(config, options)
   checkTriggers(config, network)
   // Everybody's network is a local one while its clock is simulated.
   if (network.clock === null) {
-    if (roles.has('relayer'))
+    if (roles.has('messages'))
       for (const { chainId, rpcUrls } of network.chains)
         checkBackends(`relayer.rpcUrls.${chainId}`, config.rpcUrls[String(chainId)] ?? rpcUrls)
     if (options.ledgerDir === undefined)
@@ -149,7 +150,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
   }
 
   const turn = createReportTurn(clock, config.keeperPatienceMs)
-  // A keeper without the relayer role has no price lane beside it.
+  // A keeper without the role `prices` has no price lane beside it.
   let ringHubPrice = () => {}
 
   /** Adds a lane, to be closed on stop even when a later one can't be opened. */
@@ -160,7 +161,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     return part
   }
 
-  async function openRelayer(): Promise<void> {
+  async function openPrices(): Promise<void> {
     for (const on of chains) {
       const price = await open(
         createPriceLane(context, on, on === hub && roles.has('keeper') ? turn : undefined),
@@ -168,6 +169,11 @@ export function createRelayer(options: RelayerOptions): Relayer {
       onReport.push(price.ring)
       onHandover.push(price.sweep)
       if (on === hub) ringHubPrice = price.ring
+    }
+  }
+
+  async function openMessages(): Promise<void> {
+    for (const on of chains) {
       const deliver = await open(createDeliverLane(context, on))
       delivering.set(on.chain.name, deliver)
       for (const lane of deliver.others) await open(Promise.resolve({ lane, sweep() {} }))
@@ -216,7 +222,8 @@ export function createRelayer(options: RelayerOptions): Relayer {
 
   async function start(): Promise<{ url: string | undefined }> {
     await startSenders()
-    if (roles.has('relayer')) await openRelayer()
+    if (roles.has('prices')) await openPrices()
+    if (roles.has('messages')) await openMessages()
     if (roles.has('keeper')) await openKeeper()
     let url: string | undefined
     if (config.http !== undefined) {
@@ -226,7 +233,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     }
     const running = Promise.all([
       ...chains.map(({ feed }) => feed.run(abort.signal)),
-      prices.run(abort.signal),
+      ...(followsPrices ? [prices.run(abort.signal)] : []),
       ...parts.map(sweep),
       ...chains.map(sweepFeed),
     ])
@@ -242,7 +249,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
   function health(): Health {
     const view = {
       chains: chains.map(({ chain, feed }) => ({ name: chain.name, readAt: feed.readAt() })),
-      newest: prices.newest()?.report,
+      newest: followsPrices ? prices.newest()?.report : null,
       now: clock.now(),
       networkNow: networkClock.now(),
       slotMs: network.oracle.slotMs,
@@ -322,7 +329,10 @@ function checkSigners(
       'the network has an Attestor: name the operators that sign for it',
     )
   if (!hasAttestor && keys.dvnSigners.length + dvnOperators.length === 0)
-    throw new UserError('keys.dvnSigners', 'the relayer role attests packets and needs at least one signer')
+    throw new UserError(
+      'keys.dvnSigners',
+      'the role `messages` attests packets and needs at least one signer',
+    )
   if (operators.length + dvnOperators.length > 0 && keys.peer === undefined)
     throw new UserError('keys.peer', 'operators answer only who signs its requests: give a key for it')
 }

@@ -67,10 +67,11 @@ const processConfigSchema = z.strictObject({
       queueDir: z.string().optional(),
       /** Directory of the nonce ledgers; absent: in memory, on a local network only. */
       ledgerDir: z.string().optional(),
+      /** Those that the configured roles send by; a key belongs to one process. */
       keys: z.strictObject({
-        price: signersSchema,
-        bulk: signersSchema,
-        urgent: signersSchema,
+        price: signersSchema.optional(),
+        bulk: signersSchema.optional(),
+        urgent: signersSchema.optional(),
         /** Others for single chains, by chain id. */
         chains: z
           .record(
@@ -227,9 +228,9 @@ async function run(file: string, supervised: boolean, env: Environment): Promise
       network,
       config: config.relayer.config,
       keys: {
-        price: await signers(keys.price),
-        bulk: await signers(keys.bulk),
-        urgent: await signers(keys.urgent),
+        price: await optional(keys.price),
+        bulk: await optional(keys.bulk),
+        urgent: await optional(keys.urgent),
         chains: Object.fromEntries(chains),
         dvnSigners: await Promise.all(keys.dvnSigners.map((spec) => account(spec, 'attest'))),
         ...(keys.peer && { peer: await account(keys.peer, 'peer') }),

@@ -42,7 +42,13 @@ import { stopwatch } from '../stopwatch.js'
 import { deployClearspan } from './deploy.js'
 import { type DerivedFeeds, planDerivedFeeds } from './derivedFeeds.js'
 import { type LocalMarkets, planMarkets } from './markets.js'
-import { localRulesHash, type Program, startOracleNodes, startRelayer } from './processes.js'
+import {
+  localRulesHash,
+  type Program,
+  type RelayerUrls,
+  startOracleNodes,
+  startRelayers,
+} from './processes.js'
 import { createReplay } from './replay.js'
 import { type LocalRoles, localRoles } from './roles.js'
 import { openSockets, portOf } from './sockets.js'
@@ -103,7 +109,7 @@ export interface LocalNetworkOptions {
 }
 
 /** A running network: three chains, four oracle nodes, a relayer with its keeper, and the venues that they listen to. */
-export interface LocalNetwork {
+export interface LocalNetwork extends RelayerUrls {
   manifest: Network
   chains: readonly LocalChain[]
   /** The network's time. */
@@ -117,7 +123,6 @@ export interface LocalNetwork {
   plan: VenuePlan
   producer: BlockProducer
   sources: SourceSimulators
-  relayerUrl: string
   /** Lets the prices walk through the window from now on. Before, they stand at its start; after, at its end. */
   startReplay(): { startMs: number; endMs: number }
   /** Tape time at a network time, unix ms. */
@@ -239,7 +244,7 @@ async function assemble(options: Assembly): Promise<Omit<LocalNetwork, 'whileAli
     logger,
   })
   shutdown.add('sources', () => sources.stop())
-  const relayerUrl = await startRoles(options, { manifest, roles, plan, derived, sources, sockets })
+  const urls = await startRoles(options, { manifest, roles, plan, derived, sources, sockets })
   return {
     manifest,
     chains,
@@ -253,7 +258,7 @@ async function assemble(options: Assembly): Promise<Omit<LocalNetwork, 'whileAli
     plan,
     producer,
     sources,
-    relayerUrl,
+    ...urls,
     startReplay: replay.start,
     tapeTime: replay.tapeTime,
     firstBlock,
@@ -367,7 +372,7 @@ function nodeSources({ sourceConfigs }: VenuePlan, urls?: Readonly<Record<string
   })
 }
 
-/** Oracle nodes, then the relayer with its keeper; answers the relayer's URL. */
+/** Oracle nodes, then the relayer with its keeper. */
 async function startRoles(
   options: Assembly,
   parts: {
@@ -378,7 +383,7 @@ async function startRoles(
     sources: SourceSimulators
     sockets: readonly Server[]
   },
-): Promise<string> {
+): Promise<RelayerUrls> {
   const { run, program, env, timing, realClock, redisUrl, onProgress } = options
   const { manifest, roles, plan, derived, sources, sockets } = parts
   const child = { run, program, network: manifest, roles, timing, env }
@@ -394,11 +399,11 @@ async function startRoles(
 
   onProgress('starting the relayer')
   took = stopwatch(realClock)
-  const relayer = await startRelayer({ ...child, redisUrl, config: { ...relayerConfig(timing), operators } })
-  const relayerUrl = (JSON.parse(relayer.readyLine) as { urls: string[] }).urls[0]!
+  const urls = await startRelayers({ ...child, redisUrl, config: { ...relayerConfig(timing), operators } })
   const queue = redisUrl === undefined ? 'the embedded queue' : 'Redis'
-  onProgress(`relayer and keeper on ${queue}, status ${relayerUrl}/status (${took()})`)
-  return relayerUrl
+  const statuses = [...new Set([urls.relayerUrl, urls.keeperUrl])].map((url) => `${url}/status`)
+  onProgress(`relayer and keeper on ${queue}, status ${statuses.join(' and ')} (${took()})`)
+  return urls
 }
 
 /** The relayer of a local network looks often: its chains are on this machine. */

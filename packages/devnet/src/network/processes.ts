@@ -13,7 +13,7 @@ import type { Hex } from 'viem'
 import type { SourceConfig } from '../prices/index.js'
 import { INHERITED_FD, type ManagedProcess, type RunDirectory } from '../processes/index.js'
 import type { DerivedFeeds } from './derivedFeeds.js'
-import type { LocalRoles } from './roles.js'
+import type { LocalKey, LocalRoles } from './roles.js'
 import { portOf } from './sockets.js'
 import type { Timing } from './timing.js'
 
@@ -135,38 +135,67 @@ export function localRulesHash({ oracle, ...options }: RulesOptions & { oracle: 
   return rulesHash(configuredRules(node))
 }
 
-/** Relayer and keeper in one process, on the embedded queue or on Redis. */
-export function startRelayer(
+/** Where relayer and keeper are reached: one process, or one for each. */
+export interface RelayerUrls {
+  relayerUrl: string
+  keeperUrl: string
+}
+
+/**
+ * Relayer and keeper. On Redis as in production: prices and the keeper in a process of their own, so that no backlog of packets delays them. On
+ * the embedded queue all in one: each process would hold a database of its own, 220 MB.
+ */
+export async function startRelayers(
   options: ChildOptions & { config: RelayerConfigInput; redisUrl: string | undefined },
-): Promise<ManagedProcess> {
-  const { run, network, roles, config, redisUrl } = options
-  const { price, bulk, urgent, peer, dvnSigners } = roles.relayer
+): Promise<RelayerUrls> {
+  const { config, redisUrl } = options
+  const { price, bulk, urgent, peer, dvnSigners, keeper } = options.roles.relayer
+  const messages = { bulk, peer, dvnSigners }
+  if (redisUrl === undefined) {
+    const url = await startRelayer(options, 'relayer', config, { price, urgent, ...messages })
+    return { relayerUrl: url, keeperUrl: url }
+  }
+  const start = (name: string, roles: NonNullable<RelayerConfigInput['roles']>, keys: SendingKeys) =>
+    startRelayer(options, name, { ...config, roles }, keys)
+  const [relayerUrl, keeperUrl] = await Promise.all([
+    start('relayer', ['messages'], messages),
+    start('keeper', ['prices', 'keeper'], { price, urgent, bulk: keeper }),
+  ])
+  return { relayerUrl, keeperUrl }
+}
+
+type SendingKeys = Partial<Record<'price' | 'bulk' | 'urgent' | 'peer', LocalKey>> & {
+  dvnSigners?: readonly LocalKey[]
+}
+
+/** One process of the relayer, with its keys; answers its URL. */
+async function startRelayer(
+  options: ChildOptions & { redisUrl: string | undefined },
+  name: string,
+  config: RelayerConfigInput,
+  { dvnSigners = [], ...keys }: SendingKeys,
+): Promise<string> {
+  const { run, network, redisUrl } = options
+  const directory = (data: string) => run.dataDirectory(name === 'relayer' ? data : `${name}-${data}`)
+  const env: Record<string, string> = redisUrl === undefined ? {} : { REDIS_URL: redisUrl }
+  const given = (variable: string, { key }: LocalKey) => {
+    env[variable] = key
+    return { env: variable }
+  }
   const relayer = {
     network: writeManifest(run, network),
     config,
-    queueDir: run.dataDirectory('queue'),
-    ledgerDir: run.dataDirectory('nonces'),
+    queueDir: directory('queue'),
+    ledgerDir: directory('nonces'),
     keys: {
-      price: { env: 'CLEARSPAN_PRICE_KEY' },
-      bulk: { env: 'CLEARSPAN_BULK_KEY' },
-      urgent: { env: 'CLEARSPAN_URGENT_KEY' },
-      peer: { env: 'CLEARSPAN_PEER_KEY' },
-      dvnSigners: dvnSigners.map((_, index) => ({ env: `CLEARSPAN_DVN_KEY_${index}` })),
+      ...Object.fromEntries(
+        Object.entries(keys).map(([use, one]) => [use, given(`CLEARSPAN_${use.toUpperCase()}_KEY`, one)]),
+      ),
+      dvnSigners: dvnSigners.map((one, index) => given(`CLEARSPAN_DVN_KEY_${index}`, one)),
     },
   }
-  return startRole(
-    options,
-    'relayer',
-    { relayer },
-    {
-      CLEARSPAN_PRICE_KEY: price.key,
-      CLEARSPAN_BULK_KEY: bulk.key,
-      CLEARSPAN_URGENT_KEY: urgent.key,
-      CLEARSPAN_PEER_KEY: peer.key,
-      ...Object.fromEntries(dvnSigners.map(({ key }, index) => [`CLEARSPAN_DVN_KEY_${index}`, key])),
-      ...(redisUrl === undefined ? {} : { REDIS_URL: redisUrl }),
-    },
-  )
+  const { readyLine } = await startRole(options, name, { relayer }, env)
+  return (JSON.parse(readyLine) as { urls: string[] }).urls[0]!
 }
 
 function startRole(

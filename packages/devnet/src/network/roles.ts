@@ -20,7 +20,15 @@ export interface LocalKey {
 export interface LocalRoles {
   /** Deploys and governs. */
   deployer: LocalKey
-  relayer: { price: LocalKey; bulk: LocalKey; urgent: LocalKey; peer: LocalKey; dvnSigners: LocalKey[] }
+  relayer: {
+    price: LocalKey
+    bulk: LocalKey
+    urgent: LocalKey
+    peer: LocalKey
+    dvnSigners: LocalKey[]
+    /** What may wait of the keeper's, where that is a process of its own. */
+    keeper: LocalKey
+  }
   /** Sign for the Attestor. */
   attestors: LocalKey[]
   /** Submits matched orders to the venue. */
@@ -53,6 +61,7 @@ export function localRoles(): LocalRoles {
     ...TRADERS,
     'relayer peer',
     ...Array.from({ length: ATTESTORS }, (_, index) => `attestor ${index}`),
+    'keeper bulk',
   ]
   const keys = new Map(
     localKeys(names.length).map((key, index): [string, LocalKey] => {
@@ -69,6 +78,7 @@ export function localRoles(): LocalRoles {
       urgent: of('relayer urgent'),
       peer: of('relayer peer'),
       dvnSigners: [of('dvn signer 0'), of('dvn signer 1')],
+      keeper: of('keeper bulk'),
     },
     attestors: Array.from({ length: ATTESTORS }, (_, index) => of(`attestor ${index}`)),
     operator: of('operator'),

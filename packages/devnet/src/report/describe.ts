@@ -2,7 +2,7 @@ import type { LocalNetwork } from '../network/localNetwork.js'
 
 /** What a developer needs to use a running network: URLs, addresses, funded accounts. */
 export function describeNetwork(network: LocalNetwork): string {
-  const { manifest, roles, relayerUrl } = network
+  const { manifest, roles, relayerUrl, keeperUrl } = network
   const column = (entries: Readonly<Record<string, string>>) =>
     Object.entries(entries).map(([name, value]) => `  ${name.padEnd(22)} ${value}`)
   const [first] = manifest.chains
@@ -13,6 +13,7 @@ export function describeNetwork(network: LocalNetwork): string {
       ({ name, chainId, eid, rpcUrls }) => `  ${name.padEnd(8)} chain ${chainId}  eid ${eid}  ${rpcUrls[0]}`,
     ),
     `  relayer  ${relayerUrl}/status`,
+    `  keeper   ${keeperUrl}/status`,
     ...manifest.oracle.nodes.map(({ url }, index) => `  oracle ${index} ${url}/reports/latest`),
     '',
     'contracts on every chain',

@@ -11,11 +11,18 @@ import {
   type SenderPool,
 } from '@clearspan/shared'
 import { type LocalAccount, parseGwei } from 'viem'
-import type { RelayerConfig } from '../config.js'
+import { type RelayerConfig, rolesOf } from '../config.js'
 import { type DepthPolicy, depthPolicies } from '../layerzero/depth.js'
 import { type ChainFeed, createChainFeed } from './feed.js'
 import { createQuarantine, type Quarantine } from './quarantine.js'
-import { checkSigningKeys, type Purpose, type SigningKeys, signersOf } from './signers.js'
+import {
+  checkNeededKeys,
+  checkSigningKeys,
+  neededPurposes,
+  type Purpose,
+  type SigningKeys,
+  signersOf,
+} from './signers.js'
 
 /**
  * Signers of one process. A key belongs to one process and one purpose: `price` sends price updates; `bulk` everything that may wait, and must
@@ -39,6 +46,7 @@ export interface ChainContext {
   /** How deep packets from there must lie by their value. */
   depth?: DepthPolicy | undefined
   feed: ChainFeed
+  /** Those that lanes of this process's roles send by there; lanes of no other role are opened. */
   senders: Record<Purpose, SenderPool>
 }
 
@@ -56,10 +64,10 @@ export interface ContextOptions {
 /** Clients, senders and feeds of every chain. Nothing is asked of a chain yet. @throws UserError for keys that don't fit each other. */
 export function createChainContexts(options: ContextOptions) {
   const { network, config, keys, clock, logger, metrics, ledgerDir } = options
-  checkSigningKeys(
-    keys,
-    network.chains.map(({ chainId }) => chainId),
-  )
+  const chainIds = network.chains.map(({ chainId }) => chainId)
+  const needed = neededPurposes(rolesOf(config))
+  checkSigningKeys(keys, chainIds)
+  checkNeededKeys(keys, { chainIds, hub: network.hub.chainId }, needed)
   const caps = {
     maxFeePerGas: parseGwei(String(config.maxFeeGwei)),
     maxPriorityFeePerGas: parseGwei(String(config.maxPriorityFeeGwei)),
@@ -95,11 +103,10 @@ export function createChainContexts(options: ContextOptions) {
     }
     const pool = (purpose: Purpose) => {
       const accounts = signersOf(keys, chainId, purpose)
+      if (accounts.length === 0) return []
       const handsOver = accounts.length > 1
-      return createSenderPool(
-        accounts.map((account) => createSender({ ...common, account, handsOver })),
-        clock,
-      )
+      const senders = accounts.map((account) => createSender({ ...common, account, handsOver }))
+      return [[purpose, createSenderPool(senders, clock)] as const]
     }
     return {
       chain,
@@ -117,7 +124,7 @@ export function createChainContexts(options: ContextOptions) {
         clock,
         logger: log,
       }),
-      senders: { price: pool('price'), bulk: pool('bulk'), urgent: pool('urgent') },
+      senders: Object.fromEntries(needed.flatMap(pool)) as Record<Purpose, SenderPool>,
     }
   })
 }

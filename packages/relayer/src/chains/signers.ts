@@ -1,5 +1,6 @@
 import { UserError } from '@clearspan/shared'
 import { isAddressEqual, type LocalAccount } from 'viem'
+import type { Role } from '../config.js'
 
 export const purposes = ['price', 'bulk', 'urgent'] as const
 /** What a signer sends: price updates; what may wait; liquidations, and nothing else. */
@@ -8,14 +9,38 @@ export type Purpose = (typeof purposes)[number]
 /** One key, or several that share the work. */
 export type Signers = LocalAccount | readonly LocalAccount[]
 
-/** Signers by purpose, and other ones for single chains, by chain id. */
-export interface SigningKeys extends Record<Purpose, Signers> {
+/** Signers by purpose, and other ones for single chains, by chain id. A process has those of its own roles only. */
+export interface SigningKeys extends Partial<Record<Purpose, Signers | undefined>> {
   chains?: Readonly<Record<string, { readonly [P in Purpose]?: Signers | undefined }>>
 }
 
 /** The signers of one purpose on one chain. */
 export function signersOf(keys: SigningKeys, chainId: number, purpose: Purpose): readonly LocalAccount[] {
-  return [keys.chains?.[String(chainId)]?.[purpose] ?? keys[purpose]].flat()
+  return [keys.chains?.[String(chainId)]?.[purpose] ?? keys[purpose] ?? []].flat()
+}
+
+/** By what the lanes of a role send. */
+const purposesOf: Readonly<Record<Role, readonly Purpose[]>> = {
+  prices: ['price'],
+  messages: ['bulk'],
+  keeper: ['urgent', 'bulk'],
+}
+
+/** What a process of these roles sends by: no other signer is started in it, even where a key is given. */
+export function neededPurposes(roles: ReadonlySet<Role>): readonly Purpose[] {
+  return purposes.filter((purpose) => [...roles].some((role) => purposesOf[role].includes(purpose)))
+}
+
+/** @throws UserError for a purpose without a key on a chain where it is used: `urgent` is on the hub alone. */
+export function checkNeededKeys(
+  keys: SigningKeys,
+  { chainIds, hub }: { chainIds: readonly number[]; hub: number },
+  needed: readonly Purpose[],
+): void {
+  for (const purpose of needed)
+    for (const chainId of purpose === 'urgent' ? [hub] : chainIds)
+      if (signersOf(keys, chainId, purpose).length === 0)
+        throw new UserError(`keys.${purpose}`, `is needed by the roles of this process, on chain ${chainId}`)
 }
 
 /**
