@@ -49,6 +49,8 @@ export interface ChainFeed {
   readAt(): number | undefined
   /** Reads the past from a block on again, when something shows that a node has kept logs back. */
   reread(from: bigint): void
+  /** Whether some of that is still to be read. */
+  isRereading(): boolean
   /** Reads again what lies just below the head, and one more stretch of the whole past for scrubbed listeners. */
   sweep(): void
   /** Follows the chain from its first block of interest until the signal aborts. */
@@ -150,6 +152,7 @@ export function createChainFeed(options: ChainFeedOptions): ChainFeed {
     head: () => newest,
     readAt: () => readAt,
     reread,
+    isRereading: () => again !== undefined,
     sweep() {
       if (newest === undefined) return
       reread(newest.number - rereadBlocks + 1n)

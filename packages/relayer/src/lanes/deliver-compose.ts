@@ -5,7 +5,7 @@ import { readAll } from '../chains/read.js'
 import { endpointAbi, executorAbi, workerMulticallAbi } from '../layerzero/abi.js'
 import { composeGas, type DeliveryLimits, type WorkerCall } from '../layerzero/batch.js'
 import type { Composes, PaidCall, QueuedCall } from '../layerzero/composes.js'
-import type { Failure } from '../layerzero/outbox.js'
+import type { Failure } from '../layerzero/pending.js'
 import type { LaneContext } from './context.js'
 import { beginning, tryCompose } from './deliver-trial.js'
 import { inWords } from './deliver-view.js'
@@ -92,11 +92,13 @@ export function createComposeRound(
     return { batch, chosen, gas }
   }
 
-  /** From what is due to one mined transaction; answers whether there was any. */
+  /** From what is due to one mined transaction; answers whether there was any, or nothing had to be sent, so that more may be done at once. */
   async function round(): Promise<boolean> {
     const due = affordable(composes.take(clock.now(), TURN))
     if (due.length === 0) return false
-    const { batch, chosen, gas } = fitting(await possible(await waiting(due)))
+    const open = await waiting(due)
+    if (open.length === 0) return true
+    const { batch, chosen, gas } = fitting(await possible(open))
     if (batch.length === 0) return false
     const value = batch.reduce((sum, { value }) => sum + value, 0n)
     const { receipt } = await senders.bulk.send({

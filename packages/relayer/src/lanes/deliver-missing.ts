@@ -4,7 +4,7 @@ import type { ChainContext } from '../chains/context.js'
 import { endpointAbi } from '../layerzero/abi.js'
 import { type Step, wordToAddress } from '../layerzero/batch.js'
 import type { Outbox } from '../layerzero/outbox.js'
-import { endsOf, pathOf } from '../layerzero/packet.js'
+import { endsOf, packetGuid, pathOf } from '../layerzero/packet.js'
 import type { LaneContext } from './context.js'
 
 /** What looking for packets needs that a source has sent and no log has shown. */
@@ -17,8 +17,8 @@ export interface MissingPackets {
 }
 
 /**
- * Nonces that their paths wait for and that don't wait here. One that was taken for delivered is put back, as its destination says otherwise; of
- * any other the source is read again, since a node may have kept it back.
+ * Nonces that their paths wait for and that don't wait here. One that was taken for delivered, or is a dead letter, is put back, as its
+ * destination says that it isn't committed; of any other the source is read again, since a node may have kept it back.
  */
 export function findGaps(
   { context, sources, outbox, backoff, log }: MissingPackets,
@@ -29,6 +29,7 @@ export function findGaps(
     const path = pathOf(packet)
     const nonce = inbound + 1n
     if (packet.nonce <= nonce || outbox.has(path, nonce) || outbox.reopenNonce(path, nonce)) continue
+    outbox.recall(packetGuid({ ...packet, nonce }))
     // A stranger may leave gaps on as many paths as it likes, by paying others: all of theirs share one wait.
     if (!backoff.ready(own ? `${path}:${nonce}` : `foreign:${packet.srcEid}`, context.clock.now())) continue
     log.warn({ path, nonce: String(nonce) }, 'a packet is missing, reading its source again')

@@ -113,6 +113,16 @@ it('until it is confirmed, it comes back with any reorg: nobody knows which bloc
   expect([outbox.size(), composes.pending().length]).toEqual([1, 1])
 })
 
+it.each([
+  ['more than half call delivered is let go', [node(always), node(always), node(never)], 0],
+  ['one node calls delivered is kept', [node(always), node(never), node(never)], 1],
+])('a native drop of what %s', async (_, witnesses, left) => {
+  const { outbox, sweep } = world(witnesses)
+  outbox.markDropped(packet.packet, address(1_001), 9n)
+  await sweep(2n)
+  expect(outbox.drops.size()).toBe(left)
+})
+
 it('without a majority it is asked again at the next sweep, and nobody is left out', async () => {
   let isDown = true
   const { sweep, held } = world([node(always), node(never, 1n), node(never, 0n, () => isDown)])

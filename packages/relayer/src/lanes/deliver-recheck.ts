@@ -1,5 +1,5 @@
 import type { ChainClient, Logger } from '@clearspan/shared'
-import { type Hex, keccak256 } from 'viem'
+import { type Hex, keccak256, zeroHash } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import type { Composes } from '../layerzero/composes.js'
 import type { Outbox } from '../layerzero/outbox.js'
@@ -92,6 +92,21 @@ export function createRecheck(
     }
   }
 
+  /** Drops of packets that are delivered for good are never made again, whatever is remembered. Answers whether there may be more. */
+  async function drops(block: bigint): Promise<boolean> {
+    const origins = outbox.drops.some(CHUNK)
+    const verdicts = await hear(origins.length, block, async (client) => {
+      const states = await packetStates(
+        { client, chain },
+        origins.map((packet) => ({ packet, payloadHash: zeroHash })),
+        block,
+      )
+      return states.map(({ state }) => state === 'delivered')
+    })
+    for (const [i, origin] of origins.entries()) if (verdicts[i]) outbox.drops.letGo(origin)
+    return origins.length === CHUNK && verdicts.includes(true)
+  }
+
   return async () => {
     const head = feed.head()
     if (head === undefined) return
@@ -99,5 +114,6 @@ export function createRecheck(
     if (block < 0n) return
     await calls(block)
     for (let i = 0; i < CHUNKS && (await packets(block)); i++);
+    for (let i = 0; i < CHUNKS && (await drops(block)); i++);
   }
 }

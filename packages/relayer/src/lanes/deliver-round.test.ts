@@ -1,5 +1,5 @@
 import { type Clock, RetryableError, systemClock } from '@clearspan/shared'
-import { type AbiEvent, type Address, encodeAbiParameters, encodeEventTopics, type Log } from 'viem'
+import { type AbiEvent, type Address, encodeAbiParameters, encodeEventTopics, type Log, pad } from 'viem'
 import { expect, it } from 'vitest'
 import { endpointAbi } from '../layerzero/abi.js'
 import { pathOf } from '../layerzero/packet.js'
@@ -76,6 +76,23 @@ function alertOf({ packet }: SentPacket, emitter: Address = ENDPOINT, executor: 
     ),
   } as unknown as Log
 }
+
+it('makes no native drop before it has read which ones are made', async () => {
+  const packet = {
+    ...sent(1n, 1),
+    options: { ...sent(1n, 1).options, drops: [{ amount: 7n, receiver: pad('0x9') }] },
+  }
+  let head: bigint | undefined
+  const { round, batches, outbox } = world({ packets: [packet], head: () => head, clock: hurriedClock() })
+  await round()
+  await round()
+  // It is committed meanwhile: what is above it on its path needs no drop.
+  expect(batches).toEqual([[]])
+  expect(outbox.pending()).toMatchObject([{ waitsFor: 'whether its native drops are made is not known' }])
+  head = 5n
+  await round()
+  expect(batches).toEqual([[], ['1:1']])
+})
 
 const name = ({ packet }: SentPacket) => `${Number(packet.sender)}:${packet.nonce}`
 

@@ -20,10 +20,12 @@ import {
 } from '../layerzero/batch.js'
 import { atDepth, requiredDepths } from '../layerzero/depth.js'
 import { executionValue } from '../layerzero/options.js'
-import type { Failure, Outbox, Pending, Turn } from '../layerzero/outbox.js'
+import type { Outbox } from '../layerzero/outbox.js'
 import { type Outstanding, outstanding } from '../layerzero/outstanding.js'
 import { pathOf } from '../layerzero/packet.js'
+import type { Failure, Pending } from '../layerzero/pending.js'
 import { packetStates } from '../layerzero/state.js'
+import type { Turn } from '../layerzero/turns.js'
 import { confirmedPackets } from '../layerzero/witness.js'
 import type { LaneContext } from './context.js'
 import { batches } from './counters.js'
@@ -149,16 +151,25 @@ export function createDeliveryRound(
   }
 
   /**
-   * Leaves out executions that bring value while a transaction of ours that nobody waits for, of a process before this one say, may still do so:
-   * the Executor's native drops, and what a failed call brings, are not taken back.
+   * Leaves out executions that bring value while it isn't sure that this is the first time: while a transaction of ours that nobody waits for, of
+   * a process before this one say, may still do so, and native drops while it isn't known which have been made. The Executor's drops, and what
+   * a failed call brings, are not taken back.
    */
   function affordable(steps: readonly Step[]): Step[] {
-    if (senders.bulk.unclaimed(destination.feed.head()?.number ?? 0n) === 0) return [...steps]
+    const { head, isRereading } = destination.feed
+    const read = head()?.number
+    const isClaimed = senders.bulk.unclaimed(read ?? 0n) === 0
+    const knowsDrops = outbox.drops.isComplete(!isRereading()) && read !== undefined
     return steps.flatMap((step) => {
       const { entry, execute, verify, attest, commit } = step
-      if (!execute || executionValue(entry.options, entry.dropped) === 0n) return [step]
+      const { options, dropped } = entry
+      const isFirst = isClaimed && (knowsDrops || dropped || options.drops.length === 0)
+      if (!execute || isFirst || executionValue(options, dropped) === 0n) return [step]
       if (verify || attest || commit) return [{ ...step, execute: false }]
-      postpone(entry, 'an earlier transaction may bring its value', UNCONFIRMED_RETRY_MS)
+      const reason = isClaimed
+        ? 'whether its native drops are made is not known'
+        : 'an earlier transaction may bring its value'
+      postpone(entry, reason, UNCONFIRMED_RETRY_MS)
       return []
     })
   }

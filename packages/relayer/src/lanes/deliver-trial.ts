@@ -4,7 +4,7 @@ import type { ChainContext } from '../chains/context.js'
 import { endpointAbi } from '../layerzero/abi.js'
 import { receiveGas, type Step, wordToAddress } from '../layerzero/batch.js'
 import type { PaidCall } from '../layerzero/composes.js'
-import type { Failure } from '../layerzero/outbox.js'
+import type { Failure } from '../layerzero/pending.js'
 
 /** Bytes of revert data that are kept: a receiver may answer with as many as its gas pays for. */
 const REASON_BYTES = 256

@@ -1,7 +1,7 @@
 import type { Address, Hex } from 'viem'
 import type { PaidCall } from '../layerzero/composes.js'
-import type { Failure, Pending } from '../layerzero/outbox.js'
 import { pathOf } from '../layerzero/packet.js'
+import type { Failure, Pending } from '../layerzero/pending.js'
 import { describeReason } from '../layerzero/reason.js'
 
 /** What packets and compose calls say alike. */

@@ -109,6 +109,8 @@ interface World {
   unclaimed?: () => number
   /** Signers that deliver beside one another. */
   signers?: number
+  /** Up to where the destination's logs are read. */
+  head?: () => bigint | undefined
   clock?: Clock
   /** What becomes of a transaction; without it, it is mined at once. */
   sending?: (transaction: Sending) => Promise<void>
@@ -135,6 +137,7 @@ export function world({
   lies = false,
   unclaimed = () => 0,
   signers = 1,
+  head = () => 5n,
   clock = systemClock,
   sending = async ({ apply }) => apply(),
 }: World) {
@@ -244,7 +247,13 @@ export function world({
     client,
     witnesses: [client, { ...client, multicall: down }, { ...client, multicall: honest }],
     senders: { bulk },
-    feed: { head: () => ({ number: 5n }) },
+    feed: {
+      head() {
+        const number = head()
+        return number && { number }
+      },
+      isRereading: () => false,
+    },
   } as unknown as ChainContext
   const lines: { msg: string; guid?: Hex }[] = []
   const stream = { write: (line: string) => void lines.push(JSON.parse(line)) }

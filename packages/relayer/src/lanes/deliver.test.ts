@@ -59,6 +59,7 @@ function feedAt(number: bigint, read: (from: bigint) => readonly ChainLog[] = ()
     listen: (listener: LogListener) => void listeners.push(listener),
     onHead: (fn: (head: never) => void) => void announced.push(fn),
     head: () => head,
+    isRereading: () => false,
     reread,
     announce(more = 0n) {
       head = { number: (head?.number ?? number) + more }

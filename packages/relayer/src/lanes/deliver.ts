@@ -6,8 +6,9 @@ import { endpointAbi, executorAbi, sendUlnAbi } from '../layerzero/abi.js'
 import { admit, type Refusal } from '../layerzero/admission.js'
 import { type DeliveryLimits, EMPTY_DELIVERY_GAS } from '../layerzero/batch.js'
 import { type Composes, createComposes } from '../layerzero/composes.js'
-import { createOutbox, type Outbox, type Pending } from '../layerzero/outbox.js'
+import { createOutbox, type Outbox } from '../layerzero/outbox.js'
 import { pathOf } from '../layerzero/packet.js'
+import type { Pending } from '../layerzero/pending.js'
 import { type SentPacket, sentPackets } from '../layerzero/sent.js'
 import { packetStates } from '../layerzero/state.js'
 import { type Doorbell, type LaneContext, type LanePart, type OpenedLane, openLane } from './context.js'
@@ -124,25 +125,50 @@ export async function createDeliverLane(
   }
   listenThere(destination, outbox, composes)
   feed.onHead(ringIfDue)
-  /** Others' packets that found no room are read again, when there is room for so many. */
+  /** Others' packets, and drops, that found no room are read again, when there is room for so many. */
   const readmit = (room: number) => {
     for (const [eid, source] of sources) {
       const head = source.feed.head()
       const from = head && outbox.readmit(eid, head.number, room)
       if (from !== undefined) source.feed.reread(from)
     }
+    // Before its past is read once, nothing of it can be read again.
+    const from = feed.head() && outbox.drops.readmit(room)
+    if (from !== undefined) feed.reread(from)
   }
   // Before half of it is free, what is read again would mostly be refused again; a sweep takes any room, since some may be stuck for ever.
   feed.onHead(() => readmit(Math.ceil(config.maxForeignPackets / 2)))
   const recheck = createRecheck(destination, { outbox, composes, log })
 
-  /** Somebody else may have executed a dead letter, or its delegate cleared it. */
+  /** Compose calls, and what pays for them, that found no room are read again; of a stranger's noise there may be any amount. */
+  function rereadComposes(): void {
+    if (feed.head() === undefined || [...sources.values()].some((source) => source.feed.head() === undefined))
+      return
+    for (const { srcEid, block } of composes.missed(() => missing.backoff.ready('composes', clock.now())))
+      (srcEid === undefined ? feed : sources.get(srcEid)?.feed)?.reread(block)
+  }
+
+  let checked = 0
+  /** Somebody else may have executed a dead letter, or its delegate cleared it, or a reorg of the destination undone its commit: others wait for that. */
   async function settleDead(): Promise<void> {
     const head = feed.head()?.number ?? 0n
-    const letters = outbox.dead().slice(0, DEAD_CHECKED)
+    const all = outbox.dead()
+    if (checked >= all.length) checked = 0
+    const letters = all.slice(checked, checked + DEAD_CHECKED)
+    checked += letters.length
     const states = await packetStates(destination, letters)
-    for (const [i, { packet }] of letters.entries())
-      if (states[i]?.state === 'delivered') outbox.settleSeen(packet.guid, head)
+    for (const [i, { packet }] of letters.entries()) {
+      const state = states[i]?.state
+      if (state === 'delivered') outbox.settleSeen(packet.guid, head)
+      if (state === 'open') outbox.replay(packet.guid)
+    }
+  }
+
+  /** One of which only the name is left is read from its source again. */
+  function recall(guid: Hex): boolean {
+    const named = outbox.recall(guid)
+    if (named !== undefined) sources.get(named.srcEid)?.feed.reread(named.block)
+    return named !== undefined
   }
 
   return {
@@ -156,7 +182,7 @@ export async function createDeliverLane(
       ...composes.dead().map((call) => viewOfCompose(call, 'dead')),
     ],
     replay(guid) {
-      const found = [outbox.replay(guid), composes.replay(guid)].includes(true)
+      const found = [outbox.replay(guid), recall(guid), composes.replay(guid)].includes(true)
       if (found) ringIfDue()
       return found
     },
@@ -164,6 +190,7 @@ export async function createDeliverLane(
     async sweep() {
       ringIfDue()
       readmit(1)
+      rereadComposes()
       for (const [state, count] of [
         ['waiting', outbox.size() + composes.pending().length],
         ['dead', outbox.dead().length + composes.dead().length],

@@ -9,8 +9,8 @@ import {
 } from '../attest/attestation.js'
 import { dvnAbi, executorAbi, receiveUlnAbi } from './abi.js'
 import { executionValue } from './options.js'
-import type { Pending } from './outbox.js'
 import { type Packet, pathOf } from './packet.js'
+import type { Pending } from './pending.js'
 
 /** Gas for one verification inside DVN.execute, with room for a larger quorum, and for the call around them. */
 const VERIFY_GAS = 110_000n

@@ -1,34 +1,10 @@
 import { type Address, type Hex, pad } from 'viem'
-import { type Packet, packetHeader, pathOf, payloadHash } from './packet.js'
+import { createDeadLetters } from './dead-letters.js'
+import { createDrops, isSameOrigin, type Origin } from './drops.js'
+import { endsOf, packetGuid, packetHeader, pathOf, payloadHash } from './packet.js'
+import { type Failure, type Pending, UNEXPLAINED } from './pending.js'
 import type { SentPacket } from './sent.js'
-
-/** A packet on its way to one destination. */
-export interface Pending extends SentPacket {
-  /** Its `pathOf`: made once, since rounds sort thousands by it. */
-  path: string
-  header: Hex
-  payloadHash: Hex
-  /** Of this network's own gateways. */
-  own: boolean
-  /** Real ms at which its block had been read. */
-  observedAt: number
-  /** Our DVN's verification is on the destination chain. */
-  verified: boolean
-  /** Its native drops have been made: they stay even when its execution fails. */
-  dropped: boolean
-  /** How often it was settled and was not done after all: that node is not asked first again. */
-  reopened: number
-  /** The destination has been asked what it knows of it. */
-  asked: boolean
-  attempts: number
-  /** Why it was put off last. */
-  waitsFor: string | undefined
-  /** Executions that failed: the next gets more gas. */
-  failures: number
-  failure: Failure | undefined
-  /** Real ms before which it is not tried again. */
-  notBefore: number
-}
+import { createTurns, pathsOf, type Turn } from './turns.js'
 
 /** A packet for which nothing is left to do, as far as is known. */
 interface Settled {
@@ -40,29 +16,10 @@ interface Settled {
   confirmed: boolean
 }
 
-/** How an execution failed. */
-export interface Failure {
-  /**
-   * `reverted`: the receiver refused, and said why. `out-of-gas`: it takes more gas than its sender paid for. `silent`: it failed without a
-   * reason, and more gas was not seen to help.
-   */
-  kind: 'reverted' | 'out-of-gas' | 'silent'
-  /** Revert data, its beginning only. */
-  reason: Hex
-}
-
-/** Of what failed on the chain, and never where it could be looked into. */
-export const UNEXPLAINED: Failure = { kind: 'silent', reason: '0x' }
-
 const FIRST_RETRY_MS = 1_000
 const MAX_RETRY_MS = 60_000
-/** Delivered packets that a reorg of the destination may bring back. */
+/** Delivered packets that a reorg of the destination may bring back: of others, and of our own beside those that one node's word alone has settled. */
 const DELIVERED_KEPT = 10_000
-/** Dead letters that are shown and may be replayed; an older one comes back when its logs are read again. */
-const DEAD_KEPT = 1_000
-
-/** Packets whose native drops are remembered as made. */
-const DROPS_KEPT = 10_000
 
 const FRESH = {
   asked: false,
@@ -71,15 +28,6 @@ const FRESH = {
   failures: 0,
   failure: undefined,
   notBefore: 0,
-}
-
-/** How much is taken at once. */
-export interface Turn {
-  /** Packets, and of others' packets. */
-  limit: number
-  foreignLimit: number
-  /** Paths that together have so many packets are enough: the rest is left to whoever delivers beside this one. */
-  enough: number
 }
 
 export interface OutboxOptions {
@@ -94,10 +42,10 @@ export interface OutboxOptions {
  */
 export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
   const pending = new Map<Hex, Pending>()
-  const delivered = new Map<Hex, Settled>()
-  const dead = new Map<Hex, Pending>()
+  const [ownDelivered, foreignDelivered] = [new Map<Hex, Settled>(), new Map<Hex, Settled>()]
+  const dead = createDeadLetters()
   const highest = new Map<string, { nonce: bigint; block: bigint }>()
-  const drops = new Map<string, bigint>()
+  const drops = createDrops()
   const refused = new Map<number, { lowest: bigint; highest: bigint }>()
   const served = createTurns()
   let foreign = 0
@@ -122,27 +70,47 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     })
   }
 
+  const settledOf = (guid: Hex) => ownDelivered.get(guid) ?? foreignDelivered.get(guid)
+  /** Our own first. */
+  const delivered = () => [...ownDelivered.values(), ...foreignDelivered.values()]
+
+  function unsettle(guid: Hex): void {
+    ownDelivered.delete(guid)
+    foreignDelivered.delete(guid)
+  }
+
   function settle(guid: Hex, head: bigint, block: bigint | undefined): void {
     const entry = pending.get(guid) ?? dead.get(guid)
     if (entry === undefined) return
     remove(guid)
     dead.delete(guid)
-    delivered.set(guid, { entry, head, block, confirmed: false })
+    const settled = entry.own ? ownDelivered : foreignDelivered
+    settled.set(guid, { entry, head, block, confirmed: false })
     if (entry.failures > 0 || entry.options.ordered) release(entry.path)
-    if (delivered.size > DELIVERED_KEPT)
-      for (const oldest of delivered.keys()) return void delivered.delete(oldest)
+    if (settled.size <= DELIVERED_KEPT) return
+    const [oldest] = settled.values()
+    // Of our own, one that may not be delivered after all would be forgotten.
+    if (oldest !== undefined && (!entry.own || oldest.confirmed)) settled.delete(oldest.entry.packet.guid)
   }
 
   /** It is to be done again, as if it had just been read. */
   function putBack(entry: Pending): void {
-    delivered.delete(entry.packet.guid)
-    put({ ...entry, ...FRESH, verified: false, dropped: drops.has(originOf(entry.packet)) })
+    unsettle(entry.packet.guid)
+    put({ ...entry, ...FRESH, verified: false, dropped: drops.has(entry.packet) })
   }
 
   /** Something of a path is delivered: what wanted order there need not wait out its time. */
   function release(path: string): void {
     for (const entry of pending.values())
       if (entry.path === path && entry.options.ordered && entry.failures === 0) entry.notBefore = 0
+  }
+
+  function replay(guid: Hex): boolean {
+    const entry = dead.get(guid) ?? pending.get(guid)
+    if (entry === undefined) return false
+    dead.delete(guid)
+    put({ ...entry, ...FRESH, dropped: drops.has(entry.packet) })
+    return true
   }
 
   function reopen(entry: Pending): void {
@@ -167,13 +135,14 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       const hash = payloadHash(packet)
       const path = pathOf(packet)
       const own = ownPaths.has(path)
-      const known = pending.get(packet.guid) ?? delivered.get(packet.guid)?.entry ?? dead.get(packet.guid)
+      const known = pending.get(packet.guid) ?? settledOf(packet.guid)?.entry ?? dead.get(packet.guid)
       if (known?.blockHash === blockHash && known.payloadHash === hash) return true
+      if (dead.isNamed(sent, hash)) return true
       if (!own && known === undefined && foreign >= maxForeign) {
         refuse(sent)
         return false
       }
-      delivered.delete(packet.guid)
+      unsettle(packet.guid)
       dead.delete(packet.guid)
       put({
         ...sent,
@@ -183,7 +152,7 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
         own,
         observedAt: now,
         verified: false,
-        dropped: drops.has(originOf(packet)),
+        dropped: drops.has(packet),
         reopened: 0,
         ...FRESH,
       })
@@ -203,8 +172,7 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     forget(srcEid: number, block: bigint): void {
       for (const [guid, entry] of pending)
         if (entry.packet.srcEid === srcEid && entry.blockNumber >= block) remove(guid)
-      for (const [guid, entry] of dead)
-        if (entry.packet.srcEid === srcEid && entry.blockNumber >= block) dead.delete(guid)
+      dead.forget(srcEid, block)
       for (const [path, top] of highest)
         if (path.startsWith(`${srcEid}:`) && top.block >= block) highest.delete(path)
       const again = refused.get(srcEid)
@@ -214,10 +182,9 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     },
     /** The destination's blocks from `block` on have changed: what they delivered may be undone. */
     restore(block: bigint): void {
-      for (const [key, at] of drops) if (at >= block) drops.delete(key)
-      for (const entry of pending.values()) entry.dropped = drops.has(originOf(entry.packet))
-      for (const { entry, block: at } of [...delivered.values()])
-        if (at === undefined || at >= block) putBack(entry)
+      drops.forget(block)
+      for (const entry of pending.values()) entry.dropped = drops.has(entry.packet)
+      for (const { entry, block: at } of delivered()) if (at === undefined || at >= block) putBack(entry)
     },
     /** Nothing is left to do for it since this block of the destination. */
     settle: (guid: Hex, block: bigint): void => settle(guid, block, block),
@@ -226,7 +193,7 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     /** What has been settled before this block of the destination by one node's word alone, at most so many, the oldest first. */
     unconfirmed(block: bigint, most: number): Pending[] {
       const found: Pending[] = []
-      for (const { entry, head, confirmed } of delivered.values()) {
+      for (const { entry, head, confirmed } of delivered()) {
         if (found.length >= most) break
         if (!confirmed && head < block) found.push(entry)
       }
@@ -234,7 +201,7 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     },
     /** Nothing is left to do for it as of this block, by more than one node's word. */
     confirm(guid: Hex, block: bigint): void {
-      const found = delivered.get(guid)
+      const found = settledOf(guid)
       // Settled anew in between, it has to be asked about anew.
       if (found === undefined || found.head >= block) return
       found.confirmed = true
@@ -242,18 +209,16 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
     },
     /** It is not done after all. False when it was not settled. */
     reopen(guid: Hex): boolean {
-      const found = delivered.get(guid)
+      const found = settledOf(guid)
       if (found !== undefined) reopen(found.entry)
       return found !== undefined
     },
-    /** The same of the packet that a path waits for. */
+    /** The same of the packet that a path waits for, and of a dead letter: a reorg of the destination may have undone its commit. */
     reopenNonce(path: string, nonce: bigint): boolean {
-      for (const { entry } of delivered.values()) {
-        if (entry.packet.nonce !== nonce || entry.path !== path) continue
-        reopen(entry)
-        return true
-      }
-      return false
+      const guid = packetGuid({ ...endsOf(path), nonce })
+      const settled = settledOf(guid)
+      if (settled !== undefined) reopen(settled.entry)
+      return settled !== undefined || replay(guid)
     },
     /** Not delivered: tried again later, each time after twice the wait, up to `longestMs`. */
     postpone(guid: Hex, now: number, waitsFor: string, longestMs = MAX_RETRY_MS): void {
@@ -281,26 +246,21 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       if (entry === undefined) return
       remove(guid)
       entry.failure ??= UNEXPLAINED
-      dead.set(guid, entry)
-      for (const oldest of dead.keys()) if (dead.size > DEAD_KEPT) dead.delete(oldest)
+      dead.put(entry)
     },
     /** Tries a dead letter again, or a packet that waits at once. False when there is none of this guid. */
-    replay(guid: Hex): boolean {
-      const entry = dead.get(guid) ?? pending.get(guid)
-      if (entry === undefined) return false
-      dead.delete(guid)
-      put({ ...entry, ...FRESH })
-      return true
-    },
-    dead: (): Pending[] => [...dead.values()],
+    replay,
+    /** A dead letter of another's that found no room to be kept may be added again, from what its source's block says. */
+    recall: dead.recall,
+    dead: dead.all,
     pending: (): Pending[] => [...pending.values()],
     /** The destination's executor has made a packet's native drops, in this block. */
-    markDropped(origin: Origin, receiver: Address, block: bigint): void {
-      const key = originOf({ ...origin, receiver: pad(receiver) })
-      drops.set(key, block)
-      for (const oldest of drops.keys()) if (drops.size > DROPS_KEPT) drops.delete(oldest)
-      for (const entry of pending.values()) if (originOf(entry.packet) === key) entry.dropped = true
+    markDropped(origin: Omit<Origin, 'receiver'>, receiver: Address, block: bigint): void {
+      const dropped = { ...origin, receiver: pad(receiver) }
+      drops.mark(dropped, block)
+      for (const entry of pending.values()) if (isSameOrigin(entry.packet, dropped)) entry.dropped = true
     },
+    drops,
     markVerified(header: Hex, hash: Hex): void {
       for (const entry of pending.values())
         if (entry.header === header && entry.payloadHash === hash) entry.verified = true
@@ -350,82 +310,11 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
         }),
       ]
     },
-    has(path: string, nonce: bigint): boolean {
-      for (const entry of pending.values())
-        if (entry.packet.nonce === nonce && entry.path === path) return true
-      return false
-    },
+    has: (path: string, nonce: bigint) => pending.has(packetGuid({ ...endsOf(path), nonce })),
     /** Of an own path. */
     highest: (path: string) => highest.get(path),
     size: () => pending.size,
   }
 }
 
-type Origin = Pick<Packet, 'srcEid' | 'sender' | 'nonce'>
-
-/** A packet as the executor's events name it. */
-function originOf({ srcEid, sender, nonce, receiver }: Origin & { receiver: Hex }): string {
-  return `${srcEid}:${sender}:${nonce}:${receiver}`.toLowerCase()
-}
-
 export type Outbox = ReturnType<typeof createOutbox>
-
-function pathsOf(entries: readonly Pending[]): Map<string, Pending[]> {
-  const paths = new Map<string, Pending[]>()
-  for (const entry of entries) {
-    const list = paths.get(entry.path)
-    if (list === undefined) paths.set(entry.path, [entry])
-    else list.push(entry)
-  }
-  return paths
-}
-
-/** A nonce can't be committed before the ones below it. */
-const byNonce = (a: Pending, b: Pending) => (a.packet.nonce < b.packet.nonce ? -1 : 1)
-
-/** Whose turn it is: paths with something fresh before those where all has failed, then by how long ago their last turn was. */
-function createTurns() {
-  const lastTurn = new Map<string, number>()
-  let turn = 0
-  return {
-    take(
-      paths: ReadonlyMap<string, readonly Pending[]>,
-      busy: ReadonlySet<string>,
-      { limit, enough }: Pick<Turn, 'limit' | 'enough'>,
-    ): Pending[] {
-      const rank = (path: string) => {
-        const hasFailed = paths.get(path)?.every(({ attempts }) => attempts > 0) ?? false
-        return [Number(hasFailed), lastTurn.get(path) ?? 0] as const
-      }
-      const ranked = [...paths.keys()]
-        .filter((path) => !busy.has(path))
-        .sort((a, b) => {
-          const [[failedA, turnA], [failedB, turnB]] = [rank(a), rank(b)]
-          return failedA - failedB || turnA - turnB
-        })
-      const order: Pending[][] = []
-      for (let packets = 0, at = 0; packets < enough && at < ranked.length; at++) {
-        const list = paths.get(ranked[at]!)!
-        order.push([...list].sort(byNonce))
-        packets += list.length
-      }
-      const taken: Pending[] = []
-      for (let depth = 0, more = true; more && taken.length < limit; depth++) {
-        more = false
-        for (const list of order) {
-          const entry = list[depth]
-          if (entry === undefined || taken.length >= limit) continue
-          more = true
-          taken.push(entry)
-        }
-      }
-      turn++
-      for (const { path } of taken) lastTurn.set(path, turn)
-      for (const path of lastTurn.keys()) if (lastTurn.size > TURNS_KEPT) lastTurn.delete(path)
-      return taken
-    },
-  }
-}
-
-/** Paths whose last turn is remembered. */
-const TURNS_KEPT = 1_000

@@ -1,7 +1,7 @@
 import { type Address, type Hex, isAddressEqual } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import { boostOf, type DeliveryLimits, type Step } from './batch.js'
-import type { Pending } from './outbox.js'
+import type { Pending } from './pending.js'
 import {
   isDone,
   packetStates,

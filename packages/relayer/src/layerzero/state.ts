@@ -4,8 +4,8 @@ import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
 import { endpointAbi, receiveUlnViewAbi, ulnConfigAbi } from './abi.js'
 import { wordToAddress } from './batch.js'
-import type { Pending } from './outbox.js'
-import { pathOf } from './packet.js'
+import { type Packet, pathOf } from './packet.js'
+import type { Pending } from './pending.js'
 
 /** ReceiveUln302View: enough DVNs have verified, and nobody has committed. */
 const VERIFIABLE = 1
@@ -23,7 +23,7 @@ export type PacketState = 'delivered' | 'committed' | 'withdrawn' | 'open'
  */
 export async function packetStates(
   { client, chain }: Destination,
-  entries: readonly Pick<Pending, 'packet' | 'payloadHash'>[],
+  entries: readonly { packet: Pick<Packet, 'receiver' | 'srcEid' | 'sender' | 'nonce'>; payloadHash: Hex }[],
   blockNumber?: bigint,
 ): Promise<{ state: PacketState; inbound: bigint }[]> {
   const address = chain.layerzero.endpoint
