@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 
 /// @notice Prices and fractions of the liquidation auction (DESIGN §4, invariants §6.7 and §6.8). Pure; WAD unless stated.
 /// E is equity at mid prices, MM the margin excess at the favourable end of prices, d the price as a share of equity.
@@ -64,6 +65,38 @@ library AuctionMath {
         if (bufferMargin_ >= 0) return 0;
         return uint256(-bufferMargin_)
             .fullMulDiv(WAD, uint256(-FixedPointMathLib.min(bufferMargin_, offered)) + fullPrice_);
+    }
+
+    /// @notice Most of a solvent account that may be taken at `fullPrice_`: up to the buffer, or all if less than `dust` would be left.
+    function solventFraction(
+        IMarginEngine.Valuation memory v,
+        uint256 fullPrice_,
+        uint256 bufferBps,
+        uint256 size,
+        uint256 dust
+    ) internal pure returns (uint256 fraction) {
+        fraction = maxFraction(
+            bufferMargin(v.account.equity, v.account.mm, bufferBps),
+            bufferMargin(v.offered.equity, v.offered.mm, bufferBps),
+            fullPrice_
+        );
+        if (isDust(WAD - fraction, size, dust)) fraction = WAD;
+    }
+
+    /// @notice The bidder's fraction within `most`. Neither a bid nor what it leaves is smaller than dust, except that all of it may always
+    /// be taken; 0: it is too small.
+    function takenFraction(uint256 wanted, uint256 most, uint256 size, uint256 dust)
+        internal
+        pure
+        returns (uint256)
+    {
+        if (wanted >= most) return most;
+        return isDust(wanted, size, dust) || isDust(WAD - wanted, size, dust) ? 0 : wanted;
+    }
+
+    /// @notice A fraction of `size` is worth less than `dust` (both WAD settlement units).
+    function isDust(uint256 fraction, uint256 size, uint256 dust) internal pure returns (bool) {
+        return size.fullMulDiv(fraction, WAD) < dust;
     }
 
     /// @notice What a bidder pays for a fraction, rounded up.

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
+import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
 import {IInstrument} from "../interfaces/IInstrument.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {Accounts} from "../libraries/Accounts.sol";
@@ -41,6 +42,8 @@ contract Books is Backing, PositionBook {
     error EpochOutOfOrder();
     /// @notice Nothing has come from that epoch yet: its predecessor may still take deposits.
     error EpochNotAnnounced();
+    error NotItsClass(address engine, uint256 instrumentId);
+    error NotLiquidatable(bytes32 account);
     error PauseTooLong(uint64 until, uint256 longest);
     error NothingToBook();
     /// @notice Not expired, or its fixing isn't known yet.
@@ -215,6 +218,32 @@ contract Books is Backing, PositionBook {
             emit ExpirySettled(account, instrumentId, size, price);
         }
         return _settle(account, instrumentId, p.quote);
+    }
+
+    /* LIQUIDATION ENGINES */
+
+    /// @notice Lists an engine for an asset class, or ends that. It decides what a bidder pays; that an account is liquidatable at all, and what the
+    /// bidder is left with, the ledger sees to.
+    function setEngine(address engine, address module, bool listed) external onlyOwner {
+        liquidates[engine][module] = listed;
+        emit EngineListed(engine, module, listed);
+    }
+
+    /// @notice Moves a fraction (WAD) of an account whose maintenance margin is broken to a bidder for a payment (WAD).
+    function liquidate(bytes32 account, bytes32 bidder, uint256 fraction, uint256 payment) external {
+        uint256[] memory ids = _accounts[account].instruments.toArray();
+        _require(ids.length != 0 && !_isReserve(account) && !_isReserve(bidder));
+        for (uint256 n; n < ids.length; ++n) {
+            if (!liquidates[msg.sender][_instrument(ids[n]).module]) revert NotItsClass(msg.sender, ids[n]);
+        }
+        if (marginEngine.accountHealth(account).mm >= 0) revert NotLiquidatable(account);
+        IClearinghouse(address(this)).transferFraction(account, bidder, fraction, payment);
+        _requireMargin(bidder, true);
+    }
+
+    /// @dev The fund and its own book are neither liquidated nor do they bid.
+    function _isReserve(bytes32 account) internal view returns (bool) {
+        return account == Accounts.main(fund) || account == Accounts.main(backstop);
     }
 
     /* LOSSES */

@@ -324,14 +324,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         if (offered.equity > 0) {
             offer.share = shareAt(block.timestamp - state.fall.startedAt);
             offer.fullPrice = AuctionMath.fullPrice(uint256(offered.equity), offer.share);
-            offer.maxFraction = AuctionMath.maxFraction(
-                AuctionMath.bufferMargin(v.account.equity, v.account.mm, bufferBps),
-                AuctionMath.bufferMargin(offered.equity, offered.mm, bufferBps),
-                offer.fullPrice
-            );
-            if (_isDust(AuctionMath.WAD - offer.maxFraction, offer.size)) {
-                offer.maxFraction = AuctionMath.WAD;
-            }
+            offer.maxFraction = AuctionMath.solventFraction(v, offer.fullPrice, bufferBps, offer.size, dust);
         } else {
             offer.fromFund = AuctionMath.insolventPrice(
                 uint256(-offered.equity),
@@ -345,22 +338,14 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         }
     }
 
-    /// The bidder's fraction within the offer. Neither a bid nor what it leaves is smaller than dust, except that the whole
-    /// offer may always be taken.
+    /// The bidder's fraction within the offer.
     function _fractionTaken(bytes32 account, Offer memory offer, uint256 fraction)
         private
         view
         returns (uint256 taken)
     {
         if (offer.maxFraction == 0) revert NothingToTake(account);
-        taken = fraction.min(offer.maxFraction);
-        if (taken == offer.maxFraction) return taken;
-        if (_isDust(taken, offer.size) || _isDust(AuctionMath.WAD - taken, offer.size)) {
-            revert BidTooSmall(taken, offer.maxFraction);
-        }
-    }
-
-    function _isDust(uint256 fraction, uint256 size) private view returns (bool) {
-        return size.fullMulDiv(fraction, AuctionMath.WAD) < dust;
+        taken = AuctionMath.takenFraction(fraction, offer.maxFraction, offer.size, dust);
+        if (taken == 0) revert BidTooSmall(fraction, offer.maxFraction);
     }
 }

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {IERC5267} from "@openzeppelin/contracts/interfaces/IERC5267.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
-import {Accounts} from "../libraries/Accounts.sol";
+import {AccountSignatures} from "./AccountSignatures.sol";
+import {LedgerClient} from "./LedgerClient.sol";
 
 /// @title Venue
 /// @notice The hub's own venue: pairs signed orders within both limits. Anyone may submit a match; margin, band and caps are the clearinghouse's.
-contract Venue is IERC5267 {
+contract Venue is AccountSignatures {
     struct Order {
         bytes32 account;
         uint256 instrumentId;
@@ -28,16 +25,6 @@ contract Venue is IERC5267 {
     bytes32 public constant ORDER_TYPEHASH = keccak256(
         "Order(bytes32 account,uint256 instrumentId,int256 size,uint256 limitPrice,uint64 expiry,uint256 nonce)"
     );
-    bytes32 internal constant DOMAIN_TYPEHASH = keccak256(
-        "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)"
-    );
-    string internal constant NAME = "Clearspan Venue";
-    string internal constant VERSION = "1";
-
-    IClearinghouse public immutable clearinghouse;
-    /// @notice Salt of the signing domain: orders of one network mean nothing in another.
-    bytes32 public immutable networkId;
-
     /// @notice Filled so far by order hash, WAD base units. The maximum marks a cancelled order.
     mapping(bytes32 orderHash => uint256) public filled;
 
@@ -49,13 +36,11 @@ contract Venue is IERC5267 {
     error OutsideLimit(bytes32 orderHash);
     error Expired(bytes32 orderHash);
     error Overfilled(bytes32 orderHash, uint256 left);
-    error BadSignature(bytes32 orderHash);
-    error NotController();
 
-    constructor(IClearinghouse clearinghouse_, bytes32 networkId_) {
-        clearinghouse = clearinghouse_;
-        networkId = networkId_;
-    }
+    constructor(IClearinghouse clearinghouse_, bytes32 networkId_)
+        LedgerClient(clearinghouse_)
+        AccountSignatures(networkId_)
+    {}
 
     /// @notice Trades `size` (WAD base units) at `price` (WAD) between two orders of opposite sides, given in either order.
     function matchOrders(
@@ -86,8 +71,7 @@ contract Venue is IERC5267 {
 
     /// @notice EIP-712 digest: what is signed, and the key of `filled`.
     function orderHash(Order calldata order) public view returns (bytes32) {
-        return MessageHashUtils.toTypedDataHash(
-            domainSeparator(),
+        return _digest(
             keccak256(
                 abi.encode(
                     ORDER_TYPEHASH,
@@ -102,37 +86,6 @@ contract Venue is IERC5267 {
         );
     }
 
-    function domainSeparator() public view returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                DOMAIN_TYPEHASH,
-                keccak256(bytes(NAME)),
-                keccak256(bytes(VERSION)),
-                block.chainid,
-                address(this),
-                networkId
-            )
-        );
-    }
-
-    /// @inheritdoc IERC5267
-    function eip712Domain()
-        external
-        view
-        returns (
-            bytes1 fields,
-            string memory name,
-            string memory version,
-            uint256 chainId,
-            address verifyingContract,
-            bytes32 salt,
-            uint256[] memory extensions
-        )
-    {
-        // All five fields are used.
-        return (hex"1f", NAME, VERSION, block.chainid, address(this), networkId, new uint256[](0));
-    }
-
     function _fill(Order calldata order, bytes calldata signature, uint256 size, uint256 price)
         internal
         returns (bytes32 hash)
@@ -143,15 +96,10 @@ contract Venue is IERC5267 {
         uint256 left = FixedPointMathLib.zeroFloorSub(FixedPointMathLib.abs(order.size), filled[hash]);
         if (size > left) revert Overfilled(hash, left);
         filled[hash] += size;
-        if (!_signed(order.account, hash, signature)) revert BadSignature(hash);
+        _requireSigned(order.account, hash, signature);
     }
 
-    /// @dev A key that controls the account, or the owner as a contract (ERC-1271).
-    function _signed(bytes32 account, bytes32 hash, bytes calldata signature) internal view returns (bool) {
-        (address signer, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(hash, signature);
-        if (failure == ECDSA.RecoverError.NoError && clearinghouse.isController(account, signer)) {
-            return true;
-        }
-        return SignatureChecker.isValidERC1271SignatureNow(Accounts.owner(account), hash, signature);
+    function _name() internal pure override returns (string memory) {
+        return "Clearspan Venue";
     }
 }

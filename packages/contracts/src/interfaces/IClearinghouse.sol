@@ -74,6 +74,10 @@ interface IClearinghouse is ILedger {
     /// quote as `settlePnl` does. Called again it only settles what was left. Anyone.
     function settleExpired(bytes32 account, uint256 instrumentId) external returns (int256 amount);
 
+    /// @notice For an engine that is listed for the modules of all of the account's instruments: moves a WAD fraction of the account, whose maintenance
+    /// margin must be broken, to a bidder for `payment` (WAD cash). The bidder ends with IM >= 0 at fresh prices.
+    function liquidate(bytes32 account, bytes32 bidder, uint256 fraction, uint256 payment) external;
+
     /* LIQUIDATION: only LiquidationAuction and Backstop */
 
     /// @notice Moves the WAD fraction of every claim, position and of the cash from one account to another, then `payment` (WAD cash) from `to` to `from`

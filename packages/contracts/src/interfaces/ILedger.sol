@@ -86,6 +86,7 @@ interface ILedger {
         uint128 total
     );
     event Transferred(bytes32 indexed from, bytes32 indexed to, uint256 fraction, int256 payment);
+    event EngineListed(address indexed engine, address indexed module, bool listed);
     /// @param until Seconds; now or before: it has ended.
     event NewRiskPaused(uint64 until);
     event CashMoved(bytes32 indexed from, bytes32 indexed to, uint256 amount);

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
+import {AccountSignatures} from "../../src/hub/AccountSignatures.sol";
 import {Venue} from "../../src/hub/Venue.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {HubFixture} from "./HubFixture.sol";
@@ -81,7 +82,9 @@ contract VenueTest is HubFixture {
         Venue.Order memory other = _order(bobAccount, -2e18, 1990e18);
         other.instrumentId = BTC_PERP;
         _expectRefusal(buy, other, 2000e18, Venue.InstrumentMismatch.selector);
-        _expectRefusal(buy, _order(aliceAccount, -2e18, 1990e18), 2000e18, Venue.BadSignature.selector);
+        _expectRefusal(
+            buy, _order(aliceAccount, -2e18, 1990e18), 2000e18, AccountSignatures.BadSignature.selector
+        );
         vm.warp(block.timestamp + 61);
         _expectRefusal(buy, sell, 2000e18, Venue.Expired.selector);
     }
@@ -92,7 +95,7 @@ contract VenueTest is HubFixture {
         bytes memory buySignature = _sign(aliceKey, buy);
         bytes memory sellSignature = _sign(bobKey, sell);
         buy.limitPrice = 2020e18;
-        vm.expectPartialRevert(Venue.BadSignature.selector);
+        vm.expectPartialRevert(AccountSignatures.BadSignature.selector);
         book.matchOrders(buy, buySignature, sell, sellSignature, 1e18, 2000e18);
     }
 
@@ -111,7 +114,7 @@ contract VenueTest is HubFixture {
     function test_onlyControllersCancel() public {
         Venue.Order memory buy = _order(aliceAccount, 3e18, 2010e18);
         vm.prank(bob);
-        vm.expectRevert(Venue.NotController.selector);
+        vm.expectRevert(AccountSignatures.NotController.selector);
         book.cancel(buy);
         vm.prank(alice);
         book.cancel(buy);
@@ -136,7 +139,7 @@ contract VenueTest is HubFixture {
         Venue.Order memory buy = _order(account, 1e18, 2010e18);
         Venue.Order memory sell = _order(bobAccount, -1e18, 1990e18);
         bytes memory signature = _sign(bobKey, sell);
-        vm.expectPartialRevert(Venue.BadSignature.selector);
+        vm.expectPartialRevert(AccountSignatures.BadSignature.selector);
         book.matchOrders(buy, "", sell, signature, 1e18, 2000e18);
         wallet.accept(book.orderHash(buy));
         book.matchOrders(buy, "", sell, signature, 1e18, 2000e18);

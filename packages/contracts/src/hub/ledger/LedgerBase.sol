@@ -146,6 +146,8 @@ abstract contract LedgerBase is ILedger, Ownable {
     uint256 public fundBorne;
     /// @notice Seconds; until then trades only reduce.
     uint64 public newRiskPausedUntil;
+    /// @notice A liquidation engine beside the auction may take accounts whose instruments are all of modules that it is listed for.
+    mapping(address engine => mapping(address module => bool)) public liquidates;
 
     error Unauthorised();
     error ZeroValue();
