@@ -3,6 +3,27 @@ pragma solidity ^0.8.28;
 
 /// @notice Custody on one chain. Owns depositedIn and paidOut; pays only what the hub has released. Token decimals throughout.
 interface ICollateralVault {
+    /// @notice A deposit that the depositor signs (EIP-712) and anyone may submit.
+    struct SignedDeposit {
+        address depositor;
+        bytes32 account;
+        address token;
+        /// Token decimals.
+        uint256 amount;
+        /// The depositor's next one (`nonces`).
+        uint256 nonce;
+        /// Seconds; last second in which it counts.
+        uint256 deadline;
+    }
+
+    /// @notice An ERC-2612 permit for this vault to take the deposit's amount.
+    struct Permit {
+        uint256 deadline;
+        uint8 v;
+        bytes32 r;
+        bytes32 s;
+    }
+
     event Deposited(
         bytes32 indexed account,
         address indexed token,
@@ -30,6 +51,21 @@ interface ICollateralVault {
 
     /// @notice Credits the balance change to the account; reverts if it is not exactly `amount` (fee-on-transfer and rebasing tokens).
     function deposit(bytes32 account, address token, uint256 amount) external returns (uint128 depositedIn);
+
+    /// @notice The same with the caller's permit. One that was used before, or that the token doesn't know, is passed over: the allowance counts.
+    function depositWithPermit(bytes32 account, address token, uint256 amount, Permit calldata permit)
+        external
+        returns (uint128 depositedIn);
+
+    /// @notice A deposit of whoever signed it, into the account it names, submitted by anyone. An ERC-1271 contract signs as such.
+    function depositBySignature(
+        SignedDeposit calldata signedDeposit,
+        bytes calldata signature,
+        Permit calldata permit
+    ) external returns (uint128 depositedIn);
+
+    /// @notice EIP-712 digest of what a depositor signs.
+    function depositHash(SignedDeposit calldata signedDeposit) external view returns (bytes32);
 
     /// @notice Only SpokeGateway. Newest time wins, ties by larger value; then pays what is owed, skipping payouts that fail.
     function receiveRelease(

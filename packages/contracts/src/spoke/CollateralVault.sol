@@ -3,15 +3,20 @@ pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ICollateralVault} from "../interfaces/ICollateralVault.sol";
+import {Accounts} from "../libraries/Accounts.sol";
+import {SigningDomain} from "../libraries/SigningDomain.sol";
 
 /// @title CollateralVault
 /// @notice Custody on one chain. It knows deposits and payouts, and nothing of margin: what may leave is what the hub has
 /// released, and a counter can be received twice, late or out of order without a token leaving twice.
-contract CollateralVault is ICollateralVault, Ownable, ReentrancyGuardTransient {
+contract CollateralVault is ICollateralVault, Ownable, Nonces, ReentrancyGuardTransient {
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
 
@@ -32,6 +37,10 @@ contract CollateralVault is ICollateralVault, Ownable, ReentrancyGuardTransient 
     error TokenNotListed(address token);
     error AmountMismatch(uint256 received, uint256 amount);
     error ZeroAmount();
+    /// @notice Nobody owns the account.
+    error NoOwner(bytes32 account);
+    error DepositExpired(uint256 deadline);
+    error BadSignature(address depositor);
     error VaultSealed();
     error OnlyGateway(address caller);
     error OnlySelf(address caller);
@@ -44,6 +53,13 @@ contract CollateralVault is ICollateralVault, Ownable, ReentrancyGuardTransient 
     /// @dev For the counters before and after the transfer, with all slots fresh.
     uint256 private constant PAYOUT_RESERVE = 45_000;
 
+    /// @dev Of what a depositor signs.
+    bytes32 private constant DEPOSIT_TYPEHASH = keccak256(
+        "Deposit(address depositor,bytes32 account,address token,uint256 amount,uint256 nonce,uint256 deadline)"
+    );
+
+    /// @notice Salt of the signing domain: what is signed for one network means nothing in another.
+    bytes32 public immutable networkId;
     /// @notice The SpokeGateway of this chain.
     address public immutable gateway;
     /// @inheritdoc ICollateralVault
@@ -66,9 +82,10 @@ contract CollateralVault is ICollateralVault, Ownable, ReentrancyGuardTransient 
     mapping(address token => Sums) private _sums;
 
     /// @param gateway_ May be deployed later, at this address.
-    constructor(address owner_, address gateway_, uint32 epoch_) Ownable(owner_) {
+    constructor(address owner_, address gateway_, uint32 epoch_, bytes32 networkId_) Ownable(owner_) {
         gateway = gateway_;
         epoch = epoch_;
+        networkId = networkId_;
     }
 
     function setListed(address token, bool isListed) external onlyOwner {
@@ -90,11 +107,65 @@ contract CollateralVault is ICollateralVault, Ownable, ReentrancyGuardTransient 
         nonReentrant
         returns (uint128 total)
     {
+        return _deposit(msg.sender, account, token, amount);
+    }
+
+    /// @inheritdoc ICollateralVault
+    function depositWithPermit(bytes32 account, address token, uint256 amount, Permit calldata permit)
+        external
+        nonReentrant
+        returns (uint128 total)
+    {
+        _usePermit(msg.sender, token, amount, permit);
+        return _deposit(msg.sender, account, token, amount);
+    }
+
+    /// @inheritdoc ICollateralVault
+    /// @dev A permit names no account, so that whoever sees one could choose it: the depositor signs for that too.
+    function depositBySignature(SignedDeposit calldata d, bytes calldata signature, Permit calldata permit)
+        external
+        nonReentrant
+        returns (uint128 total)
+    {
+        if (block.timestamp > d.deadline) revert DepositExpired(d.deadline);
+        _useCheckedNonce(d.depositor, d.nonce);
+        if (!SignatureChecker.isValidSignatureNowCalldata(d.depositor, depositHash(d), signature)) {
+            revert BadSignature(d.depositor);
+        }
+        _usePermit(d.depositor, d.token, d.amount, permit);
+        return _deposit(d.depositor, d.account, d.token, d.amount);
+    }
+
+    /// @inheritdoc ICollateralVault
+    function depositHash(SignedDeposit calldata d) public view returns (bytes32) {
+        return SigningDomain.digest(
+            "Clearspan Vault",
+            networkId,
+            keccak256(
+                abi.encode(DEPOSIT_TYPEHASH, d.depositor, d.account, d.token, d.amount, d.nonce, d.deadline)
+            )
+        );
+    }
+
+    /// @dev Anyone may have used the permit already, out of the pending transaction: the allowance is what counts. A token without
+    /// permits changes nothing here, even one that answers to everything.
+    function _usePermit(address from, address token, uint256 amount, Permit calldata permit) private {
+        if (!listed[token]) revert TokenNotListed(token);
+        try IERC20Permit(token)
+            .permit(from, address(this), amount, permit.deadline, permit.v, permit.r, permit.s) {}
+            catch {}
+    }
+
+    function _deposit(address from, bytes32 account, address token, uint256 amount)
+        private
+        returns (uint128 total)
+    {
         if (isSealed) revert VaultSealed();
         if (!listed[token]) revert TokenNotListed(token);
         if (amount == 0) revert ZeroAmount();
+        if (Accounts.owner(account) == address(0)) revert NoOwner(account);
         uint256 before = IERC20(token).balanceOf(address(this));
-        IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
+        IERC20(token).safeTransferFrom(from, address(this), amount);
         uint256 received = IERC20(token).balanceOf(address(this)) - before;
         if (received != amount) revert AmountMismatch(received, amount);
 
@@ -102,7 +173,7 @@ contract CollateralVault is ICollateralVault, Ownable, ReentrancyGuardTransient 
         total = depositedIn[account][token] + value;
         depositedIn[account][token] = total;
         _sums[token].totalIn += value;
-        emit Deposited(account, token, msg.sender, amount, total);
+        emit Deposited(account, token, from, amount, total);
     }
 
     /* OUT */

@@ -88,7 +88,7 @@ abstract contract GatewayFixture is LayerZeroTest {
     function _deploySpoke(uint32 eid, TestToken t) private returns (SpokeGateway g, CollateralVault v) {
         v = CollateralVault(vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1));
         g = new SpokeGateway(address(_stack(eid).endpoint), governance, v, HUB, 1, SKEW);
-        assertEq(address(new CollateralVault(governance, address(g), 1)), address(v));
+        assertEq(address(new CollateralVault(governance, address(g), 1, "network")), address(v));
         vm.startPrank(governance);
         v.setListed(address(t), true);
         g.setPeer(HUB, _word(address(hub)));

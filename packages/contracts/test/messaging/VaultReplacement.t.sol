@@ -24,7 +24,7 @@ contract VaultReplacementTest is GatewayFixture {
     function setUp() public {
         _deployAll();
         (a, c) = (Accounts.main(alice), Accounts.main(carol));
-        next = new CollateralVault(governance, address(gateway), 2);
+        next = new CollateralVault(governance, address(gateway), 2, "network");
         vm.startPrank(governance);
         next.setListed(address(token), true);
         vm.stopPrank();

@@ -19,7 +19,7 @@ contract LiquidationExecutorTest is OracleTest {
     function setUp() public {
         _deploy(4, 2);
         (eth, usdc) = (new TestToken("Ether", "ETH", 18), new TestToken("Dollar", "USDC", 6));
-        vault = new CollateralVault(governance, makeAddr("gateway"), 1);
+        vault = new CollateralVault(governance, makeAddr("gateway"), 1, "network");
         executor = new LiquidationExecutor(
             governance, oracle, vault, address(usdc), BACKSTOP, LiquidationExecutor.Terms(500, 1_000, 1_000)
         );

@@ -72,3 +72,70 @@ contract UnrulyToken is TestToken {
         return super.transfer(to, amount);
     }
 }
+
+/// @notice Transfers and approvals answer nothing, and an allowance is changed only from or to zero, as USDT's.
+contract SilentToken {
+    uint8 public constant decimals = 6;
+    mapping(address who => uint256) public balanceOf;
+    mapping(address owner => mapping(address spender => uint256)) public allowance;
+
+    function mint(address to, uint256 amount) external {
+        balanceOf[to] += amount;
+    }
+
+    function approve(address spender, uint256 amount) external {
+        require(amount == 0 || allowance[msg.sender][spender] == 0, "from or to zero");
+        allowance[msg.sender][spender] = amount;
+    }
+
+    function transfer(address to, uint256 amount) external {
+        balanceOf[msg.sender] -= amount;
+        balanceOf[to] += amount;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) external {
+        allowance[from][msg.sender] -= amount;
+        balanceOf[from] -= amount;
+        balanceOf[to] += amount;
+    }
+}
+
+/// @notice Balances are shares of a pot that grows and shrinks; what arrives is rounded down, as stETH's.
+contract RebasingToken is TestToken {
+    uint256 public index = 1e18;
+
+    constructor() TestToken("Rebasing", "REB", 18) {}
+
+    function setIndex(uint256 index_) external {
+        index = index_;
+    }
+
+    function balanceOf(address who) public view override returns (uint256) {
+        return super.balanceOf(who) * index / 1e18;
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        super._update(from, to, from == address(0) ? amount : amount * 1e18 / index);
+    }
+}
+
+/// @notice Has no permit, but answers to any call, as WETH does.
+contract PhantomToken is TestToken {
+    constructor() TestToken("Phantom", "PHA", 18) {}
+
+    function permit(address, address, uint256, uint256, uint8, bytes32, bytes32) public override {}
+}
+
+/// @notice Calls its sender back while it is on its way, as ERC-777 tokens do.
+contract HookToken is TestToken {
+    constructor() TestToken("Hook", "HOO", 18) {}
+
+    function _update(address from, address to, uint256 amount) internal override {
+        if (from.code.length != 0) IHooked(from).onTokenSent(to, amount);
+        super._update(from, to, amount);
+    }
+}
+
+interface IHooked {
+    function onTokenSent(address to, uint256 amount) external;
+}

@@ -15,13 +15,13 @@ contract VaultHandler is Test {
 
     constructor() {
         token = new UnrulyToken();
-        vault = new CollateralVault(address(this), address(this), 1);
+        vault = new CollateralVault(address(this), address(this), 1, "network");
         vault.setListed(address(token), true);
         token.approve(address(vault), type(uint256).max);
     }
 
     function account(uint256 i) public pure returns (bytes32) {
-        return bytes32(i % 3);
+        return bytes32(bytes20(address(uint160(0x10 + (i % 3)))));
     }
 
     function recipient(uint256 i) public pure returns (address) {

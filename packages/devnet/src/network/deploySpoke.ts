@@ -49,7 +49,7 @@ export function createSpoke(
   batch.create('CollateralVault', {
     abi: collateralVaultAbi,
     bytecode: collateralVaultBytecode,
-    args: [owner, at('spokeGateway'), EPOCH],
+    args: [owner, at('spokeGateway'), EPOCH, networkId],
   })
   batch.create('LiquidationExecutor', {
     abi: liquidationExecutorAbi,

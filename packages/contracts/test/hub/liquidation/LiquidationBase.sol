@@ -101,7 +101,7 @@ abstract contract LiquidationBase is Test {
         clearinghouse = new Clearinghouse(address(this), modules);
         engine = new MarginEngine(clearinghouse, oracle, riskConfig);
         hubGateway = new HubGateway(endpoint, address(this), clearinghouse, riskConfig, 1, 15 minutes);
-        vault = new CollateralVault(address(this), at[4], 1);
+        vault = new CollateralVault(address(this), at[4], 1, "network");
         spokeGateway = new SpokeGateway(endpoint, address(this), vault, EID, 1, 15 minutes);
         auction =
             new LiquidationAuction(clearinghouse, engine, oracle, riskConfig, at[7], at[6], _parameters());
