@@ -49,6 +49,8 @@ interface ICollateralVault {
         bytes32 indexed account, address indexed token, address indexed recipient, uint256 amount
     );
 
+    event Redirected(address indexed token, address indexed recipient, address to);
+
     /// @notice Credits the balance change to the account; reverts if it is not exactly `amount` (fee-on-transfer and rebasing tokens).
     function deposit(bytes32 account, address token, uint256 amount) external returns (uint128 depositedIn);
 
@@ -77,8 +79,16 @@ interface ICollateralVault {
         uint64 time
     ) external;
 
-    /// @notice Pays what is owed and not yet paid. Anyone. Returns 0 when nothing is owed or the vault's own total is below the hub's credited total.
+    /// @notice Pays what is owed, not yet paid and within the token's limits by now: anyone may push the rest of a payout. Returns 0 when that is
+    /// nothing, payouts are halted, or the vault's own total is below the hub's credited total.
     function pay(bytes32 account, address token, address recipient) external returns (uint256 amount);
+
+    /// @notice From now on the caller's payouts of a token, what is still owed included, go to `to`; back to itself if that is the caller. They
+    /// stay counted under the caller.
+    function redirect(address token, address to) external;
+
+    /// @notice Where a recipient's payouts of a token go.
+    function recipientOf(address token, address recipient) external view returns (address);
 
     function depositedIn(bytes32 account, address token) external view returns (uint128);
     function paidOut(bytes32 account, address token, address recipient) external view returns (uint128);

@@ -6,17 +6,19 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ICollateralVault} from "../interfaces/ICollateralVault.sol";
 import {Accounts} from "../libraries/Accounts.sol";
 import {SigningDomain} from "../libraries/SigningDomain.sol";
+import {PayoutQueue} from "./PayoutQueue.sol";
 
 /// @title CollateralVault
 /// @notice Custody on one chain. It knows deposits and payouts, and nothing of margin: what may leave is what the hub has
 /// released, and a counter can be received twice, late or out of order without a token leaving twice.
-contract CollateralVault is ICollateralVault, Ownable, Nonces, ReentrancyGuardTransient {
+contract CollateralVault is ICollateralVault, PayoutQueue, Nonces, ReentrancyGuardTransient {
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
 
@@ -31,6 +33,13 @@ contract CollateralVault is ICollateralVault, Ownable, Nonces, ReentrancyGuardTr
         uint128 totalOut;
     }
 
+    /// @dev One slot.
+    struct Payout {
+        uint128 paid;
+        /// Of the counter, what the queue has let pass.
+        uint128 admitted;
+    }
+
     event TokenListed(address indexed token, bool listed);
     event Sealed();
 
@@ -41,6 +50,7 @@ contract CollateralVault is ICollateralVault, Ownable, Nonces, ReentrancyGuardTr
     error NoOwner(bytes32 account);
     error DepositExpired(uint256 deadline);
     error BadSignature(address depositor);
+    error InvalidRecipient(address to);
     error VaultSealed();
     error OnlyGateway(address caller);
     error OnlySelf(address caller);
@@ -64,6 +74,8 @@ contract CollateralVault is ICollateralVault, Ownable, Nonces, ReentrancyGuardTr
     address public immutable gateway;
     /// @inheritdoc ICollateralVault
     uint32 public immutable epoch;
+    /// @notice The vault that this one replaces, or none: its limits and redirections count here until there are others.
+    ICollateralVault public immutable predecessor;
     /// @inheritdoc ICollateralVault
     bool public isSealed;
 
@@ -71,26 +83,37 @@ contract CollateralVault is ICollateralVault, Ownable, Nonces, ReentrancyGuardTr
     mapping(address token => bool) public listed;
     /// @inheritdoc ICollateralVault
     mapping(bytes32 account => mapping(address token => uint128)) public depositedIn;
-    /// @inheritdoc ICollateralVault
-    mapping(bytes32 account => mapping(address token => mapping(address recipient => uint128))) public
-        paidOut;
     /// @notice What the hub has credited of a token, ever, and the newest time it said so.
     mapping(address token => Counter) public creditedTotal;
 
     mapping(bytes32 account => mapping(address token => mapping(address recipient => Counter))) private
         _released;
+    mapping(bytes32 account => mapping(address token => mapping(address recipient => Payout))) private
+        _payouts;
     mapping(address token => Sums) private _sums;
+    mapping(address token => mapping(address recipient => address to)) private _redirects;
 
     /// @param gateway_ May be deployed later, at this address.
-    constructor(address owner_, address gateway_, uint32 epoch_, bytes32 networkId_) Ownable(owner_) {
+    constructor(
+        address owner_,
+        address gateway_,
+        uint32 epoch_,
+        bytes32 networkId_,
+        ICollateralVault predecessor_
+    ) Ownable(owner_) {
         gateway = gateway_;
         epoch = epoch_;
         networkId = networkId_;
+        predecessor = predecessor_;
     }
 
     function setListed(address token, bool isListed) external onlyOwner {
         listed[token] = isListed;
         emit TokenListed(token, isListed);
+        if (!isListed || address(predecessor) == address(0)) return;
+        (Limit memory own,) = limits(token);
+        (Limit memory large, Limit memory small) = PayoutQueue(address(predecessor)).limits(token);
+        if (own.cap == 0 && large.cap != 0) _setLimits(token, large, small);
     }
 
     /// @notice Ends deposits for good, before a successor opens. Payouts go on.
@@ -173,6 +196,7 @@ contract CollateralVault is ICollateralVault, Ownable, Nonces, ReentrancyGuardTr
         total = depositedIn[account][token] + value;
         depositedIn[account][token] = total;
         _sums[token].totalIn += value;
+        _refillBy(token, amount);
         emit Deposited(account, token, from, amount, total);
     }
 
@@ -218,24 +242,41 @@ contract CollateralVault is ICollateralVault, Ownable, Nonces, ReentrancyGuardTr
         return true;
     }
 
-    /// @dev paidOut rises to `released` at most, and before the token moves.
+    /// @inheritdoc ICollateralVault
+    function redirect(address token, address to) external {
+        if (to == address(0) || to == address(this)) revert InvalidRecipient(to);
+        _redirects[token][msg.sender] = to;
+        emit Redirected(token, msg.sender, to);
+    }
+
+    /// @dev `paid` rises to `released` at most, and before the token moves.
     function _pay(bytes32 account, address token, address recipient) private returns (uint256) {
-        uint128 paid = paidOut[account][token][recipient];
+        Payout storage payout = _payouts[account][token][recipient];
+        uint128 paid = payout.paid;
         uint128 owed = _released[account][token][recipient].value;
         Sums storage sums = _sums[token];
         // A hub that has credited more than this vault took in believes in a chain that no longer exists, or is forged.
         if (owed <= paid || sums.totalIn < creditedTotal[token].value) return 0;
+        uint128 admitted = uint128(
+            _admit(
+                account, token, recipient, Math.max(payout.admitted, paid), owed, sums.totalIn - sums.totalOut
+            )
+        );
+        payout.admitted = admitted;
+        uint128 upTo = admitted < owed ? admitted : owed;
+        if (upTo == paid || _isHalted()) return 0;
+        address to = recipientOf(token, recipient);
         // The EVM gives a call 63/64 of what is left without a word, and the transfer would fail for that alone.
         if (gasleft() * 63 / 64 < PAYOUT_GAS + PAYOUT_RESERVE) revert InsufficientGas(gasleft());
-        uint128 amount = owed - paid;
-        paidOut[account][token][recipient] = owed;
+        uint128 amount = upTo - paid;
+        payout.paid = upTo;
         sums.totalOut += amount;
         // The caught reason is not copied: it may be as long as the callee could afford.
-        try this.transferOut{gas: PAYOUT_GAS}(IERC20(token), recipient, amount) {
-            emit PaidOut(account, token, recipient, amount, owed);
+        try this.transferOut{gas: PAYOUT_GAS}(IERC20(token), to, amount) {
+            emit PaidOut(account, token, recipient, amount, upTo);
             return amount;
         } catch {
-            paidOut[account][token][recipient] = paid;
+            payout.paid = paid;
             sums.totalOut -= amount;
             emit PayoutFailed(account, token, recipient, amount);
             return 0;
@@ -243,6 +284,18 @@ contract CollateralVault is ICollateralVault, Ownable, Nonces, ReentrancyGuardTr
     }
 
     /* VIEWS */
+
+    /// @inheritdoc ICollateralVault
+    function recipientOf(address token, address recipient) public view returns (address to) {
+        to = _redirects[token][recipient];
+        if (to != address(0)) return to;
+        return address(predecessor) == address(0) ? recipient : predecessor.recipientOf(token, recipient);
+    }
+
+    /// @inheritdoc ICollateralVault
+    function paidOut(bytes32 account, address token, address recipient) external view returns (uint128) {
+        return _payouts[account][token][recipient].paid;
+    }
 
     /// @inheritdoc ICollateralVault
     function released(bytes32 account, address token, address recipient)
@@ -266,5 +319,9 @@ contract CollateralVault is ICollateralVault, Ownable, Nonces, ReentrancyGuardTr
         if (totalIn == 0) return (0, 0, 0);
         uint256 balance = IERC20(token).balanceOf(address(this));
         if (totalIn > totalOut + balance) shortfall = uint128(totalIn - totalOut - balance);
+    }
+
+    function _held(address token) internal view override returns (uint256) {
+        return _sums[token].totalIn - _sums[token].totalOut;
     }
 }

@@ -5,6 +5,7 @@ import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
 import {IHubGateway, ISpokeGateway} from "../../src/interfaces/IGateways.sol";
 import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
+import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
 import {TestToken} from "../../src/mocks/TestToken.sol";
 import {GatewayFixture} from "./GatewayFixture.sol";
@@ -17,8 +18,8 @@ contract CustodyInvariantsTest is GatewayFixture {
     uint256 private constant ACCOUNTS = 3;
     uint256 private constant FUND_DEPOSIT = 500e6;
     /// Of CollateralVault's storage.
-    uint256 private constant DEPOSITED_SLOT = 3;
-    uint256 private constant SUMS_SLOT = 7;
+    uint256 private constant DEPOSITED_SLOT = 6;
+    uint256 private constant SUMS_SLOT = 10;
     /// Settlement token and a claim, of the first vault and of its successor; and the settlement token on the hub's chain.
     uint256[5] private _assets = [HUB_ASSET, SPOKE_ASSET, 3, 4, 5];
 
@@ -37,7 +38,7 @@ contract CustodyInvariantsTest is GatewayFixture {
     function setUp() public {
         _deployAll();
         _weth = new TestToken("Wrapped Ether", "WETH", 18);
-        _next = new CollateralVault(governance, address(gateway), 2, "network");
+        _next = new CollateralVault(governance, address(gateway), 2, "network", ICollateralVault(address(0)));
         vm.startPrank(governance);
         vault.setListed(address(_weth), true);
         _next.setListed(address(_weth), true);

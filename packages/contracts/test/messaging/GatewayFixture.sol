@@ -12,6 +12,7 @@ import {Accounts} from "../../src/libraries/Accounts.sol";
 import {HubGateway} from "../../src/messaging/HubGateway.sol";
 import {SpokeGateway} from "../../src/messaging/SpokeGateway.sol";
 import {TestToken} from "../../src/mocks/TestToken.sol";
+import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
 import {LayerZeroTest} from "../utils/LayerZeroTest.sol";
 
@@ -88,7 +89,10 @@ abstract contract GatewayFixture is LayerZeroTest {
     function _deploySpoke(uint32 eid, TestToken t) private returns (SpokeGateway g, CollateralVault v) {
         v = CollateralVault(vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1));
         g = new SpokeGateway(address(_stack(eid).endpoint), governance, v, HUB, 1, SKEW);
-        assertEq(address(new CollateralVault(governance, address(g), 1, "network")), address(v));
+        assertEq(
+            address(new CollateralVault(governance, address(g), 1, "network", ICollateralVault(address(0)))),
+            address(v)
+        );
         vm.startPrank(governance);
         v.setListed(address(t), true);
         g.setPeer(HUB, _word(address(hub)));

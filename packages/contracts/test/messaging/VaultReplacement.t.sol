@@ -6,6 +6,7 @@ import {IHubGateway, ISpokeGateway} from "../../src/interfaces/IGateways.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {Books} from "../../src/hub/Books.sol";
 import {SpokeGateway} from "../../src/messaging/SpokeGateway.sol";
+import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
 import {GatewayFixture} from "./GatewayFixture.sol";
 
@@ -24,7 +25,7 @@ contract VaultReplacementTest is GatewayFixture {
     function setUp() public {
         _deployAll();
         (a, c) = (Accounts.main(alice), Accounts.main(carol));
-        next = new CollateralVault(governance, address(gateway), 2, "network");
+        next = new CollateralVault(governance, address(gateway), 2, "network", ICollateralVault(address(0)));
         vm.startPrank(governance);
         next.setListed(address(token), true);
         vm.stopPrank();

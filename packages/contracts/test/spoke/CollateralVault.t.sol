@@ -17,7 +17,7 @@ contract CollateralVaultTest is Test {
     UnrulyToken private token;
 
     function setUp() public {
-        vault = new CollateralVault(governance, gateway, 3, "network");
+        vault = new CollateralVault(governance, gateway, 3, "network", ICollateralVault(address(0)));
         token = new UnrulyToken();
         vm.prank(governance);
         vault.setListed(address(token), true);

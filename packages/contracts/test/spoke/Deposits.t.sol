@@ -44,7 +44,7 @@ contract DepositsTest is Test, IHooked {
     function setUp() public {
         (alice, key) = makeAddrAndKey("alice");
         account = Accounts.main(alice);
-        vault = new CollateralVault(governance, gateway, 1, "network");
+        vault = new CollateralVault(governance, gateway, 1, "network", ICollateralVault(address(0)));
         token = new TestToken("Dollar", "USDC", 6);
         _list(address(token));
         token.mint(alice, 100e6);
@@ -140,7 +140,8 @@ contract DepositsTest is Test, IHooked {
         vm.expectRevert(abi.encodeWithSelector(Nonces.InvalidAccountNonce.selector, alice, 0));
         vault.depositBySignature(d, signature, none);
         d.nonce = 0;
-        CollateralVault another = new CollateralVault(governance, gateway, 1, "another network");
+        CollateralVault another =
+            new CollateralVault(governance, gateway, 1, "another network", ICollateralVault(address(0)));
         assertNotEq(another.depositHash(d), vault.depositHash(d));
         vm.expectRevert(abi.encodeWithSelector(CollateralVault.BadSignature.selector, alice));
         another.depositBySignature(d, signature, none);

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ILiquidationExecutor} from "../../src/interfaces/ILiquidation.sol";
 import {TestToken} from "../../src/mocks/TestToken.sol";
+import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
 import {LiquidationExecutor} from "../../src/spoke/LiquidationExecutor.sol";
 import {OracleTest} from "../oracle/OracleTest.sol";
@@ -19,7 +20,8 @@ contract LiquidationExecutorTest is OracleTest {
     function setUp() public {
         _deploy(4, 2);
         (eth, usdc) = (new TestToken("Ether", "ETH", 18), new TestToken("Dollar", "USDC", 6));
-        vault = new CollateralVault(governance, makeAddr("gateway"), 1, "network");
+        vault =
+            new CollateralVault(governance, makeAddr("gateway"), 1, "network", ICollateralVault(address(0)));
         executor = new LiquidationExecutor(
             governance, oracle, vault, address(usdc), BACKSTOP, LiquidationExecutor.Terms(500, 1_000, 1_000)
         );

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Test} from "forge-std/Test.sol";
+import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
 import {UnrulyToken} from "./Tokens.sol";
 
@@ -15,7 +16,7 @@ contract VaultHandler is Test {
 
     constructor() {
         token = new UnrulyToken();
-        vault = new CollateralVault(address(this), address(this), 1, "network");
+        vault = new CollateralVault(address(this), address(this), 1, "network", ICollateralVault(address(0)));
         vault.setListed(address(token), true);
         token.approve(address(vault), type(uint256).max);
     }

@@ -13,12 +13,12 @@ import {
   testTokenBytecode,
 } from '@clearspan/contracts'
 import { accountId, oracleConfigHash } from '@clearspan/shared'
-import { stringToHex } from 'viem'
+import { parseUnits, stringToHex, zeroAddress } from 'viem'
 import type { Batch } from '../chains/index.js'
 import { type At, peer } from './addresses.js'
 import type { DeployOptions } from './deployOptions.js'
 import { feedIndex, settlementOf } from './markets.js'
-import { EPOCH, jumpGuard, LOT_TERMS } from './parameters.js'
+import { EPOCH, jumpGuard, LOT_TERMS, PAYOUT_LIMITS } from './parameters.js'
 
 const EPOCH_SLOTS = 10_000_000n
 
@@ -49,7 +49,7 @@ export function createSpoke(
   batch.create('CollateralVault', {
     abi: collateralVaultAbi,
     bytecode: collateralVaultBytecode,
-    args: [owner, at('spokeGateway'), EPOCH, networkId],
+    args: [owner, at('spokeGateway'), EPOCH, networkId, zeroAddress],
   })
   batch.create('LiquidationExecutor', {
     abi: liquidationExecutorAbi,
@@ -68,6 +68,11 @@ export function createSpoke(
     bytecode: epochRevokerBytecode,
     args: [layerzero.endpoint, owner, at('priceOracle'), chains[0]!.eid],
   })
+}
+
+/** Whole tokens in the token's own units. */
+function limitIn({ cap, rate }: { cap: bigint; rate: bigint }, decimals: number) {
+  return { cap: parseUnits(String(cap), decimals), rate: parseUnits(String(rate), decimals) }
 }
 
 /** Signers and feeds, listed tokens, the ways from and to the hub. */
@@ -96,12 +101,12 @@ export function configureSpoke(
       },
     ],
   })
-  for (const { symbol, base, settlement } of markets.tokens) {
-    batch.call(at('vault'), {
-      abi: collateralVaultAbi,
-      functionName: 'setListed',
-      args: [at(`token ${symbol}`), true],
-    })
+  for (const { symbol, base, decimals, settlement } of markets.tokens) {
+    const token = at(`token ${symbol}`)
+    const vault = { abi: collateralVaultAbi }
+    batch.call(at('vault'), { ...vault, functionName: 'setListed', args: [token, true] })
+    const [large, small] = [limitIn(PAYOUT_LIMITS.large, decimals), limitIn(PAYOUT_LIMITS.small, decimals)]
+    batch.call(at('vault'), { ...vault, functionName: 'setLimits', args: [token, large, small] })
     if (settlement) continue
     batch.call(at('liquidationExecutor'), {
       abi: liquidationExecutorAbi,

@@ -10,6 +10,12 @@ export const CREDIT_BPS = { creditIm: 9_500, creditMm: 9_700 }
 /** Lots open 2% above the oracle and end 10% below. bps. */
 export const LOT_TERMS = { startPremium: 200, maxDiscount: 1_000 }
 
+/** What may leave a vault, of each token: whole tokens at once, and a second. Small payouts (up to a tenth of their bucket) have a bucket apart. */
+export const PAYOUT_LIMITS = {
+  large: { cap: 50_000_000n, rate: 10_000n },
+  small: { cap: 1_000_000n, rate: 100n },
+}
+
 /** Jump guard of the oracle: bps at once, bps a minute since the last value, and at most. */
 export function jumpGuard(timing: Timing) {
   return {

@@ -12,6 +12,8 @@ import { batches, createDirtyKeys, dueCounters } from './counters.js'
 const LOOKUP = 300
 /** Payouts tried in one job. */
 const PAYOUTS = 50
+/** What a vault's limits let pass of a payout is fetched when it is all of the rest, or at least one in so many parts of it. */
+const PART = 8n
 
 interface ReleaseKey {
   account: Hex
@@ -82,7 +84,11 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
     const states = taken.map((key, i) => ({ key, ...(counters[i] ?? { owned: 0n, received: 0n, paid: 0n }) }))
     for (const { key, owned, received, paid } of states)
       if (owned === received && paid >= received) keys.clean(key.id, key.touched)
-    await pay(states.filter(({ received, paid }) => paid < received).map(({ key }) => key.key))
+    await pay(
+      states.flatMap(({ key, received, paid }) =>
+        paid < received ? [{ ...key.key, rest: received - paid }] : [],
+      ),
+    )
     const due = dueCounters(states, ({ id }) => keys.lastSent(id), clock.now(), config.resendMs)
     const groups = batches(due, config.batch.releases)
     const requests = await Promise.all(groups.map((group) => requestFor(group.map(({ key }) => key.key))))
@@ -100,8 +106,8 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
     assertSent(results)
   }
 
-  /** Only payouts that the vault would make now: a failing token or a vault that is short is nobody's to force. */
-  async function pay(owed: readonly ReleaseKey[]): Promise<void> {
+  /** Only payouts that the vault would make now: a failing token or a vault that is short is nobody's to force, nor is its limit. */
+  async function pay(owed: readonly (ReleaseKey & { rest: bigint })[]): Promise<void> {
     const tried = owed.slice(0, PAYOUTS)
     if (tried.length === 0) return
     const calls = tried.map(({ account, token, recipient }) => {
@@ -109,7 +115,10 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
       return { ...call, args: [account, token, recipient] } as const
     })
     const amounts = await trySequence(client, calls)
-    const possible = calls.filter((_, i) => typeof amounts[i] === 'bigint' && amounts[i] > 0n)
+    const possible = calls.filter((_, i) => {
+      const [amount, rest] = [amounts[i], tried[i]?.rest ?? 0n]
+      return typeof amount === 'bigint' && amount > 0n && amount * PART >= rest
+    })
     assertSent(await senders.bulk.sendMany(possible.map((call) => requestOf(call, 'pay'))))
   }
 

@@ -18,6 +18,7 @@ import {Perp} from "../../../src/margin/Perp.sol";
 import {HubGateway} from "../../../src/messaging/HubGateway.sol";
 import {SpokeGateway} from "../../../src/messaging/SpokeGateway.sol";
 import {TestToken} from "../../../src/mocks/TestToken.sol";
+import {ICollateralVault} from "../../../src/interfaces/ICollateralVault.sol";
 import {CollateralVault} from "../../../src/spoke/CollateralVault.sol";
 import {LiquidationExecutor} from "../../../src/spoke/LiquidationExecutor.sol";
 import {OracleDouble} from "./OracleDouble.sol";
@@ -101,7 +102,7 @@ abstract contract LiquidationBase is Test {
         clearinghouse = new Clearinghouse(address(this), modules);
         engine = new MarginEngine(clearinghouse, oracle, riskConfig);
         hubGateway = new HubGateway(endpoint, address(this), clearinghouse, riskConfig, 1, 15 minutes);
-        vault = new CollateralVault(address(this), at[4], 1, "network");
+        vault = new CollateralVault(address(this), at[4], 1, "network", ICollateralVault(address(0)));
         spokeGateway = new SpokeGateway(endpoint, address(this), vault, EID, 1, 15 minutes);
         auction =
             new LiquidationAuction(clearinghouse, engine, oracle, riskConfig, at[7], at[6], _parameters());
