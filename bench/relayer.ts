@@ -1,15 +1,13 @@
 // Delivery, measured from outside against what public relayer engines do: real chains, LayerZero's real contracts, our Attestor.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdirSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createLogger, createQueueBackend, systemClock } from '@clearspan/shared'
 import { temporaryDirectory } from '../test/clearspan.js'
 import { startTestOracle } from '../test/testOracle.js'
-import { startProxy } from '../test/testProxy.js'
-import { type Ours, type RpcUrls, startOurs } from './relayer/ours.js'
+import { createMarket, type Market, openPositions, overheadsOf, watchFall } from './relayer/isolation.js'
+import { type Ours, type OursOptions, startOurs } from './relayer/ours.js'
 import { startPattern } from './relayer/pattern.js'
+import { countingProxies } from './relayer/proxies.js'
+import { hasRedis, startRedis } from './relayer/redis.js'
 import { openStage, type Stage } from './relayer/stage.js'
 
 /** Packets of each measurement. */
@@ -26,10 +24,12 @@ const COUNT = {
 const SIGNERS = 4
 /** Between two single packets, real ms, so that the next meets an idle relayer in another phase of the blocks. */
 const PAUSE_MS = 700
-/** A price report comes each second: how long they are watched without a backlog, real ms. */
-const PRICES_MS = 15_000
-const PRICE = 100
-const REDIS_TRIES = 100
+/** Of each chain, for ours: evidence wants more than half of them. */
+const RPCS = 3
+/** Sub-accounts are opened this far apart. */
+const FIRST_OF_NEXT = 1_000
+/** Longest for all on one stage, real ms. */
+const LONGEST_MS = 480_000
 const PATTERN =
   "public relayer engines' pattern (one queue, concurrency 3, one serial wallet, three transactions a packet), same run"
 
@@ -41,6 +41,8 @@ interface Measurement {
   /** What the baseline is; null where there is none. */
   baselineIs: string | null
 }
+
+type Overheads = ReturnType<typeof overheadsOf>
 
 /** What one way of delivering reached; ms, packets a second, gas and calls a packet. */
 interface Figures {
@@ -71,19 +73,29 @@ type Backend = 'embedded' | 'redis'
 const named = (one: Measurement, backend: Backend): Measurement =>
   backend === 'embedded' ? one : { ...one, name: `${one.name}_${backend}` }
 
-/** Fresh chains and a fresh queue for each measurement. */
+interface OnStage {
+  stage: Stage
+  /** For files. */
+  directory: string
+  redisUrl: string | undefined
+  market: Market
+}
+
+/** Fresh chains with prices on them, and a fresh queue. */
 async function onStage<T>(
   delivery: 'attestor' | 'stock',
   backend: Backend,
-  work: (stage: Stage, directory: string, redisUrl: string | undefined, publish: () => void) => Promise<T>,
+  work: (at: OnStage) => Promise<T>,
 ): Promise<T> {
   const dir = await temporaryDirectory()
   const oracle = await startTestOracle()
   const redis = backend === 'redis' ? await startRedis() : undefined
   try {
     const stage = await openStage(dir.path, delivery, oracle.url)
+    const market = createMarket()
+    oracle.publish(stage.on, market.price, market.onPublished)
     try {
-      return await work(stage, dir.path, redis?.url, () => oracle.publish(stage.on, () => PRICE))
+      return await within(work({ stage, directory: dir.path, redisUrl: redis?.url, market }))
     } finally {
       await stage.stop()
     }
@@ -94,8 +106,22 @@ async function onStage<T>(
   }
 }
 
+/** Never hangs. */
+async function within<T>(work: Promise<T>): Promise<T> {
+  const timer = new AbortController()
+  const late = systemClock.sleep(LONGEST_MS, timer.signal).then(() => {
+    throw new Error(`a stage took longer than ${LONGEST_MS} ms`)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    timer.abort()
+    late.catch(() => {})
+  }
+}
+
 async function measurePattern(kind: Backend, say: (line: string) => void): Promise<Figures> {
-  return onStage('stock', kind, async (stage, directory, redisUrl) => {
+  return onStage('stock', kind, async ({ stage, directory, redisUrl }) => {
     const logger = createLogger({ name: 'bench', level: 'error' })
     const backend = await createQueueBackend({
       redisUrl,
@@ -104,13 +130,13 @@ async function measurePattern(kind: Backend, say: (line: string) => void): Promi
       clock: systemClock,
       logger,
     })
-    const proxies = await countingProxies(stage)
+    const proxies = await countingProxies(stage, 1)
     const [destination, source] = stage.on.network.chains
     const urlOf = (chainId: number) => proxies.urls[String(chainId)]![0]!
     const pattern = await startPattern(stage, backend, [urlOf(source!.chainId), urlOf(destination!.chainId)])
     try {
       for (let i = 0; i < COUNT.patternSingle; i++) {
-        await stage.release(await stage.prepare(1))
+        await stage.release(stage.prepare(1))
         await stage.allDelivered()
       }
       // It hears of its last receipt a little later.
@@ -143,100 +169,158 @@ async function measurePattern(kind: Backend, say: (line: string) => void): Promi
   })
 }
 
+/** Everything of ours on one stage; each part has processes of its own, which begin at the block where it begins. */
 async function measureOurs(
   kind: Backend,
   pattern: Figures,
   say: (line: string) => void,
 ): Promise<Measurement[]> {
+  return onStage('attestor', kind, async (at) => {
+    const four = await fourSigners(at, kind === 'embedded', say)
+    const one = await oneSigner(at, say)
+    const calls = await callsPerPacket(at, say)
+    // Last, because its backlog is left there.
+    const together = kind === 'embedded' ? await inOneProcess(at, say) : undefined
+    const { singles, gas } = one
+    return [
+      figure('msgs_per_s_1_signer', one.rate, '/s', pattern.rate),
+      figure('msgs_per_s_4_signers', four.rate, '/s', pattern.rate),
+      figure('overhead_ms_p50', quantile(singles.overheads, 0.5), 'ms', quantile(pattern.overheads, 0.5)),
+      figure('overhead_ms_p99', quantile(singles.overheads, 0.99), 'ms', quantile(pattern.overheads, 0.99)),
+      figure('missed_first_block_pct', singles.missedPct, '%', pattern.missedPct || null),
+      figure(
+        'rpc_calls_per_msg',
+        calls,
+        'calls',
+        pattern.calls,
+        `${PATTERN}; it has one RPC per chain, ours ${RPCS}`,
+      ),
+      figure('gas_per_msg', gas, 'gas', pattern.gas),
+      figure('recovery_s', four.recovery, 's', null),
+      // Serial as it is, its time for so many is its rate's.
+      figure(
+        'backfill_10k_s',
+        four.backfill,
+        's',
+        COUNT.backfill / pattern.rate,
+        `${PATTERN}: at its measured rate, not run`,
+      ),
+      ...(four.overheads ? isolation('backlog', four.overheads) : []),
+      ...(together ? isolation('backlog_one_process', together) : []),
+    ]
+  })
+}
+
+/** What prices and liquidations took behind a backlog, and without one. */
+interface Isolation {
+  without: Overheads
+  behind: Overheads
+}
+
+function isolation(name: string, { without, behind }: Isolation): Measurement[] {
+  const median = (label: keyof Overheads, as: string) =>
+    figure(
+      `${as}_overhead_${name}_ms_p50`,
+      quantile(behind[label], 0.5),
+      'ms',
+      quantile(without[label], 0.5),
+      'the same processes without the backlog, same run',
+    )
+  return [median('price', 'price'), median('liquidate', 'liquidation')]
+}
+
+/** The backlog first: its relayer has seen nothing before. Beside it, where that is asked for, prices and a keeper in a process of their own. */
+async function fourSigners(at: OnStage, isIsolated: boolean, say: (line: string) => void) {
+  const { stage } = at
+  say(`${SIGNERS} signers, and ${COUNT.backfill} packets that wait for them`)
+  return withOurs(at, { processes: isIsolated ? 'apart' : 'messages', signers: SIGNERS }, async (ours) => {
+    const market = isIsolated ? await openMarket(at, 0) : undefined
+    const without = market && (await watched(stage, ours, market))
+    await letWait(stage, ours, say)
+    const behind = market && (await watched(stage, ours, market))
+    await stage.allDelivered(say)
+    const backfill = (Date.now() - ours.startedAt()) / 1000
+    say(`delivered after ${backfill.toFixed(1)} s`)
+    const seconds = await burst(stage, COUNT.fourSigners)
+    const rate = COUNT.fourSigners / seconds
+    const recovered = await recovery(stage, ours)
+    say(`${rate.toFixed(1)} packets a second, recovered in ${recovered.toFixed(1)} s`)
+    const overheads = without && behind && { without, behind }
+    return { backfill, rate, recovery: recovered, overheads }
+  })
+}
+
+/** Prices and liquidations with all lanes in one process, behind as large a backlog, which is left there. */
+async function inOneProcess(at: OnStage, say: (line: string) => void): Promise<Isolation> {
+  say(`all in one process, and ${COUNT.backfill} packets that wait for it`)
+  return withOurs(at, { processes: 'together', signers: SIGNERS }, async (ours) => {
+    const market = await openMarket(at, 1)
+    const without = await watched(at.stage, ours, market)
+    await letWait(at.stage, ours, say)
+    return { without, behind: await watched(at.stage, ours, market) }
+  })
+}
+
+async function oneSigner(at: OnStage, say: (line: string) => void) {
   say('one signer')
-  const one = await withOurs(kind, { signers: 1 }, async (stage, ours) => {
-    const singles = await singlePackets(stage, ours)
-    const gasBefore = stage.gasUsed()
-    const seconds = await burst(stage, COUNT.oneSigner)
-    const gas = Number(stage.gasUsed() - gasBefore) / COUNT.oneSigner
+  return withOurs(at, { processes: 'messages', signers: 1 }, async (ours) => {
+    const singles = await singlePackets(at.stage, ours)
+    const gasBefore = at.stage.gasUsed()
+    const seconds = await burst(at.stage, COUNT.oneSigner)
+    const gas = Number(at.stage.gasUsed() - gasBefore) / COUNT.oneSigner
+    say(`${(COUNT.oneSigner / seconds).toFixed(1)} packets a second`)
     return { singles, rate: COUNT.oneSigner / seconds, gas }
   })
-  say(`${one.rate.toFixed(1)} packets a second`)
-  const calls = await withOurs(kind, { signers: 1, counts: true }, async (stage, _ours, counted) => {
-    await burst(stage, COUNT.counted)
-    return counted() / COUNT.counted
-  })
-  say(`${SIGNERS} signers, and ${COUNT.backfill} packets that wait for them`)
-  const four = await withOurs(
-    kind,
-    { signers: SIGNERS, backlog: COUNT.backfill, publishes: true },
-    async (stage, ours) => {
-      await stage.allDelivered()
-      const endedAt = Date.now()
-      const backfill = (endedAt - ours.startedAt()) / 1000
-      say(`delivered after ${backfill.toFixed(1)} s`)
-      await pause(PRICES_MS)
-      const prices = await priceOverheads(stage, ours, endedAt)
-      const seconds = await burst(stage, COUNT.fourSigners)
-      return { backfill, prices, rate: COUNT.fourSigners / seconds, recovery: await recovery(stage, ours) }
-    },
-  )
-  say(`${four.rate.toFixed(1)} packets a second, recovered in ${four.recovery.toFixed(1)} s`)
-
-  const { singles, gas } = one
-  return [
-    figure('msgs_per_s_1_signer', one.rate, '/s', pattern.rate),
-    figure('msgs_per_s_4_signers', four.rate, '/s', pattern.rate),
-    figure('overhead_ms_p50', quantile(singles.overheads, 0.5), 'ms', quantile(pattern.overheads, 0.5)),
-    figure('overhead_ms_p99', quantile(singles.overheads, 0.99), 'ms', quantile(pattern.overheads, 0.99)),
-    figure('missed_first_block_pct', singles.missedPct, '%', pattern.missedPct || null),
-    figure('rpc_calls_per_msg', calls, 'calls', pattern.calls),
-    figure('gas_per_msg', gas, 'gas', pattern.gas),
-    figure('recovery_s', four.recovery, 's', null),
-    // Serial as it is, its time for so many is its rate's.
-    figure(
-      'backfill_10k_s',
-      four.backfill,
-      's',
-      COUNT.backfill / pattern.rate,
-      `${PATTERN}: at its measured rate, not run`,
-    ),
-    figure(
-      'price_overhead_backlog_ms_p50',
-      quantile(four.prices.during, 0.5),
-      'ms',
-      quantile(four.prices.after, 0.5),
-      'the same relayer without the backlog, same run',
-    ),
-  ]
 }
 
-interface OursWish {
-  signers: number
-  /** Packets on the source before the relayer starts. */
-  backlog?: number
-  /** Prices are published. */
-  publishes?: boolean
-  /** RPC calls are counted. */
-  counts?: boolean
+async function callsPerPacket(at: OnStage, say: (line: string) => void): Promise<number> {
+  say(`one signer with ${RPCS} RPCs per chain`)
+  const proxies = await countingProxies(at.stage, RPCS)
+  try {
+    return await withOurs(at, { processes: 'messages', signers: 1, rpcUrls: proxies.urls }, async () => {
+      await burst(at.stage, COUNT.counted)
+      return proxies.calls() / COUNT.counted
+    })
+  } finally {
+    await proxies.close()
+  }
 }
 
-/** Work on a stage with a relayer of ours. */
-function withOurs<T>(
-  kind: Backend,
-  { signers, backlog = 0, publishes = false, counts = false }: OursWish,
-  work: (stage: Stage, ours: Ours, counted: () => number) => Promise<T>,
+/** Accounts that a falling price will liquidate, the `turn`th time. */
+async function openMarket({ stage, market }: OnStage, turn: number): Promise<Market> {
+  await openPositions(stage, market, turn * FIRST_OF_NEXT)
+  return market
+}
+
+async function watched(stage: Stage, ours: Ours, market: Market): Promise<Overheads> {
+  const watch = await watchFall(stage, market)
+  const { samples } = await ours.keeper()
+  return overheadsOf(samples, { stage, market, watch })
+}
+
+/** Kills whoever carries messages, lets 10,000 packets come, and starts it without memory. Resolves once it delivers. */
+async function letWait(stage: Stage, ours: Ours, say: (line: string) => void): Promise<void> {
+  await ours.kill()
+  await ours.forget()
+  await stage.release(stage.prepare(COUNT.backfill))
+  say(`${COUNT.backfill} packets wait`)
+  const delivered = stage.deliveredCount()
+  await ours.start()
+  await stage.deliveredMore(delivered)
+}
+
+/** Work with processes of ours on a stage. */
+async function withOurs<T>(
+  { stage, directory, redisUrl }: OnStage,
+  wish: Pick<OursOptions, 'processes' | 'signers' | 'rpcUrls'>,
+  work: (ours: Ours) => Promise<T>,
 ): Promise<T> {
-  return onStage('attestor', kind, async (stage, directory, redisUrl, publish) => {
-    await stage.release(await stage.prepare(backlog))
-    const proxies = counts ? await countingProxies(stage) : undefined
-    const at = join(directory, 'relayer')
-    mkdirSync(at)
-    if (publishes) publish()
-    const rpcUrls = proxies?.urls ?? {}
-    const ours = await startOurs({ stage, directory: at, signers, redisUrl, rpcUrls })
-    try {
-      return await work(stage, ours, () => proxies?.calls() ?? 0)
-    } finally {
-      await ours.stop()
-      await proxies?.close()
-    }
-  })
+  const ours = await startOurs({ ...wish, stage, redisUrl, directory: join(directory, 'relayer') })
+  try {
+    return await work(ours)
+  } finally {
+    await ours.stop()
+  }
 }
 
 const figure = (
@@ -255,9 +339,9 @@ const figure = (
 
 /** Seconds from the first packet's block to the block that delivers the last. */
 async function burst(stage: Stage, count: number): Promise<number> {
-  const transactions = await stage.prepare(count)
+  const packets = stage.prepare(count)
   const before = stage.sent().length
-  await stage.release(transactions)
+  await stage.release(packets)
   await stage.allDelivered()
   const own = stage.sent().slice(before)
   const first = Math.min(...own.map(({ sentAt }) => sentAt))
@@ -267,7 +351,7 @@ async function burst(stage: Stage, count: number): Promise<number> {
 /** Packets one by one: from the source's block to the acceptance of the one transaction that delivers it. */
 async function singlePackets(stage: Stage, ours: Ours) {
   for (let i = 0; i < COUNT.single; i++) {
-    for (const transaction of await stage.prepare(1)) await stage.submit(transaction)
+    await stage.submit(stage.prepare(1))
     await pause(PAUSE_MS)
   }
   await stage.allDelivered()
@@ -288,24 +372,11 @@ async function told(ours: Ours): ReturnType<Ours['status']> {
   }
 }
 
-/** From a report's arrival to the acceptance of its transaction on the destination: with packets waiting, and without. */
-async function priceOverheads(stage: Stage, ours: Ours, endedAt: number) {
-  const { samples } = await ours.status()
-  const own = samples.filter(
-    ({ label, chainId }) => label === 'price' && chainId === stage.destination.chainId,
-  )
-  const overheads = (list: typeof own) => list.map(({ dueAt, broadcastAt }) => broadcastAt - dueAt)
-  return {
-    during: overheads(own.filter(({ broadcastAt }) => broadcastAt < endedAt)),
-    after: overheads(own.filter(({ dueAt }) => dueAt >= endedAt)),
-  }
-}
-
 /** Seconds from the kill, with packets under way and waiting, until the same relayer, started again at once, has delivered them all. */
 async function recovery(stage: Stage, ours: Ours): Promise<number> {
   const delivered = stage.deliveredCount()
-  await stage.release(await stage.prepare(COUNT.killed))
-  while (stage.deliveredCount() === delivered) await pause(5)
+  await stage.release(stage.prepare(COUNT.killed))
+  await stage.deliveredMore(delivered)
   const killedAt = Date.now()
   await ours.kill()
   await ours.start()
@@ -322,54 +393,4 @@ function percent(transactions: readonly { missedFirstBlock: boolean }[]): number
 function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!
-}
-
-/** Nodes in front of both chains that count what they are asked. */
-async function countingProxies(stage: Stage) {
-  const proxies = await Promise.all(
-    stage.on.chains.map(async ({ chainId, rpcUrl }) => ({ chainId, ...(await startProxy(rpcUrl)) })),
-  )
-  const urls: RpcUrls = Object.fromEntries(proxies.map(({ chainId, url }) => [String(chainId), [url]]))
-  return {
-    urls,
-    calls: () => proxies.reduce((sum, { asked }) => sum + asked.length, 0),
-    close: () => Promise.all(proxies.map((proxy) => proxy.close())),
-  }
-}
-
-async function hasRedis(): Promise<boolean> {
-  const child = spawn('redis-server', ['--version'], { stdio: 'ignore' })
-  return new Promise((resolve) => {
-    child.once('close', () => resolve(true))
-    child.once('error', () => resolve(false))
-  })
-}
-
-/** A redis-server that keeps nothing on disk. */
-async function startRedis(): Promise<{ url: string; stop(): Promise<void> }> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as { port: number }
-  probe.close()
-  await once(probe, 'close')
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '']
-  const child = spawn('redis-server', args, { stdio: 'ignore' })
-  const url = `redis://127.0.0.1:${port}`
-  const logger = createLogger({ name: 'bench', level: 'silent' })
-  for (let tries = 1; ; tries++) {
-    try {
-      await (await createQueueBackend({ redisUrl: url, clock: systemClock, logger })).close()
-      break
-    } catch (error) {
-      if (tries === REDIS_TRIES) throw error
-      await pause(50)
-    }
-  }
-  return {
-    url,
-    async stop() {
-      child.kill('SIGKILL')
-      await once(child, 'exit')
-    },
-  }
 }

@@ -17,8 +17,8 @@ const TICK_MS = 100
 /** Serves reports that a quorum of a network's observers has signed, at prices of the test's choice, as its nodes would. */
 export interface TestOracle {
   url: string
-  /** From now on, each slot has a report with what `price` answers for each feed: USD. */
-  publish(on: TestNetwork, price: (feed: string) => number): void
+  /** From now on, each slot has a report with what `price` answers for each feed: USD. `onPublished` hears the unix ms at which one leaves. */
+  publish(on: TestNetwork, price: (feed: string) => number, onPublished?: (at: number) => void): void
   stop(): Promise<void>
 }
 
@@ -52,7 +52,7 @@ export async function startTestOracle(): Promise<TestOracle> {
     return `data: ${JSON.stringify({ seq: `${seq}`, observedAt: Number(seq) * slotMs, encoded })}\n\n`
   }
 
-  async function publishEach(on: TestNetwork, price: (feed: string) => number): Promise<void> {
+  async function publishEach(...[on, price, onPublished]: Parameters<TestOracle['publish']>): Promise<void> {
     const { epoch, feeds, slotMs } = on.network.oracle
     let last = -1n
     while (!ending.signal.aborted) {
@@ -64,6 +64,7 @@ export async function startTestOracle(): Promise<TestOracle> {
           confidence: 1,
         }))
         newest = await sign(on, { epoch, seq, prices })
+        onPublished?.(Date.now())
         for (const stream of streams) stream.write(newest)
       }
       await systemClock.sleep(TICK_MS, ending.signal).catch(() => {})
@@ -72,8 +73,8 @@ export async function startTestOracle(): Promise<TestOracle> {
 
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    publish(on, price) {
-      publishing = publishEach(on, price)
+    publish(...options) {
+      publishing = publishEach(...options)
     },
     async stop() {
       ending.abort()

@@ -1,6 +1,6 @@
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Hex } from 'viem'
+import { createLogger, forgetQueues, queueNamespace, systemClock } from '@clearspan/shared'
 import type { RelayerConfigInput, RelayerStatus } from '../../packages/relayer/src/index.js'
 import { clearspan, type Run } from '../../test/clearspan.js'
 import type { Stage } from './stage.js'
@@ -12,13 +12,21 @@ const BLOCK_MS = 500
 /** URLs by chain id, instead of the chains' own. */
 export type RpcUrls = Record<string, string[]>
 
-/** A relayer as its operator runs it, a process of its own, with operators of the Attestor that are processes too. */
+/** What runs: messages alone; prices and the keeper beside it in a process of their own; or all in one. */
+export type Processes = 'messages' | 'apart' | 'together'
+
+/** A relayer as its operator runs it, processes of their own, with operators of the Attestor that are processes too. */
 export interface Ours {
+  /** Of whoever carries messages. */
   status(): Promise<RelayerStatus>
-  /** Unix ms at which the relayer's process was started last. */
+  /** Of whoever brings prices and liquidates. */
+  keeper(): Promise<RelayerStatus>
+  /** Unix ms at which the process that carries messages was started last. */
   startedAt(): number
-  /** Ends the relayer as a crash would; operators go on. */
+  /** Ends the process that carries messages as a crash would; the others go on. */
   kill(): Promise<void>
+  /** Deletes its queue and nonce ledger. */
+  forget(): Promise<void>
   /** Starts it again where it lay. */
   start(): Promise<void>
   stop(): Promise<void>
@@ -26,21 +34,20 @@ export interface Ours {
 
 export interface OursOptions {
   stage: Stage
+  /** Made, or emptied. */
   directory: string
+  processes: Processes
   /** How many keys send deliveries. */
   signers: number
   redisUrl: string | undefined
   rpcUrls?: RpcUrls
 }
 
-export async function startOurs({
-  stage,
-  directory,
-  signers,
-  redisUrl,
-  rpcUrls = {},
-}: OursOptions): Promise<Ours> {
+export async function startOurs(options: OursOptions): Promise<Ours> {
+  const { stage, directory, processes, redisUrl, rpcUrls = {} } = options
   const { network, roles } = stage.on
+  rmSync(directory, { recursive: true, force: true })
+  mkdirSync(directory)
   const file = (name: string, content: unknown) =>
     writeFileSync(join(directory, name), JSON.stringify(content))
   file('network.json', network)
@@ -72,59 +79,64 @@ export async function startOurs({
     return { url: ready.attestUrl!, address: account.address }
   }
 
-  async function startRelayer(operators: { url: string; address: Hex }[]) {
-    const { price, bulk, urgent, peer } = roles.relayer
-    const bulkKeys = [bulk.key, ...stage.moreSigners].slice(0, signers)
-    const config: RelayerConfigInput = {
-      roles: ['relayer'],
-      blockMs: BLOCK_MS,
-      stuckAfterMs: 10_000,
-      heartbeatSeconds: 0,
-      maxForeignPackets: 20_000,
-      logRange: 10,
-      operators,
-      rpcUrls,
-      http: { host: '127.0.0.1', port: 0 },
-    }
+  async function startRelayer(name: 'relayer' | 'keeper', config: RelayerConfigInput) {
+    const keys = keysOf(options, name)
     const relayer = {
       network: 'network.json',
-      queueDir: 'queue',
-      ledgerDir: 'nonces',
-      config,
-      keys: {
-        price: { env: 'KEY_PRICE' },
-        urgent: { env: 'KEY_URGENT' },
-        peer: { env: 'KEY_PEER' },
-        bulk: bulkKeys.map((_, i) => ({ env: `KEY_BULK_${i}` })),
+      queueDir: `queue-${name}`,
+      ledgerDir: `nonces-${name}`,
+      config: {
+        blockMs: BLOCK_MS,
+        stuckAfterMs: 10_000,
+        heartbeatSeconds: 0,
+        maxForeignPackets: 20_000,
+        logRange: 10,
+        startBlocks,
+        rpcUrls,
+        http: { host: '127.0.0.1', port: 0 },
+        ...config,
       },
+      keys: keys.specs,
     }
     const startedAt = Date.now()
-    const { one, ready } = await run(
-      'relayer',
-      { relayer },
-      {
-        KEY_PRICE: price.key,
-        KEY_URGENT: urgent.key,
-        KEY_PEER: peer.key,
-        ...Object.fromEntries(bulkKeys.map((key, i) => [`KEY_BULK_${i}`, key])),
-        ...(redisUrl !== undefined && { REDIS_URL: redisUrl }),
-      },
-    )
+    const redis = redisUrl === undefined ? {} : { REDIS_URL: redisUrl }
+    const { one, ready } = await run(name, { relayer }, { ...keys.env, ...redis })
     return { one, url: ready.urls[0]!, startedAt }
   }
 
+  const statusOf = async (url: string) => (await fetch(`${url}/status`)).json() as Promise<RelayerStatus>
+  // What was before it is nobody's business.
+  const startBlocks = Object.fromEntries(
+    await Promise.all(
+      stage.on.chains.map(async ({ chainId, client }) => [chainId, Number(await client.getBlockNumber())]),
+    ),
+  )
   try {
     const operators = await Promise.all(Array.from({ length: OPERATORS }, (_, i) => startOperator(i)))
-    let relayer = await startRelayer(operators)
+    const roles: RelayerConfigInput['roles'] = processes === 'together' ? ['relayer', 'keeper'] : ['messages']
+    const startMessages = () => startRelayer('relayer', { roles, operators })
+    let [relayer, keeper] = await Promise.all([
+      startMessages(),
+      processes === 'apart' ? startRelayer('keeper', { roles: ['prices', 'keeper'] }) : undefined,
+    ])
     return {
-      status: async () => (await fetch(`${relayer.url}/status`)).json() as Promise<RelayerStatus>,
+      status: () => statusOf(relayer.url),
+      keeper: () => statusOf((keeper ?? relayer).url),
       startedAt: () => relayer.startedAt,
       async kill() {
         relayer.one.child.kill('SIGKILL')
         await relayer.one.exited
       },
+      async forget() {
+        for (const data of ['queue-relayer', 'nonces-relayer'])
+          rmSync(join(directory, data), { recursive: true, force: true })
+        if (redisUrl === undefined) return
+        const logger = createLogger({ name: 'bench', level: 'silent' })
+        const namespace = queueNamespace(network.networkId)
+        await forgetQueues(redisUrl, { namespace, clock: systemClock, logger })
+      },
       async start() {
-        relayer = await startRelayer(operators)
+        relayer = await startMessages()
       },
       stop,
     }
@@ -132,4 +144,27 @@ export async function startOurs({
     await stop()
     throw error
   }
+}
+
+/** Keys of a process, by the names of variables that it gets. */
+function keysOf({ stage, processes, signers }: OursOptions, name: 'relayer' | 'keeper') {
+  const { price, bulk, urgent, peer, keeper } = stage.on.roles.relayer
+  const urgents = { price: price.key, urgent: urgent.key }
+  const messages = { peer: peer.key, bulk: [bulk.key, ...stage.moreSigners].slice(0, signers) }
+  const own =
+    name === 'keeper'
+      ? { ...urgents, bulk: [keeper.key] }
+      : { ...messages, ...(processes === 'together' && urgents) }
+  const env: Record<string, string> = {}
+  const given = (variable: string, key: string) => {
+    env[variable] = key
+    return { env: variable }
+  }
+  const specs = Object.fromEntries(
+    Object.entries(own).map(([use, keys]) => [
+      use,
+      Array.isArray(keys) ? keys.map((key, i) => given(`KEY_${use}_${i}`, key)) : given(`KEY_${use}`, keys),
+    ]),
+  )
+  return { env, specs }
 }

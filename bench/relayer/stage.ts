@@ -16,7 +16,6 @@ import {
   pad,
   parseAbi,
   parseEther,
-  parseGwei,
   size,
   sliceHex,
 } from 'viem'
@@ -33,8 +32,12 @@ const RECEIVE_GAS = 100_000n
 /** Packets of one source block in a burst: what a block of 30 million gas holds. */
 const PER_BLOCK = 140
 /** Nothing delivered for so long: something is broken, real ms. */
-const STALLED_MS = 90_000
+const STALLED_MS = 60_000
+/** Longest that all is waited for: 10,000 packets at 40 a second, real ms. */
+const LONGEST_MS = 250_000
 const LOOK_MS = 20
+/** How often whoever waits is told, real ms. */
+const TELL_MS = 10_000
 
 /** Signers that a relayer may have besides the first. */
 const MORE_SIGNERS = 3
@@ -54,6 +57,9 @@ export interface Sent {
   deliveredAt: number | undefined
 }
 
+/** A packet's transaction, as its sender's own node is asked for it. */
+export type Send = Readonly<Record<'from' | 'to' | 'data' | 'nonce' | 'value' | 'gas', Hex>>
+
 /** Two real chains with LayerZero on them, mined here, and packets from the second to the first. */
 export interface Stage {
   on: TestNetwork
@@ -61,16 +67,17 @@ export interface Stage {
   destination: LocalChain
   /** Keys of signers besides the relayer's own first. */
   moreSigners: Hex[]
-  /** Signs so many packets, evenly over all paths, for `release`. */
-  prepare(count: number): Promise<Hex[]>
+  /** So many packets, evenly over all paths, for `release`. */
+  prepare(count: number): Send[]
   /** Puts packets on the source as fast as it takes them, block after block. */
-  release(transactions: readonly Hex[]): Promise<void>
-  /** Leaves one packet to the source's next block. */
-  submit(transaction: Hex): Promise<void>
-  /** Resolves once all that was sent is delivered. @throws when nothing is for long. */
-  allDelivered(): Promise<void>
-  /** Resolves once so many are delivered. */
+  release(packets: readonly Send[]): Promise<void>
+  /** Leaves packets to the source's next block. */
+  submit(packets: readonly Send[]): Promise<void>
+  /** Resolves once all that was sent is delivered. @throws when nothing is for long, or not all in minutes. */
+  allDelivered(say?: (line: string) => void): Promise<void>
   deliveredCount(): number
+  /** Resolves once more than so many are delivered. */
+  deliveredMore(than: number): Promise<void>
   /** Of all packets so far. */
   sent(): Sent[]
   /** Gas that all transactions on the destination have used so far. */
@@ -174,7 +181,24 @@ async function play(on: TestNetwork): Promise<Stage> {
     repeat(DESTINATION_BLOCK_MS, mineDestination),
   ]
 
-  const broadcast = (raw: Hex) => source.client.sendRawTransaction({ serializedTransaction: raw })
+  async function deliveredAtLeast(count: number, say: (line: string) => void): Promise<void> {
+    const began = Date.now()
+    let last = { count: delivered, at: began }
+    let told = began
+    while (delivered < count) {
+      await pause(LOOK_MS)
+      for (const miner of miners) miner.check()
+      const now = Date.now()
+      if (delivered > last.count) last = { count: delivered, at: now }
+      if (now - last.at > STALLED_MS || now - began > LONGEST_MS)
+        throw new Error(
+          `${delivered} of ${count} packets delivered in ${now - began} ms, the last ${now - last.at} ms ago`,
+        )
+      if (now - told < TELL_MS) continue
+      told = now
+      say(`${delivered} of ${count} packets delivered`)
+    }
+  }
 
   return {
     on,
@@ -182,33 +206,23 @@ async function play(on: TestNetwork): Promise<Stage> {
     destination,
     moreSigners,
     prepare: (count) =>
-      Promise.all(
-        Array.from({ length: count }, (_, i) => {
-          const path = i % PATHS
-          return signSend(on, senders[path]!, receivers[path]!, nonces[path]!++)
-        }),
-      ),
-    async release(transactions) {
-      for (let at = 0; at < transactions.length; at += PER_BLOCK) {
-        await Promise.all(transactions.slice(at, at + PER_BLOCK).map(broadcast))
+      Array.from({ length: count }, (_, i) => {
+        const path = i % PATHS
+        return sendOf(on, senders[path]!, receivers[path]!, nonces[path]!++)
+      }),
+    async release(packets) {
+      for (let at = 0; at < packets.length; at += PER_BLOCK) {
+        await submit(source, packets.slice(at, at + PER_BLOCK))
         await inTurn(mineSource)
       }
     },
-    async submit(transaction) {
-      await broadcast(transaction)
-    },
-    async allDelivered() {
+    submit: (packets) => submit(source, packets),
+    async allDelivered(say = () => {}) {
       const sent = nonces.reduce((a, b) => a + b, 0)
-      let last = { count: delivered, at: Date.now() }
-      while (delivered < sent) {
-        await pause(LOOK_MS)
-        for (const miner of miners) miner.check()
-        if (delivered > last.count) last = { count: delivered, at: Date.now() }
-        if (Date.now() - last.at > STALLED_MS)
-          throw new Error(`${delivered} of ${sent} packets delivered, and no more since ${STALLED_MS} ms`)
-      }
+      await deliveredAtLeast(sent, say)
     },
     deliveredCount: () => delivered,
+    deliveredMore: (than) => deliveredAtLeast(than + 1, () => {}),
     sent: () => [...packets.values()],
     gasUsed: () => gas,
     minedAt: (block) => minedAt.get(block) ?? Number.NaN,
@@ -256,34 +270,40 @@ async function deployReceivers(on: TestNetwork, chain: LocalChain): Promise<Addr
   return receivers
 }
 
-function signSend(on: TestNetwork, sender: PrivateKeyAccount, to: Address, nonce: number): Promise<Hex> {
+function sendOf(on: TestNetwork, { address }: PrivateKeyAccount, to: Address, nonce: number): Send {
   const [destination, source] = on.network.chains
   const gas = numberToHex(RECEIVE_GAS, { size: 16 })
   const option = concatHex(['0x01', numberToHex(size(gas) + 1, { size: 2 }), '0x01', gas])
   const message = pad(keccak256(numberToHex(nonce)), { size: MESSAGE_BYTES, dir: 'right' })
-  return sender.signTransaction({
-    type: 'eip1559',
-    chainId: source!.chainId,
-    nonce,
+  const params = {
+    dstEid: destination!.eid,
+    receiver: pad(to),
+    message,
+    options: concatHex(['0x0003', option]),
+    payInLzToken: false,
+  }
+  return {
+    from: address,
     to: source!.layerzero.endpoint,
-    data: encodeFunctionData({
-      abi: endpointAbi,
-      functionName: 'send',
-      args: [
-        {
-          dstEid: destination!.eid,
-          receiver: pad(to),
-          message,
-          options: concatHex(['0x0003', option]),
-          payInLzToken: false,
-        },
-        sender.address,
-      ],
-    }),
+    data: encodeFunctionData({ abi: endpointAbi, functionName: 'send', args: [params, address] }),
+    nonce: numberToHex(nonce),
     // More than it costs: the endpoint gives the rest back.
-    value: parseEther('0.01'),
-    gas: 400_000n,
-    maxFeePerGas: parseGwei('50'),
-    maxPriorityFeePerGas: parseGwei('1'),
-  })
+    value: numberToHex(parseEther('0.01')),
+    gas: numberToHex(400_000n),
+  }
+}
+
+/** Senders are accounts of the node's own mnemonic, so it signs for them, in one request for all. */
+async function submit({ rpcUrl }: LocalChain, packets: readonly Send[]): Promise<void> {
+  const body = packets.map((packet, id) => ({
+    jsonrpc: '2.0',
+    id,
+    method: 'eth_sendTransaction',
+    params: [packet],
+  }))
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(rpcUrl, { method: 'POST', headers, body: JSON.stringify(body) })
+  const answers = (await response.json()) as { error?: { message: string } }[]
+  const refused = answers.find(({ error }) => error !== undefined)
+  if (refused !== undefined) throw new Error(`a packet was not taken: ${refused.error?.message}`)
 }
