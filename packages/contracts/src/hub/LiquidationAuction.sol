@@ -10,11 +10,12 @@ import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {Accounts} from "../libraries/Accounts.sol";
 import {AuctionMath} from "./AuctionMath.sol";
+import {CallerReward} from "./CallerReward.sol";
 
 /// @notice Share auction of accounts whose maintenance margin is broken (DESIGN §4): bidders take a fraction of every claim,
 /// position and of the cash at a falling share of equity, never past the buffer. An insolvent account comes with a payment
 /// from the fund that rises from the deficit. Nothing here waits for a message.
-contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
+contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuardTransient {
     using FixedPointMathLib for uint256;
 
     struct Parameters {
@@ -27,6 +28,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         uint32 reopenSeconds;
         /// WAD settlement units: no bid is smaller and no remainder either; a smaller remainder goes with the bid.
         uint128 dust;
+        RewardTerms reward;
     }
 
     /// A price that moves with time (seconds): since when, and where it stopped. It runs while startedAt > 0.
@@ -104,7 +106,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         address fund,
         address backstop,
         Parameters memory parameters
-    ) {
+    ) CallerReward(parameters.reward) {
         if (!AuctionMath.isValid(parameters.curve) || parameters.riseSeconds == 0) {
             revert InvalidParameters();
         }
@@ -194,6 +196,7 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
         // The fund pays first, so that the bidder's margin is judged with what it was paid.
         if (fromFund != 0) clearinghouse.moveCash(fundAccount, bidder, fromFund);
         clearinghouse.transferFraction(account, bidder, taken, payment);
+        if (payment != 0) _payReward(clearinghouse, account);
 
         IMarginEngine.Health memory after_ = marginEngine.accountHealth(bidder);
         if (v.account.fresh) _requireFresh(bidder, after_);
@@ -274,11 +277,12 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
 
     function _open(bytes32 account, IMarginEngine.Valuation memory v) private {
         State memory state = _states[account];
-        _run(state.fall);
+        bool resumes = _run(state.fall);
         bool insolvent = v.offered.equity <= 0;
         if (insolvent) _setInsolvent(state, true);
         _states[account] = state;
         emit AuctionStarted(account, state.fall.startedAt, v.account.equity, v.account.mm, insolvent);
+        if (!resumes) _reward(clearinghouse, oracle, account, v.offered.equity);
     }
 
     /// Ends the auction of a healthy or empty account (both have mm >= 0), else keeps its mark of insolvency true.
@@ -302,8 +306,8 @@ contract LiquidationAuction is ILiquidationAuction, ReentrancyGuardTransient {
     }
 
     /// Within `reopenSeconds` of its end a price goes on where it stopped: nobody moves it back by curing for a moment.
-    function _run(Run memory run) private view {
-        bool resumes = run.endedAt != 0 && block.timestamp - run.endedAt <= reopenSeconds;
+    function _run(Run memory run) private view returns (bool resumes) {
+        resumes = run.endedAt != 0 && block.timestamp - run.endedAt <= reopenSeconds;
         run.startedAt = uint40(block.timestamp) - (resumes ? run.elapsed : 0);
     }
 

@@ -88,7 +88,7 @@ export function createHub(
       at('riskConfig'),
       at('insuranceFund'),
       at('backstop'),
-      auctionTerms(timing),
+      auctionTerms(timing, feedIndex(markets, 'ETH')),
     ],
   })
   batch.create('Backstop', {

@@ -48,7 +48,7 @@ export function instrumentRisk() {
 }
 
 /** Share auction: 98% of equity falling to 80%, then slowly to 30%; insolvent accounts come with up to 1% of notional on top. */
-export function auctionTerms(timing: Timing) {
+export function auctionTerms(timing: Timing, nativeFeed: number) {
   return {
     curve: {
       startShare: parseUnits('0.98', 18),
@@ -61,5 +61,7 @@ export function auctionTerms(timing: Timing) {
     riseSeconds: timing.auctionFast,
     reopenSeconds: 3_600,
     dust: parseUnits('100', 18),
+    // Its call costs some 200,000, and the tip may be as much as the base fee.
+    reward: { gasUnits: 400_000, nativeFeed, share: parseUnits('0.02', 18) },
   }
 }

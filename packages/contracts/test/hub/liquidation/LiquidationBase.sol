@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Test} from "forge-std/Test.sol";
 import {AuctionMath} from "../../../src/hub/AuctionMath.sol";
 import {Backstop} from "../../../src/hub/Backstop.sol";
+import {CallerReward} from "../../../src/hub/CallerReward.sol";
 import {Clearinghouse} from "../../../src/hub/Clearinghouse.sol";
 import {InsuranceFund} from "../../../src/hub/InsuranceFund.sol";
 import {LedgerBase} from "../../../src/hub/ledger/LedgerBase.sol";
@@ -127,7 +128,8 @@ abstract contract LiquidationBase is Test {
             bonusShare: 0.01e18,
             riseSeconds: 1800,
             reopenSeconds: 1 hours,
-            dust: 100e18
+            dust: 100e18,
+            reward: CallerReward.RewardTerms(400_000, uint16(ETH_FEED), 0.02e18)
         });
     }
 
