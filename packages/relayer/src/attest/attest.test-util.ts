@@ -26,9 +26,11 @@ export interface ShownBlock {
   sendUln?: Address
 }
 
-/** A node as it answers about one block and the height of its chain. */
-export function node(head: bigint, block?: ShownBlock): ChainClient {
+/** A node as it answers about one block, the height of its chain and what paths from there ask for. */
+export function node(head: bigint, block?: ShownBlock, confirmations = 1n): ChainClient {
   return {
+    multicall: async ({ contracts }: { contracts: unknown[] }) =>
+      contracts.map(() => ulnConfig(confirmations)),
     getBlockNumber: async () => head,
     getBlock: async () => ({ hash: block?.hash, timestamp: 1_000n }),
     getLogs: async ({ blockHash }: { blockHash: Hex }) =>
@@ -40,6 +42,8 @@ export function node(head: bigint, block?: ShownBlock): ChainClient {
           })),
   } as unknown as ChainClient
 }
+
+const ulnConfig = (confirmations: bigint) => ({ confirmations, requiredDVNs: [], optionalDVNs: [] })
 
 export interface FakeChain {
   eid: number
@@ -56,7 +60,7 @@ export interface FakeChain {
 /** A chain whose contracts answer what an operator asks. */
 export function fakeChain(fake: FakeChain): OperatorChain {
   const answers: Record<string, (args: readonly unknown[]) => unknown> = {
-    getUlnConfig: () => ({ confirmations: fake.confirmations ?? 1n, requiredDVNs: [], optionalDVNs: [] }),
+    getUlnConfig: () => ulnConfig(fake.confirmations ?? 1n),
     operatorSet: () => fake.operatorSet ?? 1,
     isOperator: ([who]) => fake.isOperator?.(who as Address) ?? true,
     threshold: () => fake.threshold ?? 2,
@@ -74,7 +78,7 @@ export function fakeChain(fake: FakeChain): OperatorChain {
     confirmations: 1,
     layerzero,
   }
-  const { witnesses = [], metrics = createMetrics() } = fake
+  const { witnesses = [client as unknown as ChainClient], metrics = createMetrics() } = fake
   const logger = createLogger({ name: 'test', level: 'silent' })
   const quarantine = createQuarantine({
     chain: chain.name,

@@ -49,13 +49,11 @@ function asked(
 function operatorOver(
   witnesses: readonly ChainClient[],
   {
-    sending = 1n,
     receiving = 1n,
     eids = [SOURCE!, DESTINATION!],
     metrics,
     ...destination
   }: {
-    sending?: bigint
     receiving?: bigint
     eids?: readonly [number, number] | readonly number[]
     operatorSet?: number
@@ -66,7 +64,7 @@ function operatorOver(
   return createOperator({
     network: { networkId: zeroHash },
     chains: [
-      fakeChain({ eid: eids[0]!, witnesses, confirmations: sending, ...(metrics && { metrics }) }),
+      fakeChain({ eid: eids[0]!, witnesses, ...(metrics && { metrics }) }),
       fakeChain({ eid: eids[1]!, confirmations: receiving, ...destination }),
     ],
     account,
@@ -74,7 +72,8 @@ function operatorOver(
   })
 }
 
-const shown = (packets: readonly Packet[], head = 9n) => node(head, { number: 7n, hash: blockHash, packets })
+const shown = (packets: readonly Packet[], head = 9n, sending = 1n) =>
+  node(head, { number: 7n, hash: blockHash, packets }, sending)
 const reasons = async (operator: ReturnType<typeof operatorOver>, request: AttestRequest) => {
   const answer = await operator.answer('attestor', request)
   return 'refused' in answer ? answer.refused : answer
@@ -157,14 +156,27 @@ describe('an operator', () => {
   })
 
   it('wants the most of what sender and receiver ask for', async () => {
-    for (const ends of [{ sending: 4n }, { receiving: 4n }]) {
-      const operator = operatorOver([shown(packets, 20n)], ends)
+    for (const [sending, receiving] of [
+      [4n, 1n],
+      [1n, 4n],
+    ] as const) {
+      const operator = operatorOver([shown(packets, 20n, sending)], { receiving })
       expect(await reasons(operator, asked([packets[0]!]))).toEqual([
         { index: 0, reason: 'too-few-confirmations' },
       ])
       const enough = await operator.answer('attestor', asked([packets[0]!], { confirmations: 4n }))
       expect(enough).toHaveProperty('signatures')
     }
+  })
+
+  it('takes the word of no single node for how many confirmations are wanted', async () => {
+    const saying = (...confirmations: bigint[]) => confirmations.map((one) => shown(packets, 20n, one))
+    const few = [{ index: 0, reason: 'too-few-confirmations' }]
+    const [packet] = packets as [Packet]
+    // The liar is asked first, and answers as fast.
+    expect(await reasons(operatorOver(saying(1n, 4n, 4n)), asked([packet]))).toEqual(few)
+    expect(await reasons(operatorOver(saying(1n, 4n)), asked([packet]))).toEqual(few)
+    expect(await reasons(operatorOver(saying(4n, 1n, 1n)), asked([packet]))).toHaveProperty('signatures')
   })
 
   it('names what it refuses beside what it would sign', async () => {

@@ -1,6 +1,7 @@
 import { attestorAbi } from '@clearspan/contracts'
 import { type Chain, type ChainClient, type Network, PermanentError, RetryableError } from '@clearspan/shared'
 import type { Address, Hex, LocalAccount } from 'viem'
+import { agreedAnswer } from '../chains/agreed.js'
 import type { Quarantine } from '../chains/quarantine.js'
 import { readAll } from '../chains/read.js'
 import { dvnAbi, ulnConfigAbi } from '../layerzero/abi.js'
@@ -57,7 +58,8 @@ export function createOperator({ network, chains, account, maxLifetimeSeconds }:
   }
 
   /** Checks what a request says beside its packets. */
-  async function signerFor(kind: AttestKind, { chain, client }: OperatorChain, request: AttestRequest) {
+  async function signerFor(kind: AttestKind, destination: OperatorChain, request: AttestRequest) {
+    const { chain, client } = destination
     const { attestor, receiveUln, dvn } = chain.layerzero
     const { expiry, operatorSet } = request
     const { timestamp } = await client.getBlock()
@@ -74,10 +76,12 @@ export function createOperator({ network, chains, account, maxLifetimeSeconds }:
     }
     if (attestor === undefined) throw new PermanentError(`${chain.name} has no Attestor`)
     const contract = { address: attestor, abi: attestorAbi } as const
-    const [set, isOperator] = await readAll(client, [
-      { ...contract, functionName: 'operatorSet' },
-      { ...contract, functionName: 'isOperator', args: [account.address] },
-    ])
+    const [set, isOperator] = await agreedAnswer(destination, (node) =>
+      readAll(node, [
+        { ...contract, functionName: 'operatorSet' },
+        { ...contract, functionName: 'isOperator', args: [account.address] },
+      ]),
+    )
     // A set to come would make the signature outlive what the present one knows.
     if (set !== operatorSet || !isOperator)
       throw new PermanentError(`${account.address} is not of set ${operatorSet} on ${chain.name}`)
@@ -141,8 +145,8 @@ function tryDecode(encoded: Hex): Packet | undefined {
 }
 
 /**
- * The confirmations that a packet needs: the most of what its source, its sender's and its receiver's configuration ask for. The receive side's
- * number binds on chain; undefined where one can't be read.
+ * The confirmations that a packet needs: the most of what its source, its sender's and its receiver's configuration ask for, by more than half
+ * of the nodes of each. The receive side's number binds on chain; undefined where one can't be read.
  */
 function createRequirements(destination: OperatorChain) {
   const known = new Map<string, Promise<bigint | undefined>>()
@@ -159,16 +163,20 @@ async function readRequirement(packet: Packet, source: OperatorChain, destinatio
   const common = { abi: ulnConfigAbi, functionName: 'getUlnConfig' } as const
   try {
     const [[sent], [received]] = await Promise.all([
-      readAll(source.client, [
-        { ...common, address: source.chain.layerzero.sendUln, args: [wordToAddress(sender), dstEid] },
-      ]),
-      readAll(destination.client, [
-        {
-          ...common,
-          address: destination.chain.layerzero.receiveUln,
-          args: [wordToAddress(receiver), srcEid],
-        },
-      ]),
+      agreedAnswer(source, (client) =>
+        readAll(client, [
+          { ...common, address: source.chain.layerzero.sendUln, args: [wordToAddress(sender), dstEid] },
+        ]),
+      ),
+      agreedAnswer(destination, (client) =>
+        readAll(client, [
+          {
+            ...common,
+            address: destination.chain.layerzero.receiveUln,
+            args: [wordToAddress(receiver), srcEid],
+          },
+        ]),
+      ),
     ])
     const asked = [BigInt(source.chain.confirmations), sent.confirmations, received.confirmations]
     return asked.reduce((most, next) => (next > most ? next : most))

@@ -128,11 +128,15 @@ export function createDeliveryRound(
 
   async function asked(reader: ChainClient, entries: readonly Pending[]): Promise<Outstanding> {
     try {
-      return await outstanding({ chain, client: reader }, entries, sources, limits)
+      return await outstanding({ ...destination, client: reader }, entries, sources, limits)
     } catch (error) {
       // One node alone, which may be down for long: no other packet waits for it.
       if (reader === client || !(error instanceof RetryableError)) throw error
-      const waiting = entries.map((entry) => ({ entry, reason: 'the node that is asked about it fails' }))
+      const waiting = entries.map((entry) => ({
+        entry,
+        reason: 'the node that is asked about it fails',
+        isUnknown: false,
+      }))
       return { steps: [], done: [], waiting }
     }
   }
@@ -144,7 +148,8 @@ export function createDeliveryRound(
     for (const entry of entries) groups.set(readerOf(entry), [...(groups.get(readerOf(entry)) ?? []), entry])
     const found = await Promise.all([...groups].map(([reader, own]) => asked(reader, own)))
     for (const { packet } of found.flatMap(({ done }) => done)) outbox.settleSeen(packet.guid, head)
-    for (const { entry, reason } of found.flatMap(({ waiting }) => waiting)) postpone(entry, reason)
+    for (const { entry, reason, isUnknown } of found.flatMap(({ waiting }) => waiting))
+      postpone(entry, reason, isUnknown && entry.own ? UNCONFIRMED_RETRY_MS : undefined)
     const places = new Map(entries.map((entry, i) => [entry, i]))
     const place = ({ entry }: Step) => places.get(entry) ?? 0
     return found.flatMap(({ steps }) => steps).sort((a, b) => place(a) - place(b))

@@ -204,6 +204,7 @@ export function world({
     client,
     witnesses: [
       {
+        multicall: client.multicall,
         getBlockNumber: async () => 10n,
         getBlock: async () => ({ hash: pad('0x1'), timestamp: 5n }),
         getLogs: async () =>

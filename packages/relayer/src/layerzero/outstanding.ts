@@ -3,6 +3,7 @@ import type { ChainContext } from '../chains/context.js'
 import { boostOf, type DeliveryLimits, type Step } from './batch.js'
 import type { Pending } from './pending.js'
 import {
+  type Configured,
   isDone,
   packetStates,
   type Requirement,
@@ -17,17 +18,18 @@ export interface Outstanding {
   steps: Step[]
   /** Nothing is left to do for them, whoever did it. */
   done: Pending[]
-  /** They wait for others, and why. */
-  waiting: { entry: Pending; reason: string }[]
+  /** They wait for others, and why. `isUnknown`: for nodes, which don't tell what their path asks for. */
+  waiting: { entry: Pending; reason: string; isUnknown: boolean }[]
 }
 
-type Reading = Pick<ChainContext, 'client' | 'chain'>
+/** `client`: who is asked about packets; what paths ask for more than half of the nodes must say. */
+type Reading = Configured & Pick<ChainContext, 'client'>
 
-/** Asks the destination what it still lacks of each packet; `sources` by endpoint id. @throws RetryableError when a node fails. */
+/** Asks the destination what it still lacks of each packet; `sources` by endpoint id. @throws RetryableError when the destination's nodes fail. */
 export async function outstanding(
   destination: Reading,
   entries: readonly Pending[],
-  sources: ReadonlyMap<number, Reading>,
+  sources: ReadonlyMap<number, Configured>,
   limits: DeliveryLimits,
 ): Promise<Outstanding> {
   const states = await packetStates(destination, entries)
@@ -49,7 +51,10 @@ export async function outstanding(
     const calls =
       requirement && callsFor(entry, { state, verified, requirement, workers: destination.chain.layerzero })
     if (requirement === undefined || calls === undefined) {
-      result.waiting.push({ entry, reason: [state, verified].join(' ') })
+      const reason = requirement
+        ? [state, verified].join(' ')
+        : 'no majority of nodes says what its path asks for'
+      result.waiting.push({ entry, reason, isUnknown: requirement === undefined })
       continue
     }
     const source = BigInt(sources.get(entry.packet.srcEid)?.chain.confirmations ?? 1)
@@ -71,7 +76,7 @@ export async function outstanding(
  * has not taken the one just below before them.
  */
 async function undeliveredBelow(
-  destination: Reading,
+  destination: Pick<Reading, 'chain' | 'client'>,
   entries: readonly Pending[],
 ): Promise<Map<Hex, bigint[]>> {
   const ordered = entries.filter(({ options, execute }) => options.ordered && execute)

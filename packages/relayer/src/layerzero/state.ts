@@ -1,5 +1,6 @@
 import { RetryableError } from '@clearspan/shared'
 import { type Address, type Hex, size, zeroHash } from 'viem'
+import { agreedAnswer } from '../chains/agreed.js'
 import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
 import { endpointAbi, receiveUlnViewAbi, ulnConfigAbi } from './abi.js'
@@ -92,22 +93,29 @@ export interface Requirement {
   verifiers: readonly Address[]
 }
 
+/** A chain whose nodes must agree on what paths ask for. */
+export type Configured = Pick<ChainContext, 'chain' | 'witnesses'> & Partial<Pick<ChainContext, 'quarantine'>>
+
 /**
- * What the ends of a packet's path ask for; `sources` by endpoint id. Undefined for a stranger's path whose configuration can't be read.
+ * What the ends of a packet's path ask for, by more than half of the nodes of each end: too few confirmations would be too little evidence.
+ * `sources` by endpoint id. Undefined for a stranger's path whose configuration can't be read, and where a source's nodes don't tell.
+ * @throws RetryableError when the destination's nodes don't.
  */
 export async function requirements(
-  { client, chain }: Destination,
-  sources: ReadonlyMap<number, Destination>,
+  destination: Configured,
+  sources: ReadonlyMap<number, Configured>,
   entries: readonly Pending[],
 ): Promise<(Requirement | undefined)[]> {
   const common = { abi: ulnConfigAbi, functionName: 'getUlnConfig' } as const
   const received = readApart(entries, (group) =>
-    readAll(
-      client,
-      group.map(({ packet: { receiver, srcEid } }) => {
-        const args = [wordToAddress(receiver), srcEid] as const
-        return { ...common, address: chain.layerzero.receiveUln, args }
-      }),
+    agreedAnswer(destination, (client) =>
+      readAll(
+        client,
+        group.map(({ packet: { receiver, srcEid } }) => {
+          const args = [wordToAddress(receiver), srcEid] as const
+          return { ...common, address: destination.chain.layerzero.receiveUln, args }
+        }),
+      ),
     ),
   )
   const sent = new Map<Hex, bigint | undefined>()
@@ -115,14 +123,20 @@ export async function requirements(
     [...sources.values()].map(async (source) => {
       const own = entries.filter(({ packet }) => packet.srcEid === source.chain.eid)
       const configs = await readApart(own, (group) =>
-        readAll(
-          source.client,
-          group.map(({ packet: { sender, dstEid } }) => {
-            const args = [wordToAddress(sender), dstEid] as const
-            return { ...common, address: source.chain.layerzero.sendUln, args }
-          }),
+        agreedAnswer(source, (client) =>
+          readAll(
+            client,
+            group.map(({ packet: { sender, dstEid } }) => {
+              const args = [wordToAddress(sender), dstEid] as const
+              return { ...common, address: source.chain.layerzero.sendUln, args }
+            }),
+          ),
         ),
-      )
+      ).catch((error: unknown) => {
+        // Packets of other sources don't wait for it.
+        if (error instanceof RetryableError) return []
+        throw error
+      })
       for (const [i, { packet }] of own.entries()) sent.set(packet.guid, configs[i]?.confirmations)
     }),
   )
