@@ -29,6 +29,7 @@ import {
   createRelayer,
   type Relayer,
   type RelayerConfigInput,
+  type RelayerOptions,
   startAttestService,
 } from '../packages/relayer/src/index.js'
 
@@ -208,10 +209,11 @@ export async function startOperators({ network, roles }: TestNetwork): Promise<O
  * too.
  */
 export function createTestRelayer(
-  { network, networkClock, roles }: TestNetwork,
+  { network, networkClock, roles }: Pick<TestNetwork, 'network' | 'networkClock' | 'roles'>,
   backend: QueueBackend,
   config: Partial<RelayerConfigInput>,
   moreSigners: readonly PrivateKeyAccount[] = [],
+  more: Partial<Pick<RelayerOptions, 'ledgerDir' | 'logger' | 'metrics'>> = {},
 ): Relayer {
   const { price, bulk, urgent, peer, dvnSigners, keeper } = roles.relayer
   // A signer belongs to one process: where messages are carried elsewhere, theirs does too.
@@ -240,5 +242,6 @@ export function createTestRelayer(
     backend,
     random: systemRandom,
     fetch,
+    ...more,
   })
 }

@@ -36,6 +36,7 @@ it.each<[string, Partial<HealthView>, string[]]>([
   ],
   ['a chain never read', { chains: [{ ...hub, readAt: undefined }, spoke] }, ['hub: no block read yet']],
   ['a report beyond the bound', { networkNow: 444_000 }, ['prices: the newest report is 11 slots old']],
+  ['a part that waits', { problems: ['spoke: waits'] }, ['spoke: waits']],
   ['no report', { newest: undefined }, ['prices: no report received yet']],
   ['no report where none is followed', { newest: null }, []],
   [

@@ -9,6 +9,8 @@ export interface HealthLimits {
 export interface HealthView {
   /** `readAt`: when a new head was last read, in unix real ms; undefined before the first. */
   chains: readonly { name: string; readAt: number | undefined }[]
+  /** What keeps parts of this process from working, a line each. */
+  problems?: readonly string[]
   /** null: this process follows no prices. */
   newest: { seq: bigint; observedAt: number } | undefined | null
   /** Unix real ms. */
@@ -26,10 +28,10 @@ export interface Health {
 
 /** Whether a relayer sees its chains and the network's prices; each thing it doesn't see is one line of `problems`. */
 export function judgeHealth(
-  { chains, newest, now, networkNow, slotMs }: HealthView,
+  { chains, problems: told = [], newest, now, networkNow, slotMs }: HealthView,
   { headMs, reportSlots }: HealthLimits,
 ): Health {
-  const problems: string[] = []
+  const problems = [...told]
   for (const { name, readAt } of chains) {
     if (readAt === undefined) problems.push(`${name}: no block read yet`)
     else if (now - readAt > headMs)

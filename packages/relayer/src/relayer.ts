@@ -12,6 +12,7 @@ import {
 } from '@clearspan/shared'
 import type { Hex } from 'viem'
 import { checkBackends } from './chains/backends.js'
+import { checkChainIds } from './chains/chain-id.js'
 import { type ChainContext, createChainContexts, type RelayerKeys } from './chains/context.js'
 import { type RelayerConfig, type RelayerConfigInput, relayerConfigSchema, rolesOf } from './config.js'
 import { type Health, judgeHealth } from './health.js'
@@ -61,6 +62,8 @@ export interface RelayerOptions {
 
 export interface RelayerStatus {
   roles: string[]
+  /** As /health has them. */
+  problems: string[]
   /** Newest report received: its slot, or null. */
   reportSeq: string | null
   chains: { name: string; head: string | null; pendingPackets: number }[]
@@ -221,6 +224,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
   }
 
   async function start(): Promise<{ url: string | undefined }> {
+    await checkChainIds(chains, logger)
     await startSenders()
     if (roles.has('prices')) await openPrices()
     if (roles.has('messages')) await openMessages()
@@ -249,6 +253,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
   function health(): Health {
     const view = {
       chains: chains.map(({ chain, feed }) => ({ name: chain.name, readAt: feed.readAt() })),
+      problems: parts.flatMap((part) => part.problem?.() ?? []),
       newest: followsPrices ? prices.newest()?.report : null,
       now: clock.now(),
       networkNow: networkClock.now(),
@@ -267,6 +272,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     const messages = stages.messages()
     return {
       roles: [...config.roles],
+      problems: health().body.problems,
       reportSeq: prices.newest()?.report.seq.toString() ?? null,
       chains: chains.map(({ chain, feed }) => ({
         name: chain.name,

@@ -44,6 +44,8 @@ export interface LanePart {
   lane: Lane<Doorbell>
   /** Derives everything again from the chains. */
   sweep(): Promise<void> | void
+  /** Why it does nothing, for people; undefined or absent when it works. */
+  problem?(): string | undefined
 }
 
 /** Longest wait of a retry, in real ms: a doorbell that waits for its retry doesn't start when it is rung. */

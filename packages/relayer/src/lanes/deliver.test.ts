@@ -78,6 +78,7 @@ async function world(count: bigint, executed: bigint, maxForeignPackets: number)
   const destination = feedAt(5n)
   /** Executed by a node's word up to this nonce. */
   const node = (upTo: bigint) => ({
+    getChainId: async () => 2,
     getBlock: async () => ({ hash: pad('0x1') }),
     multicall: async ({ contracts }: { contracts: { functionName: string; args: readonly unknown[] }[] }) =>
       contracts.map(({ functionName, args }) => {

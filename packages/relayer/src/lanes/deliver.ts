@@ -1,6 +1,7 @@
 import type { Chain, Lane, Logger } from '@clearspan/shared'
 import { type Address, type Hex, isAddressEqual, pad, parseEventLogs, parseGwei } from 'viem'
 import { createBackoff } from '../backoff.js'
+import { checkChainId } from '../chains/chain-id.js'
 import type { ChainContext } from '../chains/context.js'
 import { endpointAbi, executorAbi, sendUlnAbi } from '../layerzero/abi.js'
 import { admit, type Refusal } from '../layerzero/admission.js'
@@ -19,6 +20,7 @@ import { createRecheck } from './deliver-recheck.js'
 import { createDeliveryRound } from './deliver-round.js'
 import { checkVerifiers } from './deliver-verifiers.js'
 import { type DeliveryView, viewOfCompose, viewOfPacket } from './deliver-view.js'
+import { createStartCheck } from './start-check.js'
 
 /** A source is read again for one missing packet after waits of up to so many sweeps. */
 const LONGEST_WAIT_SWEEPS = 64
@@ -51,7 +53,6 @@ export async function createDeliverLane(
     chains.filter(({ chain: { eid } }) => eid !== chain.eid).map((source) => [source.chain.eid, source]),
   )
   const paths = [...sources.values()].flatMap((source) => gatewayPaths(context, source.chain, chain))
-  await checkVerifiers(context.network, destination, paths)
   const outbox = createOutbox({ ownPaths: new Set(paths), maxForeign: config.maxForeignPackets })
   const composes = createComposes({ maxFailures: config.maxExecutions })
   const limits = {
@@ -59,6 +60,14 @@ export async function createDeliverLane(
     value: parseGwei(String(config.maxDeliveryValueGwei)),
   }
   const log = logger.child({ lane: `deliver-${chain.chainId}` })
+  const check = await createStartCheck(
+    chain.name,
+    async () => {
+      await checkChainId(destination)
+      await checkVerifiers(context.network, destination, paths)
+    },
+    log,
+  )
   const undelivered = context.metrics.gauge('packets_undelivered', 'Packets that wait, and dead letters', [
     'chain',
     'state',
@@ -93,6 +102,7 @@ export async function createDeliverLane(
     for (const at of inOrder.slice(0, Math.ceil(due / batch))) rings[at]?.('deliver')
   }
   const work = (at: number) => async (signal: AbortSignal) => {
+    if (!(await check.holds())) return
     idle.delete(at)
     // Without progress the next block is soon enough.
     const progressed = await caughtUp()
@@ -173,6 +183,7 @@ export async function createDeliverLane(
 
   return {
     lane,
+    problem: check.problem,
     others: further.map((one) => one.lane),
     pending: outbox.size,
     packets: () => [
