@@ -185,7 +185,7 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
                 if (!v.account.fresh) revert PricesNotFresh(account);
             }
             // What is old in what it takes over counts against its margin below; what it had must be known.
-            if (!v.account.fresh) _requireFresh(bidder, marginEngine.accountHealth(bidder));
+            if (!v.account.fresh) _requireFresh(bidder, marginEngine.isFresh(bidder));
             Offer memory offer = _offer(account, v, bufferBps);
             taken = _fractionTaken(account, offer, fraction);
             payment = AuctionMath.payment(offer.fullPrice, taken);
@@ -199,10 +199,10 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
         if (payment != 0) _payReward(clearinghouse, account);
 
         IMarginEngine.Health memory after_ = marginEngine.accountHealth(bidder);
-        if (v.account.fresh) _requireFresh(bidder, after_);
+        if (v.account.fresh) _requireFresh(bidder, after_.fresh);
         if (after_.im < 0) revert BidderUnsafe(bidder, after_.im);
 
-        IMarginEngine.Valuation memory left = _value(account);
+        IMarginEngine.Health memory left = marginEngine.accountHealth(account);
         emit Bid(
             account,
             bidder,
@@ -211,9 +211,15 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
             fromFund,
             v.offered.equity,
             AuctionMath.bufferMargin(v.account.equity, v.account.mm, bufferBps),
-            AuctionMath.bufferMargin(left.account.equity, left.account.mm, bufferBps)
+            AuctionMath.bufferMargin(left.equity, left.mm, bufferBps)
         );
-        _sync(account, left);
+        // What isn't offered is still worth what it was.
+        _sync(
+            account,
+            left.mm,
+            left.equity <= v.account.equity - v.offered.equity,
+            v.empty || taken == AuctionMath.WAD
+        );
     }
 
     /* VIEWS */
@@ -271,8 +277,8 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
         return _value(account);
     }
 
-    function _requireFresh(bytes32 bidder, IMarginEngine.Health memory health) private pure {
-        if (!health.fresh) revert PricesNotFresh(bidder);
+    function _requireFresh(bytes32 bidder, bool fresh) private pure {
+        if (!fresh) revert PricesNotFresh(bidder);
     }
 
     function _open(bytes32 account, IMarginEngine.Valuation memory v) private {
@@ -287,15 +293,19 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
 
     /// Ends the auction of a healthy or empty account (both have mm >= 0), else keeps its mark of insolvency true.
     function _sync(bytes32 account, IMarginEngine.Valuation memory v) private {
+        _sync(account, v.account.mm, v.offered.equity <= 0, v.empty);
+    }
+
+    function _sync(bytes32 account, int256 mm, bool insolvent, bool empty) private {
         State memory state = _states[account];
-        bool insolvent = v.account.mm < 0 && v.offered.equity <= 0;
+        bool ended = mm >= 0;
+        if (ended) insolvent = false;
         bool turned = insolvent != (state.rise.startedAt != 0);
-        bool ended = v.account.mm >= 0;
         if (!turned && !ended) return;
         if (turned) _setInsolvent(state, insolvent);
         if (ended) _stop(state.fall);
         _states[account] = state;
-        if (ended) emit AuctionEnded(account, v.empty);
+        if (ended) emit AuctionEnded(account, empty);
         else emit AuctionSolvencyChanged(account, insolvent);
     }
 

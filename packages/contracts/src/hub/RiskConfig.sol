@@ -18,6 +18,8 @@ contract RiskConfig is IRiskConfig, Ownable {
     uint32 public constant MIN_REGRESSION_DELAY = 30 minutes;
     /// @notice Widest trade band around the oracle price, bps.
     uint16 public constant MAX_PRICE_BAND = 1000;
+    /// @notice Most rows of an account: with a bidder that has as many already it must be sold within a quarter of a block (LargestAccount.t.sol).
+    uint256 public constant MAX_ROWS = 16;
     uint256 internal constant LISTED_ASSET = 1 << 56;
     /// @notice Most that a maturing bucket may hold, whole tokens: keeps every sum far inside 128 bits.
     uint256 public constant MAX_MATURE_TOKENS = 1e12;
@@ -178,8 +180,7 @@ contract RiskConfig is IRiskConfig, Ownable {
     function setGlobal(Global calldata g) external onlyOwner {
         _bound(g.rhoMm <= g.rhoIm && g.rhoIm <= BPS, "rho");
         _bound(g.bufferBps <= BPS, "bufferBps");
-        // A liquidator may hold twice as many, in two lists of IdList.CAPACITY.
-        _bound(g.maxRows > 0 && g.maxRows <= IdList.CAPACITY, "maxRows");
+        _bound(g.maxRows > 0 && g.maxRows <= MAX_ROWS, "maxRows");
         _bound(g.regressionDelay >= MIN_REGRESSION_DELAY, "regressionDelay");
         _global = g;
         ++version;
@@ -271,6 +272,22 @@ contract RiskConfig is IRiskConfig, Ownable {
         assembly ("memory-safe") {
             return(sub(words, 32), add(64, shl(5, last)))
         }
+    }
+
+    /// @inheritdoc IRiskConfig
+    function curveWeight(uint256 instruments) external view returns (uint256 weight) {
+        uint256[] memory feeds = new uint256[](IdList.CAPACITY);
+        uint256 count;
+        for (; instruments != 0; instruments >>= 12) {
+            uint256 place = (instruments & IdList.MAX_ID) - 1;
+            uint256 word = _instrumentWords[place / 10] >> (24 * (place % 10));
+            if (_modules[uint8(word >> 16) - 1] & CURVED == 0) continue;
+            ++weight;
+            uint256 n;
+            while (n < count && feeds[n] != uint16(word)) ++n;
+            if (n == count) feeds[count++] = uint16(word);
+        }
+        weight += count;
     }
 
     /* INTERNAL */

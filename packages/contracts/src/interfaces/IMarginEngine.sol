@@ -49,6 +49,9 @@ interface IMarginEngine {
     /// @notice Several at once, for keepers.
     function accountsHealth(bytes32[] calldata accounts) external view returns (Health[] memory);
 
+    /// @notice Health.fresh of an account, for a small part of the gas.
+    function isFresh(bytes32 account) external view returns (bool);
+
     function valuation(bytes32 account) external view returns (Valuation memory);
 
     /// @notice What Clearinghouse.portfolio answers.

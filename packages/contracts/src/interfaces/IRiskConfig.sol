@@ -96,6 +96,8 @@ interface IRiskConfig {
         external
         view
         returns (uint256[] memory words);
+    /// @notice What instruments in an IdList cost to value over a grid: one for each that is curved, and one for each of their underlyings.
+    function curveWeight(uint256 instruments) external view returns (uint256);
     function global() external view returns (Global memory);
     function grid() external view returns (Grid memory);
     /// @notice Oracle feed of the settlement token, the depeg guard of all cash.

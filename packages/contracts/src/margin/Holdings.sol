@@ -102,9 +102,14 @@ library Holdings {
         }
     }
 
+    /// @dev As long as `total`, and each of them below 2^192.
     function _add(int256[] memory total, int256[] memory values) private pure {
-        for (uint256 k; k < total.length; ++k) {
-            total[k] += values[k];
+        assembly ("memory-safe") {
+            let apart := sub(values, total)
+            let to := add(total, 0x20)
+            for { let end := add(to, shl(5, mload(total))) } lt(to, end) { to := add(to, 0x20) } {
+                mstore(to, add(mload(to), mload(add(to, apart))))
+            }
         }
     }
 }

@@ -101,6 +101,16 @@ contract MarginEngine is IMarginEngine {
     }
 
     /// @inheritdoc IMarginEngine
+    function isFresh(bytes32 account) external view returns (bool) {
+        Book memory book = _read(account);
+        // What it is worth matters to nobody: without curves two scenarios do, and the same inputs are read.
+        for (uint256 n = 1 + book.claims.length; n < book.parameters.length; ++n) {
+            book.parameters[n] &= ~(uint256(type(uint16).max) << 80);
+        }
+        return _health(book).fresh;
+    }
+
+    /// @inheritdoc IMarginEngine
     function health(IClearinghouse.Portfolio calldata p) external view returns (Health memory) {
         return _health(_bookOf(p));
     }

@@ -140,7 +140,7 @@ contract RiskConfigTest is HubFixture {
         _expect("bufferBps");
         config.setGlobal(IRiskConfig.Global(1, 1, 0, 10_001, 1, 1 hours));
         _expect("maxRows");
-        config.setGlobal(IRiskConfig.Global(1, 1, 0, 0, 22, 1 hours));
+        config.setGlobal(IRiskConfig.Global(1, 1, 0, 0, 17, 1 hours));
         _expect("regressionDelay");
         config.setGlobal(IRiskConfig.Global(1, 1, 0, 0, 1, 29 minutes));
         assertGt(config.MIN_REGRESSION_DELAY(), hub.MAX_SKEW());

@@ -162,7 +162,7 @@ async function enter(market: MarginMarket) {
         rhoMm: Number(market.rhoMm),
         profitCapIm: market.profitCapIm,
         bufferBps: 0,
-        maxRows: 21,
+        maxRows: 16,
         regressionDelay: 3_600,
       },
     ],

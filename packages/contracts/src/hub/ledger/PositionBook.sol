@@ -5,6 +5,7 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {IInstrument} from "../../interfaces/IInstrument.sol";
 import {IRiskConfig} from "../../interfaces/IRiskConfig.sol";
+import {Accounts} from "../../libraries/Accounts.sol";
 import {IdList} from "../../libraries/IdList.sol";
 import {WadMath} from "../../libraries/WadMath.sol";
 import {LedgerBase} from "./LedgerBase.sol";
@@ -18,6 +19,10 @@ abstract contract PositionBook is LedgerBase {
     using SafeCastLib for int256;
     using SafeCastLib for uint256;
     using WadMath for int256;
+
+    /// @dev Of what an account holds, IRiskConfig.curveWeight: most of the gas of a bid for the largest account goes into grids, and with the
+    /// bidder's it must fit a quarter of a block (LargestAccount.t.sol).
+    uint256 internal constant MAX_CURVE_WEIGHT = 9;
 
     /// @dev A closed position's unpaid profit is no debt.
     function _owes(bytes32 account) internal view override returns (bool) {
@@ -104,7 +109,12 @@ abstract contract PositionBook is LedgerBase {
         if (live == list.contains(instrumentId)) return;
         if (live) {
             _requireRoom(account, rowCap);
-            _accounts[account].instruments = list.add(instrumentId);
+            list = list.add(instrumentId);
+            // The backstop neither bids nor is liquidated.
+            if (account != Accounts.main(backstop) && riskConfig.curveWeight(list) > MAX_CURVE_WEIGHT) {
+                revert TooManyRows(account);
+            }
+            _accounts[account].instruments = list;
         } else {
             _accounts[account].instruments = list.remove(instrumentId);
         }
