@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {ICollateralVault} from "./ICollateralVault.sol";
+
 /// @notice Brings a spoke's counters to the hub. Anyone may send any counter, any number of times.
 interface ISpokeGateway {
     struct CounterKey {
@@ -10,6 +12,12 @@ interface ISpokeGateway {
 
     event CountersSent(bytes32 indexed guid, uint64 time, CounterKey[] keys);
     event ReleasesReceived(bytes32 indexed guid, uint64 time, uint256 count);
+
+    /// @notice The newest vault, which takes deposits unless it is sealed.
+    function vault() external view returns (ICollateralVault);
+
+    /// @notice The vault of an epoch; zero if none is open.
+    function vaultOf(uint32 epoch) external view returns (ICollateralVault);
 
     /// @notice Native fee of sending these counters of the newest vault now. 0 on the hub's own chain.
     function quoteCounters(CounterKey[] calldata keys) external view returns (uint256 nativeFee);

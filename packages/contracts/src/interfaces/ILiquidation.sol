@@ -109,6 +109,19 @@ interface ILiquidationExecutor {
         external
         returns (uint256 bought, uint256 proceeds);
 
+    /// @notice The same for a contract that pays out of what it buys: it gets the tokens, is called (ILotBuyer), and pays then, by an allowance.
+    /// @param data Handed through.
+    function buyWithCallback(address token, uint256 amount, uint256 maxProceeds, bytes calldata data)
+        external
+        returns (uint256 bought, uint256 proceeds);
+
     /// @notice Settlement token units for `amount` now, rounded up; reverts when no lot is open or the price isn't fresh.
     function quote(address token, uint256 amount) external view returns (uint256 proceeds);
+}
+
+/// @notice Who buys a lot before paying for it.
+interface ILotBuyer {
+    /// @notice `bought` of `token` has just come; when this returns the executor takes `proceeds` of the settlement token. Only from an executor that
+    /// the buyer has called.
+    function onLotBought(address token, uint256 bought, uint256 proceeds, bytes calldata data) external;
 }

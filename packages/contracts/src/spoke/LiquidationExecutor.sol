@@ -9,7 +9,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {ICollateralVault} from "../interfaces/ICollateralVault.sol";
-import {ILiquidationExecutor} from "../interfaces/ILiquidation.sol";
+import {ILiquidationExecutor, ILotBuyer} from "../interfaces/ILiquidation.sol";
 import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 
 /// @title LiquidationExecutor
@@ -120,17 +120,40 @@ contract LiquidationExecutor is ILiquidationExecutor, Ownable, ReentrancyGuardTr
         nonReentrant
         returns (uint256 bought, uint256 proceeds)
     {
+        (bought, proceeds) = _take(token, amount, maxProceeds);
+        _collect(token, bought, proceeds);
+        IERC20(token).safeTransfer(msg.sender, bought);
+    }
+
+    /// @inheritdoc ILiquidationExecutor
+    /// @dev Whatever the buyer does with the tokens meanwhile: without the proceeds in the vault nothing of it has happened.
+    function buyWithCallback(address token, uint256 amount, uint256 maxProceeds, bytes calldata data)
+        external
+        nonReentrant
+        returns (uint256 bought, uint256 proceeds)
+    {
+        (bought, proceeds) = _take(token, amount, maxProceeds);
+        IERC20(token).safeTransfer(msg.sender, bought);
+        ILotBuyer(msg.sender).onLotBought(token, bought, proceeds, data);
+        _collect(token, bought, proceeds);
+    }
+
+    function _take(address token, uint256 amount, uint256 maxProceeds)
+        private
+        returns (uint256 bought, uint256 proceeds)
+    {
         Lot storage lot = lots[token];
         bought = FixedPointMathLib.min(amount, lot.amount);
         proceeds = _quote(token, bought);
         if (bought == 0) revert NothingToSell(token);
         if (proceeds > maxProceeds) revert ProceedsAboveMax(proceeds, maxProceeds);
         lot.amount -= uint128(bought);
+    }
 
+    function _collect(address token, uint256 bought, uint256 proceeds) private {
         settlementToken.safeTransferFrom(msg.sender, address(this), proceeds);
         settlementToken.forceApprove(address(vault), proceeds);
         vault.deposit(backstopAccount, address(settlementToken), proceeds);
-        IERC20(token).safeTransfer(msg.sender, bought);
         emit LotSold(token, msg.sender, bought, proceeds);
     }
 
