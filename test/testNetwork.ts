@@ -22,7 +22,8 @@ import {
 } from '@clearspan/shared'
 import { type Address, type PrivateKeyAccount, zeroHash } from 'viem'
 import { deployClearspan } from '../packages/devnet/src/network/deploy.js'
-import { type LocalMarkets, planMarkets } from '../packages/devnet/src/network/markets.js'
+import { planDerivedFeeds } from '../packages/devnet/src/network/derivedFeeds.js'
+import { type LocalMarkets, planMarkets, withDated } from '../packages/devnet/src/network/markets.js'
 import { type LocalRoles, localRoles } from '../packages/devnet/src/network/roles.js'
 import { planTiming, type Timing } from '../packages/devnet/src/network/timing.js'
 import {
@@ -68,6 +69,8 @@ export async function startTestNetwork(options: {
   /** Accounts of the mnemonic, behind those of the roles, that may deliver; and funded ones behind these. */
   moreAdmins?: number
   moreAccounts?: number
+  /** With instruments that expire, whose terms the test lists, and the feeds that they need. */
+  dated?: boolean
 }): Promise<TestNetwork> {
   const { nodeUrls = 'http://127.0.0.1:1', speed = SPEED, moreAdmins = 0, moreAccounts = 0 } = options
   const roles = localRoles()
@@ -104,8 +107,9 @@ export async function startTestNetwork(options: {
         ...localAccounts(roles.count + moreAdmins).slice(roles.count),
       ].map(({ address }) => address),
     })
-    const markets = planMarkets(['BTC', 'ETH'], FEEDS)
     const timing = planTiming({ windowMs: 3_600_000, speed })
+    const perpetuals = planMarkets(['BTC', 'ETH'], FEEDS)
+    const markets = options.dated ? withFeeds(withDated(perpetuals), timing) : perpetuals
     const urlOf = (at: number) => (typeof nodeUrls === 'string' ? nodeUrls : (nodeUrls[at] ?? ''))
     const oracle = {
       epoch: 1,
@@ -136,6 +140,10 @@ export async function startTestNetwork(options: {
     await stop()
     throw error
   }
+}
+
+function withFeeds(markets: LocalMarkets, timing: Timing): LocalMarkets {
+  return { ...markets, feeds: [...markets.feeds, ...planDerivedFeeds(markets, [], timing).feeds] }
 }
 
 /** From now on one chain mines only when told to, and while something is sent. Blocks that a reorg takes are replaced by empty ones. */

@@ -8,6 +8,7 @@ import {
   type Report,
   reportDigest,
   systemClock,
+  UNUSABLE_CONFIDENCE,
 } from '@clearspan/shared'
 import type { TestNetwork } from './testNetwork.js'
 
@@ -17,8 +18,15 @@ const TICK_MS = 100
 /** Serves reports that a quorum of a network's observers has signed, at prices of the test's choice, as its nodes would. */
 export interface TestOracle {
   url: string
-  /** From now on, each slot has a report with what `price` answers for each feed: USD. `onPublished` hears the unix ms at which one leaves. */
-  publish(on: TestNetwork, price: (feed: string) => number, onPublished?: (at: number) => void): void
+  /**
+   * From now on, each slot has a report with what `price` answers for each feed: in its quote, undefined where it is held. `onPublished` hears
+   * the unix ms at which one leaves.
+   */
+  publish(
+    on: TestNetwork,
+    price: (feed: string) => number | undefined,
+    onPublished?: (at: number) => void,
+  ): void
   stop(): Promise<void>
 }
 
@@ -59,10 +67,11 @@ export async function startTestOracle(): Promise<TestOracle> {
       const seq = BigInt(Math.floor(on.networkClock.now() / slotMs))
       if (seq > last) {
         last = seq
-        const prices = feeds.map(({ name, exponent }) => ({
-          price: BigInt(Math.round(price(name) * 10 ** -exponent)),
-          confidence: 1,
-        }))
+        const prices = feeds.map(({ name, exponent }) => {
+          const value = price(name)
+          if (value === undefined) return { price: 0n, confidence: UNUSABLE_CONFIDENCE }
+          return { price: BigInt(Math.round(value * 10 ** -exponent)), confidence: 1 }
+        })
         newest = await sign(on, { epoch, seq, prices })
         onPublished?.(Date.now())
         for (const stream of streams) stream.write(newest)

@@ -14,6 +14,8 @@ export {
   oracleNodeConfigSchema,
   parseOracleNodeConfig,
 } from './config.js'
+export { isPolled } from './derived/config.js'
+export { createPolledSources } from './derived/polled.js'
 export { createOracleNode, type OracleNode, type OracleNodeParameters } from './node.js'
 export { verifyEvidence } from './observation/evidence.js'
 export { createRemoteSigner, createSigner, remoteSignerSchema, type Signer } from './observation/signer.js'

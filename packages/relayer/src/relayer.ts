@@ -23,6 +23,7 @@ import { createCollateralLane } from './lanes/collateral.js'
 import type { LaneContext, LanePart } from './lanes/context.js'
 import { createDeliverLane, type DeliverLane } from './lanes/deliver.js'
 import type { DeliveryView } from './lanes/deliver-view.js'
+import { createExpiryLane } from './lanes/expiry.js'
 import { createKeeperBook } from './lanes/keeper-book.js'
 import { createLiquidateLane } from './lanes/liquidate.js'
 import { createLotsLane } from './lanes/lots.js'
@@ -195,6 +196,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     )
     await open(createAuctionLane(context, book))
     await open(createBackstopLane(context))
+    await open(createExpiryLane(context, book))
     for (const on of chains) await open(createLotsLane(context, on))
   }
 

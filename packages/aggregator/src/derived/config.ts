@@ -1,5 +1,6 @@
 import { UserError } from '@clearspan/shared'
 import { z } from 'zod'
+import { lendingVenueNames } from './lendingRates.js'
 import { optionVenueNames } from './optionMarks.js'
 import { bookVenueNames } from './orderBooks.js'
 
@@ -78,6 +79,21 @@ export const derivedFeedSchema = z.discriminatedUnion('kind', [
           symbol: z.string().min(1),
           /** What it is quoted in; converted to the feed's quote by that leg. */
           quote: z.string().min(1),
+        }),
+      )
+      .min(1),
+  }),
+  z.strictObject({
+    kind: z.literal('lendingRate'),
+    feed,
+    pollMs,
+    sources: z
+      .array(
+        z.strictObject({
+          ...polledSource,
+          venue: z.enum(lendingVenueNames),
+          /** What is lent, by the venue's name of it, `USDC`. */
+          currency: z.string().min(1),
         }),
       )
       .min(1),

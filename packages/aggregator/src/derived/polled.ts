@@ -5,6 +5,7 @@ import type { Market, RejectReason } from '../sources/types.js'
 import type { PolledFeedConfig } from './config.js'
 import { depth } from './depth.js'
 import { impliedVolatility } from './impliedVolatility.js'
+import { lendingVenues } from './lendingRates.js'
 import { optionVenues } from './optionMarks.js'
 import { bookVenues } from './orderBooks.js'
 import { createPolledSource, type PolledParameters, type Told } from './poll.js'
@@ -61,6 +62,12 @@ function requestsOf(config: PolledFeedConfig) {
         in: null,
         request: volatilityRequest(optionVenues[venue], currency, config.horizonMs),
       }))
+    case 'lendingRate':
+      return config.sources.map(({ venue, currency, ...source }) => ({
+        ...source,
+        in: null,
+        request: lendingRequest(lendingVenues[venue], currency),
+      }))
     case 'liveness':
       return config.sources.map((source) => ({ ...source, in: null, request: blockRequest }))
   }
@@ -98,6 +105,21 @@ function volatilityRequest(
       const value = impliedVolatility(decoded.marks, decoded.eventTime, horizonMs)
       if (value === null) return 'bad_price'
       return { value, eventTime: decoded.eventTime, sequence: null, content: decoded.marks }
+    },
+  }
+}
+
+/** What is lent costs the same for hours: each answer is news. */
+function lendingRequest(
+  venue: (typeof lendingVenues)[keyof typeof lendingVenues],
+  currency: string,
+): Request {
+  return {
+    path: venue.path(currency),
+    decode(body) {
+      const decoded = venue.decode(body, currency)
+      if (typeof decoded === 'string') return decoded
+      return { value: decoded.rate, eventTime: decoded.eventTime, sequence: null, content: null }
     },
   }
 }

@@ -18,6 +18,9 @@ export function predict(from: Address, nonce: bigint, tokens: readonly string[])
     'liquidationAuction',
     'backstop',
     'insuranceFund',
+    'future',
+    'option',
+    'rateSwap',
   ] as const
   const addresses = new Map<string, Address>(
     names.map((name, index) => [name, getContractAddress({ from, nonce: nonce + BigInt(index) })]),

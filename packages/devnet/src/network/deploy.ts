@@ -4,7 +4,7 @@ import { predict } from './addresses.js'
 import { configureHub, createHub } from './deployHub.js'
 import type { DeployOptions } from './deployOptions.js'
 import { configureSpoke, createSpoke } from './deploySpoke.js'
-import { assetId } from './markets.js'
+import { assetId, feedIndex } from './markets.js'
 
 export interface Deployment {
   chains: Chain[]
@@ -65,12 +65,19 @@ export async function deployClearspan(options: DeployOptions): Promise<Deploymen
         riskConfig: at('riskConfig'),
         marginEngine: at('marginEngine'),
         perp: at('perp'),
+        future: at('future'),
+        option: at('option'),
+        rateSwap: at('rateSwap'),
         venue: at('venue'),
         liquidationAuction: at('liquidationAuction'),
         backstop: at('backstop'),
         insuranceFund: at('insuranceFund'),
       },
-      instruments: markets.instruments.map(({ id, symbol, base }) => ({ id, symbol, feed: `${base}/USD` })),
+      instruments: markets.instruments.map(({ id, symbol, base }) => ({
+        id,
+        symbol,
+        feed: markets.feeds[feedIndex(markets, base)]!.name,
+      })),
     },
   }
 }

@@ -3,6 +3,8 @@ import {
   backstopBytecode,
   clearinghouseAbi,
   clearinghouseBytecode,
+  futureAbi,
+  futureBytecode,
   hubGatewayAbi,
   hubGatewayBytecode,
   insuranceFundAbi,
@@ -11,8 +13,12 @@ import {
   liquidationAuctionBytecode,
   marginEngineAbi,
   marginEngineBytecode,
+  optionAbi,
+  optionBytecode,
   perpAbi,
   perpBytecode,
+  rateSwapAbi,
+  rateSwapBytecode,
   riskConfigAbi,
   riskConfigBytecode,
   venueAbi,
@@ -23,7 +29,7 @@ import type { Batch } from '../chains/index.js'
 import { type At, peer } from './addresses.js'
 import type { DeployOptions } from './deployOptions.js'
 import { assetId, baseOf, feedIndex, settlementOf } from './markets.js'
-import { auctionTerms, CREDIT_BPS, EPOCH, globalRisk, instrumentRisk } from './parameters.js'
+import { auctionTerms, CREDIT_BPS, EPOCH, globalRisk, grid, instrumentRisk } from './parameters.js'
 
 /** Room for exits of the fund once they are ripe, seconds. */
 const EXIT_WINDOW = 7 * 86_400
@@ -124,7 +130,19 @@ export function createHub(
       EXIT_WINDOW,
     ],
   })
+  const args = [owner, at('priceOracle'), at('riskConfig')] as const
+  batch.create('Future', { abi: futureAbi, bytecode: futureBytecode, args })
+  batch.create('Option', { abi: optionAbi, bytecode: optionBytecode, args })
+  batch.create('RateSwap', { abi: rateSwapAbi, bytecode: rateSwapBytecode, args })
 }
+
+const MODULES = {
+  perpetual: 'perp',
+  future: 'future',
+  call: 'option',
+  put: 'option',
+  swap: 'rateSwap',
+} as const
 
 /** The ways to the spokes, risk parameters, assets and instruments, the venue. */
 export function configureHub(batch: Batch, at: At, { chains, markets, timing }: DeployOptions) {
@@ -175,12 +193,10 @@ export function configureHub(batch: Batch, at: At, { chains, markets, timing }: 
       })
     })
   })
-  markets.instruments.forEach(({ id, base }) => {
-    batch.call(at('riskConfig'), {
-      ...risk,
-      functionName: 'setInstrument',
-      args: [BigInt(id), { module: at('perp'), feed: feedIndex(markets, base), ...instrumentRisk() }],
-    })
+  batch.call(at('riskConfig'), { ...risk, functionName: 'setGrid', args: [grid()] })
+  markets.instruments.forEach(({ id, base, kind }) => {
+    const instrument = { module: at(MODULES[kind]), feed: feedIndex(markets, base), ...instrumentRisk(kind) }
+    batch.call(at('riskConfig'), { ...risk, functionName: 'setInstrument', args: [BigInt(id), instrument] })
   })
   batch.call(at('clearinghouse'), {
     abi: clearinghouseAbi,

@@ -40,8 +40,9 @@ import { openRunDirectory, type RunDirectory } from '../processes/index.js'
 import { localGuardianSet, type SourceSimulators, startSourceSimulators } from '../sources/index.js'
 import { stopwatch } from '../stopwatch.js'
 import { deployClearspan } from './deploy.js'
+import { startDerivativesOf } from './derivatives.js'
 import { type DerivedFeeds, planDerivedFeeds } from './derivedFeeds.js'
-import { type LocalMarkets, planMarkets } from './markets.js'
+import { type LocalMarkets, planMarkets, withDated } from './markets.js'
 import {
   localRulesHash,
   type Program,
@@ -203,9 +204,9 @@ async function assemble(options: Assembly): Promise<Omit<LocalNetwork, 'whileAli
   const roles = localRoles()
   const random = seededRandom(options.seed ?? 1)
   const plan = planVenues(tape, window, random)
-  const prices = planMarkets(plan.markets, plan.feeds)
+  const prices = withDated(planMarkets(plan.markets, plan.feeds))
   const chains = await bootChains(options, roles)
-  const derived = planDerivedFeeds(prices, chains)
+  const derived = planDerivedFeeds(prices, chains, timing)
   const markets = { ...prices, feeds: [...prices.feeds, ...derived.feeds] }
   const sockets = await openSockets(roles.observers.length)
   shutdown.add('sockets', () => {
@@ -244,7 +245,15 @@ async function assemble(options: Assembly): Promise<Omit<LocalNetwork, 'whileAli
     logger,
   })
   shutdown.add('sources', () => sources.stop())
-  const urls = await startRoles(options, { manifest, roles, plan, derived, sources, sockets })
+  const derivativesUrl = await startDerivativesOf(markets, { plan, window, replay, clock, shutdown })
+  const urls = await startRoles(options, {
+    manifest,
+    roles,
+    plan,
+    derived: planDerivedFeeds(prices, chains, timing, derivativesUrl),
+    sources,
+    sockets,
+  })
   return {
     manifest,
     chains,

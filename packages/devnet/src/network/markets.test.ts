@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { planMarkets } from './markets.js'
+import { planMarkets, withDated } from './markets.js'
 
 test('ETH and BTC are collateral wherever there is a market for them', () => {
   const { tokens, instruments } = planMarkets(
@@ -26,4 +26,24 @@ test('initial shocks are never smaller than maintenance shocks, tails included',
     expect(shockIm).toBeGreaterThanOrEqual(shockMm)
     expect((tailShock * tailDamping) / 10_000).toBeLessThanOrEqual(shockMm)
   }
+})
+
+test('what expires stands behind the perpetuals, on ETH where it is traded', () => {
+  const feeds = ['BTC/USD', 'ETH/USD', 'USDC/USD']
+  const { instruments, shocks, dated } = withDated(planMarkets(['BTC', 'ETH'], feeds))
+  expect(dated).toBe('ETH')
+  expect(instruments.map(({ id, symbol, kind }) => `${id} ${symbol} ${kind}`)).toEqual([
+    '1 BTC-PERP perpetual',
+    '2 ETH-PERP perpetual',
+    '3 ETH-FUTURE future',
+    '4 ETH-CALL call',
+    '5 ETH-PUT put',
+    '6 USDC-SWAP swap',
+  ])
+  expect(instruments.every(({ base }) => shocks[base] !== undefined)).toBe(true)
+})
+
+test('nothing expires where there is no collateral but the settlement token', () => {
+  const markets = planMarkets(['USDC'], ['USDC/USD', 'USDT/USD'])
+  expect(withDated(markets)).toBe(markets)
 })

@@ -13,8 +13,12 @@ export interface LocalToken {
 export interface LocalInstrument {
   id: number
   symbol: string
+  /** Base of its underlying's feed. */
   base: string
+  kind: InstrumentKind
 }
+
+export type InstrumentKind = 'perpetual' | 'future' | 'call' | 'put' | 'swap'
 
 /** bps of price. */
 export interface Shocks {
@@ -31,10 +35,12 @@ export interface LocalMarkets {
   instruments: LocalInstrument[]
   /** By base of a price; legs included. */
   shocks: Record<string, Shocks>
+  /** Base of the instruments that expire; absent where there are none. */
+  dated?: string
 }
 
 /** With 10^-10 a price of 10^-5 still has 10^5 units, and one of 10^8 still fits 64 bits. */
-const EXPONENT = -10
+export const EXPONENT = -10
 
 const MAJORS = ['BTC', 'ETH']
 const STABLE = ['USDC', 'USDT', 'USDE', 'DAI']
@@ -73,8 +79,40 @@ export function planMarkets(bases: readonly string[], feedNames: readonly string
         settlement: false,
       })),
     ],
-    instruments: bases.map((base, index) => ({ id: index + 1, symbol: `${base}-PERP`, base })),
+    instruments: bases.map((base, index) => ({
+      id: index + 1,
+      symbol: `${base}-PERP`,
+      base,
+      kind: 'perpetual',
+    })),
     shocks: Object.fromEntries(feedNames.map((name) => [baseOf(name), shocksOf(baseOf(name))])),
+  }
+}
+
+/** Base of the feed of what borrowing the settlement token costs a year. */
+export const LENDING = 'USDC.RATE'
+/** A rate moves by parts of itself, not of a price. */
+const RATE_SHOCKS: Shocks = { shockIm: 5_000, shockMm: 3_000, tailShock: 20_000, tailDamping: 1_000 }
+
+/**
+ * Adds what expires: a future, a call and a put on the first volatile collateral (ETH where it is traded), and a swap of a fixed rate against
+ * the lending rate of USDC. Behind the perpetuals, so that those keep their ids. Their terms are listed when prices are known.
+ */
+export function withDated(markets: LocalMarkets): LocalMarkets {
+  const base = markets.tokens.find(({ settlement }) => !settlement)?.base
+  if (base === undefined) return markets
+  const dated: Omit<LocalInstrument, 'id'>[] = [
+    { symbol: `${base}-FUTURE`, base, kind: 'future' },
+    { symbol: `${base}-CALL`, base, kind: 'call' },
+    { symbol: `${base}-PUT`, base, kind: 'put' },
+    { symbol: 'USDC-SWAP', base: LENDING, kind: 'swap' },
+  ]
+  const first = markets.instruments.length + 1
+  return {
+    ...markets,
+    instruments: [...markets.instruments, ...dated.map((one, index) => ({ id: first + index, ...one }))],
+    shocks: { ...markets.shocks, [LENDING]: RATE_SHOCKS },
+    dated: base,
   }
 }
 

@@ -1,4 +1,5 @@
 import { parseUnits } from 'viem'
+import type { InstrumentKind } from './markets.js'
 import type { Timing } from './timing.js'
 
 /** The one epoch of every counter and of the oracle's signers on a fresh network. */
@@ -39,11 +40,24 @@ export function globalRisk(timing: Timing) {
   }
 }
 
-export function instrumentRisk() {
+/** What options are shocked by beside the spot, and what the Portfolio set grants. bps. */
+export function grid() {
+  return {
+    volatilityUp: 4_500,
+    volatilityDown: 3_000,
+    nakedShort: 100,
+    portfolioShock: 8_000,
+    portfolioRhoIm: 6_000,
+    portfolioRhoMm: 4_000,
+  }
+}
+
+export function instrumentRisk(kind: InstrumentKind) {
   return {
     maxOpenInterest: parseUnits('1000000000000', 18),
     backstopCap: parseUnits('1000000000000', 18),
-    priceBand: 200,
+    // An option's value moves by a multiple of its underlying's move.
+    priceBand: kind === 'call' || kind === 'put' ? 400 : 200,
   }
 }
 

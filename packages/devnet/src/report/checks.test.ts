@@ -68,7 +68,16 @@ function facts(): Facts {
         },
       ],
       backing: { 1: wad(300) },
-      instruments: [{ id: 1, symbol: 'ETH-PERP', pnlPool: wad(10), long: wad(2), short: wad(2) }],
+      instruments: [
+        {
+          id: 1,
+          symbol: 'ETH-PERP',
+          pnlPool: wad(10),
+          long: wad(2),
+          short: wad(2),
+          house: { size: 0n, quote: 0n },
+        },
+      ],
       releases: [
         {
           account: bob,
@@ -143,6 +152,12 @@ const FALSEHOODS: [invariant: number, Record<string, (f: Facts) => void>][] = [
       },
       'a pool that belongs to nobody': (f) => {
         f.ledger.instruments[0]!.pnlPool += wad(1)
+      },
+      'a settlement that gave more than the other side': (f) => {
+        f.ledger.instruments[0]!.house = { size: 0n, quote: 1n }
+      },
+      'a settled position whose other side is gone': (f) => {
+        f.ledger.instruments[0]!.house = { size: 1n, quote: 0n }
       },
       'more long than short': (f) => {
         f.ledger.instruments[0]!.long += 1n

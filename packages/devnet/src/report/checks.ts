@@ -79,7 +79,7 @@ export interface Facts {
   reports: readonly { chain: string; seq: bigint; values: readonly Hex[] }[]
   /** Hash of the description and rules that the oracle's nodes run with, and of those that each chain expects of their epoch. */
   configuration: { nodes: Hex; chains: readonly { chain: string; expected: Hex }[] }
-  /** Messages that were still under way at the end. */
+  /** Messages that were still under way at the end, and positions that had expired and weren't settled. */
   left: readonly string[]
 }
 
@@ -100,7 +100,7 @@ export function checkAll(facts: Facts): Check[] {
     checkLiquidations(auctions),
     checkLosses(ledger, losses),
     checkReports(reports, configuration),
-    checkMessages(left, ledger),
+    checkUnfinished(left, ledger),
   ]
 }
 
@@ -121,12 +121,15 @@ function checkCash(state: LedgerState): Check {
   )
 }
 
-/** Invariant 1: every instrument is zero-sum. */
+/** Invariant 1: every instrument is zero-sum, with the house row that stands for what has been settled at expiry. */
 function checkPositions(state: LedgerState): Check {
-  const problems = state.instruments.flatMap(({ id, symbol, pnlPool, long, short }) => {
-    const positions = state.accounts.flatMap((account) =>
-      account.positions.filter(({ instrumentId }) => instrumentId === id),
-    )
+  const problems = state.instruments.flatMap(({ id, symbol, pnlPool, long, short, house }) => {
+    const positions = [
+      house,
+      ...state.accounts.flatMap((account) =>
+        account.positions.filter(({ instrumentId }) => instrumentId === id),
+      ),
+    ]
     const size = sum(positions.map((position) => position.size))
     const quote = sum(positions.map((position) => position.quote))
     const found: string[] = []
@@ -304,11 +307,16 @@ function checkReports(reports: Facts['reports'], { nodes, chains }: Facts['confi
   })
 }
 
-/** Invariant 13, as far as a finished story shows it: no message was forgotten. */
-function checkMessages(left: readonly string[], state: LedgerState): Check {
+/** Invariant 13, as far as a finished story shows it: no message was forgotten, and nobody who waited for an expiry. */
+function checkUnfinished(left: readonly string[], state: LedgerState): Check {
   const deposits = state.accounts.flatMap(({ rows }) => rows).length
-  return check(13, 'every deposit was credited and every release paid', left, {
-    detail: `${deposits} rows of deposits, ${state.releases.length} releases`,
-    empty: deposits === 0 && 'vacuous: nobody deposited',
-  })
+  return check(
+    13,
+    'every deposit was credited, every release paid and every expired position settled',
+    left,
+    {
+      detail: `${deposits} rows of deposits, ${state.releases.length} releases`,
+      empty: deposits === 0 && 'vacuous: nobody deposited',
+    },
+  )
 }

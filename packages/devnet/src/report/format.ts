@@ -44,6 +44,8 @@ export function formatReport(report: ClosingReport): string {
           `    ${at}  ${by} takes ${(Number(fraction) * 100).toFixed(1)}% for ${payment} (${(Number(priceShare) * 100).toFixed(1)}% of its worth), the fund pays ${fromFund}`,
       ),
     ]),
+    ...(report.expiries.length > 0 ? ['', 'expired'] : []),
+    ...report.expiries.map(describeExpiry),
     ...(report.lots.length > 0 ? ['', 'collateral sold for the fund'] : []),
     ...report.lots.map(
       ({ chain, token, amount, proceeds, againstOracleBps }) =>
@@ -80,6 +82,19 @@ export function formatReport(report: ClosingReport): string {
     '',
   ]
   return lines.join('\n')
+}
+
+function describeExpiry(one: ClosingReport['expiries'][number]): string {
+  const { instrument, strike, expiry, settledAt, coupons, positions } = one
+  const unit = coupons === null ? `a unit pays ${settledAt}` : `a unit has received ${coupons}`
+  const closed = positions.map(
+    ({ account, size, cash }) => `${account} ${Number(size).toFixed(4)} for ${cash}`,
+  )
+  return [
+    `  ${expiry}  ${instrument}${strike === null ? '' : ` at ${strike}`}`,
+    settledAt === null ? 'not settled' : unit,
+    ...closed,
+  ].join(', ')
 }
 
 /** Columns as wide as their widest cell; figures to the right. */

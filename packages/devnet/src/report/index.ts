@@ -3,10 +3,12 @@ import { accountId, oracleConfigHash, UNUSABLE_CONFIDENCE, unpackPrices } from '
 import { formatUnits, type Hex } from 'viem'
 import { z } from 'zod'
 import type { LocalNetwork } from '../network/localNetwork.js'
-import { hubClient, oraclePrice } from '../scenario/prices.js'
+import type { DatedTerms } from '../scenario/listing.js'
+import { hubClient, markOf, oraclePrice } from '../scenario/prices.js'
 import { type AccountHealth, healths, type Outstanding, releaseRefs } from '../scenario/state.js'
 import { type Check, checkAll, type FinalPrices } from './checks.js'
 import { type StoredReport, soldLots, storedReports } from './events.js'
+import { type ExpiryReport, expiryReports } from './expiries.js'
 import { type GasLine, gasByKind } from './gas.js'
 import { type LedgerState, type NamedAccount, readLedger } from './ledger.js'
 import { type LiquidationReport, liquidationStory } from './liquidations.js'
@@ -65,6 +67,8 @@ export interface ClosingReport {
   accounts: AccountReport[]
   liquidations: LiquidationReport[]
   lots: LotReport[]
+  /** What expired, and was settled. */
+  expiries: ExpiryReport[]
   /** `backstop` is the equity of the fund's own book, at the oracle's prices; what it lost since it took accounts over is the fund's too. */
   losses: {
     badDebt: string
@@ -89,6 +93,8 @@ export interface StoryRecord {
   /** The fund's cash before the crash, WAD. */
   fundBefore: bigint
   named: readonly NamedAccount[]
+  /** What was listed to expire. */
+  dated: readonly DatedTerms[]
   left: Outstanding
 }
 
@@ -127,7 +133,7 @@ async function compile(
     ...record.named.map(({ account }) => account),
     ledger.backstopAccount,
   ])
-  const prices = await finalPrices(network)
+  const prices = await finalPrices(network, record.dated)
   const { auctions, losses, liquidations } = await liquidationStory(network, ledger)
   const reports = await storedReports(network)
   const lots = await lotReports(network, reports)
@@ -156,6 +162,7 @@ async function compile(
     ),
     liquidations,
     lots,
+    expiries: await expiryReports(network, record.dated, ledger.accounts),
     losses: {
       badDebt: money(total(losses.map(({ loss }) => loss))),
       paidByFund: money(total(losses.map(({ fromFund }) => fromFund))),
@@ -174,7 +181,7 @@ async function compile(
       losses,
       reports,
       configuration: await configurationOf(network),
-      left: record.left.messages,
+      left: [...record.left.messages, ...record.left.expiries],
     }),
   }
 }
@@ -206,12 +213,21 @@ async function configurationOf({ manifest, chains }: LocalNetwork) {
 }
 
 /** The hub's prices now; a unit of the settlement token is a unit of account. */
-async function finalPrices(network: LocalNetwork): Promise<FinalPrices> {
+async function finalPrices(network: LocalNetwork, dated: readonly DatedTerms[]): Promise<FinalPrices> {
   const { tokens, instruments } = network.markets
-  const bases = [...new Set([...tokens, ...instruments].map(({ base }) => base))]
+  const bases = [...new Set(tokens.map(({ base }) => base))]
+  // Without terms it has no mark, and nobody a position.
+  const listed = instruments.filter(
+    ({ id, kind }) => kind === 'perpetual' || dated.some((terms) => terms.id === id),
+  )
   const prices = new Map(
     await Promise.all(
       bases.map(async (base): Promise<[string, bigint]> => [base, await oraclePrice(network, base)]),
+    ),
+  )
+  const marks = new Map(
+    await Promise.all(
+      listed.map(async ({ id }): Promise<[number, bigint]> => [id, await markOf(network, id)]),
     ),
   )
   return {
@@ -219,7 +235,7 @@ async function finalPrices(network: LocalNetwork): Promise<FinalPrices> {
       const { base, settlement } = tokens.find((token) => token.symbol === symbol)!
       return settlement ? WAD : prices.get(base)!
     },
-    instrument: (id) => prices.get(instruments.find((instrument) => instrument.id === id)!.base)!,
+    instrument: (id) => marks.get(id)!,
   }
 }
 

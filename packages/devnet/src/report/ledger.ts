@@ -45,6 +45,17 @@ export interface TokenState {
   credited: bigint
 }
 
+/** WAD. */
+export interface InstrumentState {
+  id: number
+  symbol: string
+  pnlPool: bigint
+  /** The house row's included: the other side of what has been settled at expiry. */
+  long: bigint
+  short: bigint
+  house: { size: bigint; quote: bigint }
+}
+
 export interface ReleaseState {
   account: Hex
   recipient: Address
@@ -62,7 +73,7 @@ export interface LedgerState {
   tokens: TokenState[]
   /** WAD by asset id of settlement tokens. */
   backing: Record<number, bigint>
-  instruments: { id: number; symbol: string; pnlPool: bigint; long: bigint; short: bigint }[]
+  instruments: InstrumentState[]
   releases: ReleaseState[]
   lostBacking: bigint
 }
@@ -149,13 +160,14 @@ export async function readLedger(options: {
       ),
     ),
     instruments: await Promise.all(
-      network.hub.instruments.map(async ({ id, symbol }) => {
+      network.hub.instruments.map(async ({ id, symbol }): Promise<InstrumentState> => {
         const args = [BigInt(id)] as const
-        const [pnlPool, [long, short]] = await Promise.all([
+        const [pnlPool, [long, short], [size, quote]] = await Promise.all([
           hub.readContract({ ...read, functionName: 'pnlPool', args }),
           hub.readContract({ ...read, functionName: 'openInterest', args }),
+          hub.readContract({ ...read, functionName: 'houseRow', args }),
         ])
-        return { id, symbol, pnlPool, long, short }
+        return { id, symbol, pnlPool, long, short, house: { size, quote } }
       }),
     ),
     releases: await Promise.all(

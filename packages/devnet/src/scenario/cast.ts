@@ -1,7 +1,10 @@
 import {
   clearinghouseAbi,
+  futureAbi,
   iClearinghouseAbi,
   iCollateralVaultAbi,
+  optionAbi,
+  rateSwapAbi,
   testTokenAbi,
   venueAbi,
 } from '@clearspan/contracts'
@@ -79,16 +82,18 @@ export function depositCalls(actor: Actor, chain: Chain, token: Token, amount: b
   ]
 }
 
-/** What a trader does once on the hub: opens rows for collateral that isn't cash, and lets the venue trade. */
+/** What a trader does once on the hub: opens rows for collateral that isn't cash, chooses a margin set, and lets the venue trade. */
 export function enrolCalls(
   network: Pick<LocalNetwork, 'manifest'>,
   actor: Actor,
   assetIds: readonly number[],
+  portfolio = false,
 ): Call[] {
   const { clearinghouse, venue } = network.manifest.hub.contracts
   const hub = { to: clearinghouse, abi: iClearinghouseAbi }
   return [
     ...assetIds.map((id) => ({ ...hub, functionName: 'openRow', args: [actor.account, BigInt(id)] })),
+    ...(portfolio ? [{ ...hub, functionName: 'setPortfolioMargin', args: [actor.account, true] }] : []),
     { ...hub, functionName: 'approveVenue', args: [actor.account, venue, maxUint256] },
   ]
 }
@@ -125,7 +130,10 @@ export interface Match {
 }
 
 /** What the venue calls may refuse for reasons of its own. */
-const VENUE_ABI = [...venueAbi, ...clearinghouseAbi.filter(({ type }) => type === 'error')]
+const VENUE_ABI = [
+  ...venueAbi,
+  ...[...clearinghouseAbi, ...futureAbi, ...optionAbi, ...rateSwapAbi].filter(({ type }) => type === 'error'),
+]
 
 /** Signs both orders as their owners and makes the call that fills them. */
 export async function matchCall(network: Pick<LocalNetwork, 'manifest'>, match: Match): Promise<Call> {

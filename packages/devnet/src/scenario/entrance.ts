@@ -17,6 +17,7 @@ const CREDIT_TIMEOUT_MS = 300_000
 
 interface Entrance {
   actor: Actor
+  portfolio?: boolean | undefined
   /** Chain index, token index, token decimals. */
   deposits: { chain: number; token: number; amount: bigint }[]
 }
@@ -35,6 +36,7 @@ export async function enterAll(
   const entrances: Entrance[] = [
     ...cast.characters.map(({ actor, plan }) => ({
       actor,
+      portfolio: plan.portfolio,
       deposits: plan.deposits.map(({ chain, token, usd: worth }) => ({
         chain,
         token,
@@ -72,12 +74,12 @@ export async function enterAll(
 }
 
 /** One transaction list a chain; on the hub's chain the enrolment comes first. */
-function enter(network: LocalNetwork, { actor, deposits }: Entrance): Promise<unknown>[] {
+function enter(network: LocalNetwork, { actor, portfolio = false, deposits }: Entrance): Promise<unknown>[] {
   const rows = deposits
     .filter(({ token }) => token > 0)
     .map(({ chain, token }) => tokenOn(network, chain, token).assetId)
   return actor.wallets.map((wallet, chain) => {
-    const calls: Call[] = chain === hubIndex(network) ? enrolCalls(network, actor, rows) : []
+    const calls: Call[] = chain === hubIndex(network) ? enrolCalls(network, actor, rows, portfolio) : []
     for (const deposit of deposits.filter((one) => one.chain === chain))
       calls.push(
         ...depositCalls(

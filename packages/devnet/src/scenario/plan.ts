@@ -1,4 +1,4 @@
-import type { LocalMarkets } from '../network/markets.js'
+import type { InstrumentKind, LocalMarkets } from '../network/markets.js'
 import type { TraderName } from '../network/roles.js'
 
 /** A deposit in USD at the oracle's price; `token` is an index into the local tokens, 0 being the settlement token. */
@@ -8,7 +8,10 @@ export interface PlannedDeposit {
   usd: number
 }
 
-/** A position to open against the maker: `leverage` times what was deposited, short when negative. */
+/**
+ * A position to open against the maker: `leverage` times what was deposited, short when negative; counted in its underlying, whatever it costs
+ * itself, or in the notional of a swap.
+ */
 export interface PlannedTrade {
   instrumentId: number
   leverage: number
@@ -26,6 +29,8 @@ export interface PlannedTrader {
   purpose: string
   deposits: PlannedDeposit[]
   trades: PlannedTrade[]
+  /** Margined by the Portfolio set. */
+  portfolio?: boolean
   withdrawal?: PlannedWithdrawal
 }
 
@@ -47,8 +52,12 @@ export const CAPITAL = {
  */
 export function planTraders(markets: LocalMarkets, primary: string): PlannedTrader[] {
   const { instruments, shocks, tokens } = markets
-  const main = instruments.find(({ base }) => base === primary) ?? instruments[0]!
-  const other = instruments.find(({ id }) => id !== main.id) ?? main
+  const perpetuals = instruments.filter(({ kind }) => kind === 'perpetual')
+  const main = perpetuals.find(({ base }) => base === primary) ?? perpetuals[0]!
+  const other = perpetuals.find(({ id }) => id !== main.id) ?? main
+  /** Of what expires; nothing where nothing does. */
+  const dated = (kind: InstrumentKind, leverage: number): PlannedTrade[] =>
+    instruments.filter((one) => one.kind === kind).map(({ id }) => ({ instrumentId: id, leverage }))
   const maxLeverage = (base: string) => 10_000 / (shocks[base]?.shockIm ?? 2_000)
   /** Rounded down to a tenth, and never to zero. */
   const share = (base: string, part: number) => Math.max(0.5, Math.floor(maxLeverage(base) * part * 10) / 10)
@@ -63,25 +72,36 @@ export function planTraders(markets: LocalMarkets, primary: string): PlannedTrad
     },
     {
       name: 'bob',
-      purpose: 'a falling asset on the second chain as collateral for a long of another market',
+      purpose:
+        'a falling asset on the second chain as collateral for a long of another market, half of it hedged by a future; pays fixed',
       deposits: [{ chain: 1, token: volatile, usd: 60_000 }],
-      trades: [{ instrumentId: other.id, leverage: share(other.base, 0.35) }],
+      trades: [
+        { instrumentId: other.id, leverage: share(other.base, 0.35) },
+        ...dated('future', -0.5),
+        ...dated('swap', 50),
+      ],
     },
     {
       name: 'carol',
-      purpose: 'cash on the third chain, short: profits, and withdraws a part afterwards',
+      purpose:
+        'cash on the third chain, short with a call against a rise: profits, and withdraws a part afterwards',
       deposits: [{ chain: 2, token: 0, usd: 80_000 }],
-      trades: [{ instrumentId: main.id, leverage: -share(main.base, 0.3) }],
+      trades: [
+        { instrumentId: main.id, leverage: -share(main.base, 0.3) },
+        ...dated('call', share(main.base, 0.3)),
+      ],
+      portfolio: true,
       withdrawal: { when: 'end', share: 0.4 },
     },
     {
       name: 'dave',
-      purpose: 'cash on two chains, a modest long that survives most crashes',
+      purpose: 'cash on two chains, a modest long with a put below it, by the Portfolio set',
       deposits: [
         { chain: 1, token: 0, usd: 40_000 },
         { chain: 2, token: 0, usd: 40_000 },
       ],
-      trades: [{ instrumentId: main.id, leverage: 1 }],
+      trades: [{ instrumentId: main.id, leverage: 1 }, ...dated('put', 1)],
+      portfolio: true,
     },
     {
       name: 'erin',
@@ -92,12 +112,12 @@ export function planTraders(markets: LocalMarkets, primary: string): PlannedTrad
     },
     {
       name: 'frank',
-      purpose: 'a long too large for the bidder: what nobody takes goes to the backstop',
+      purpose: 'a long too large for the bidder, and a put sold: what nobody takes goes to the backstop',
       deposits: [
         { chain: 1, token: 0, usd: 300_000 },
         { chain: 1, token: volatile, usd: 100_000 },
       ],
-      trades: [{ instrumentId: main.id, leverage: share(main.base, 0.8) }],
+      trades: [{ instrumentId: main.id, leverage: share(main.base, 0.8) }, ...dated('put', -0.2)],
     },
   ]
 }

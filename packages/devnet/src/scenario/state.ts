@@ -7,6 +7,7 @@ import {
 import { accountId, type Token } from '@clearspan/shared'
 import { erc20Abi, formatUnits, type Hex } from 'viem'
 import type { LocalNetwork } from '../network/localNetwork.js'
+import type { DatedTerms } from './listing.js'
 import { hubClient } from './prices.js'
 
 /** An account's health as the hub sees it now. WAD. */
@@ -81,12 +82,18 @@ export interface Outstanding {
   messages: string[]
   /** Open auctions and lots, which need a buyer. */
   sales: string[]
+  /** Positions in what has expired, or is about to, that aren't settled. */
+  expiries: string[]
 }
 
-export async function outstanding(network: LocalNetwork, accounts: readonly Hex[]): Promise<Outstanding> {
+export async function outstanding(
+  network: LocalNetwork,
+  accounts: readonly Hex[],
+  dated: readonly DatedTerms[],
+): Promise<Outstanding> {
   const { hub } = network.manifest
   const all = [...accounts, accountId(hub.contracts.backstop), accountId(hub.contracts.insuranceFund)]
-  const [messages, sales] = await Promise.all([
+  const [messages, sales, expiries] = await Promise.all([
     Promise.all([
       ...network.manifest.chains.flatMap((_, chain) =>
         all.map((account) => deposits(network, chain, account)),
@@ -97,8 +104,19 @@ export async function outstanding(network: LocalNetwork, accounts: readonly Hex[
       ...accounts.map((account) => auction(network, account)),
       ...network.manifest.chains.map((_, chain) => lots(network, chain)),
     ]),
+    Promise.all(dated.map((terms) => unsettled(network, terms))),
   ])
-  return { messages: messages.flat(), sales: sales.flat() }
+  return { messages: messages.flat(), sales: sales.flat(), expiries: expiries.flat() }
+}
+
+async function unsettled(network: LocalNetwork, { id, symbol }: DatedTerms): Promise<string[]> {
+  const [long, short] = await hubClient(network).readContract({
+    address: network.manifest.hub.contracts.clearinghouse,
+    abi: iClearinghouseAbi,
+    functionName: 'openInterest',
+    args: [BigInt(id)],
+  })
+  return long + short > 0n ? [`positions in ${symbol} are not settled`] : []
 }
 
 async function deposits(network: LocalNetwork, chain: number, account: Hex): Promise<string[]> {

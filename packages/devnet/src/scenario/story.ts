@@ -8,6 +8,7 @@ import type { NamedAccount } from '../report/ledger.js'
 import { stopwatch } from '../stopwatch.js'
 import { type Actor, createActor, withdrawCall } from './cast.js'
 import { enterAll } from './entrance.js'
+import { type DatedTerms, listDated } from './listing.js'
 import { planTraders } from './plan.js'
 import { hubClient, oraclePrice, unitsWorth } from './prices.js'
 import type { Character, Stage } from './stage.js'
@@ -91,7 +92,8 @@ async function play(stage: Stage, cast: Cast): Promise<ClosingReport> {
   }))
   await firstPrices(stage)
   await enterAll(stage, cast)
-  await openPositions(stage, cast)
+  const dated = await listDated(stage)
+  await openPositions(stage, cast, dated)
   const fundBefore = await fundCash(network)
   const before = await healths(
     network,
@@ -111,8 +113,8 @@ async function play(stage: Stage, cast: Cast): Promise<ClosingReport> {
   try {
     const replay = network.startReplay()
     await crash(stage, characters, replay)
-    const left = await aftermath(stage, characters, named)
-    return await compileReport({ network, record: { replay, before, fundBefore, named, left } })
+    const left = await aftermath(stage, { characters, named, dated })
+    return await compileReport({ network, record: { replay, before, fundBefore, named, dated, left } })
   } finally {
     bidding.abort()
     await bids
@@ -140,11 +142,15 @@ async function firstPrices({ network, onProgress, signal }: Stage): Promise<void
     ),
   )
   const prices = await Promise.all(
-    network.markets.instruments
+    perpetualsOf(network)
       .slice(0, 3)
       .map(async ({ base }) => `${base} ${usd(await oraclePrice(network, base))}`),
   )
   onProgress(`prices: first signed report on every chain after ${took()}: ${prices.join(', ')}`)
+}
+
+function perpetualsOf({ markets }: LocalNetwork) {
+  return markets.instruments.filter(({ kind }) => kind === 'perpetual')
 }
 
 async function crash(
@@ -177,7 +183,7 @@ async function crash(
 async function crashLine(network: LocalNetwork, characters: readonly Character[]): Promise<string> {
   const time = new Date(network.tapeTime(network.clock.now())).toISOString().slice(0, 16)
   const prices = await Promise.all(
-    network.markets.instruments
+    perpetualsOf(network)
       .slice(0, 2)
       .map(async ({ base }) => `${base} ${usd(await oraclePrice(network, base))}`),
   )
@@ -244,27 +250,34 @@ async function withdrawable(
 /** Waits until nothing is under way, and answers what still is when the time is over: auctions, lots, messages, payouts. */
 async function aftermath(
   stage: Stage,
-  characters: readonly Character[],
-  named: readonly NamedAccount[],
+  {
+    characters,
+    named,
+    dated,
+  }: { characters: readonly Character[]; named: readonly NamedAccount[]; dated: readonly DatedTerms[] },
 ): Promise<Outstanding> {
   const { network, onProgress, signal } = stage
   await withdrawAll({ network, onProgress, characters, when: 'end' })
   const { realClock } = network
   const took = stopwatch(realClock)
   const { takeOverAfter, lotSeconds, speed } = network.timing
-  const deadline = realClock.now() + SETTLE_TIMEOUT_MS + ((takeOverAfter + lotSeconds) / speed) * 1_000
+  const lastExpiry = Math.max(0, ...dated.map(({ expiry }) => expiry - network.clock.now() / 1000))
+  const deadline =
+    realClock.now() + SETTLE_TIMEOUT_MS + ((takeOverAfter + lotSeconds + lastExpiry) / speed) * 1_000
   let said = realClock.now()
   for (;;) {
     const left = await outstanding(
       network,
       named.map(({ account }) => account),
+      dated,
     )
-    const count = left.messages.length + left.sales.length
+    const under = [...left.messages, ...left.sales, ...left.expiries]
+    const count = under.length
     if (count === 0) onProgress(`settled: nothing is under way any more (${took()})`)
     if (count === 0 || realClock.now() > deadline) return left
     if (realClock.now() >= said + LINE_MS) {
       said = realClock.now()
-      onProgress(`  under way: ${[...left.messages, ...left.sales].join(', ')}`)
+      onProgress(`  under way: ${under.join(', ')}`)
     }
     await realClock.sleep(SETTLE_POLL_MS, signal)
   }

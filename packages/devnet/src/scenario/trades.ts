@@ -1,8 +1,9 @@
 import { formatUnits, parseUnits } from 'viem'
 import { stopwatch } from '../stopwatch.js'
 import { type Actor, matchCall } from './cast.js'
+import type { DatedTerms } from './listing.js'
 import type { PlannedTrade } from './plan.js'
-import { oraclePrice } from './prices.js'
+import { markOf, oraclePrice } from './prices.js'
 import type { Character, Stage } from './stage.js'
 import { usd } from './state.js'
 import { until } from './until.js'
@@ -21,11 +22,13 @@ interface Trade extends PlannedTrade {
 
 /**
  * Opens every trader's planned positions against the maker, at the oracle's price. A trade that the hub refuses is tried again at the price
- * of then, as its trader would: new risk must be safe at the adverse end of a price, and that end moves with the price's age.
+ * of then, as its trader would: new risk must be safe at the adverse end of a price, and that end moves with the price's age. What isn't
+ * listed, or has expired meanwhile, is not traded.
  */
 export async function openPositions(
   stage: Stage,
   cast: { characters: readonly Character[]; maker: Actor; operator: Actor },
+  dated: readonly DatedTerms[],
 ): Promise<void> {
   const { network, onProgress, signal } = stage
   const took = stopwatch(network.realClock)
@@ -43,6 +46,7 @@ export async function openPositions(
     signal,
     missing: () => refusal,
     found: async () => {
+      trades = trades.filter(({ instrumentId }) => isOpen(stage, dated, instrumentId))
       const made = []
       for (const trade of trades) {
         made.push(await makeTrade(stage, { trade, maker: cast.maker, nonce }))
@@ -59,15 +63,22 @@ export async function openPositions(
   onProgress(`trades: ${lines.join('; ')} (${took()})`)
 }
 
+function isOpen({ network }: Stage, dated: readonly DatedTerms[], instrumentId: number): boolean {
+  const { kind } = network.markets.instruments.find(({ id }) => id === instrumentId)!
+  const expiry = dated.find(({ id }) => id === instrumentId)?.expiry ?? 0
+  return kind === 'perpetual' || network.clock.now() < expiry * 1000
+}
+
 /** Both signed orders as one call, and what it does in words. Takes two nonces. */
 async function makeTrade(
   { network }: Stage,
   { trade, maker, nonce }: { trade: Trade; maker: Actor; nonce: bigint },
 ): Promise<{ call: Call; line: string }> {
   const { actor, instrumentId, leverage, worth } = trade
-  const { base, symbol } = network.markets.instruments.find(({ id }) => id === instrumentId)!
-  const price = await oraclePrice(network, base)
-  const size = (parseUnits(String(Math.round(worth * Math.abs(leverage))), 18) * WAD) / price
+  const { base, symbol, kind } = network.markets.instruments.find(({ id }) => id === instrumentId)!
+  const price = await markOf(network, instrumentId)
+  const unit = kind === 'swap' ? WAD : await oraclePrice(network, base)
+  const size = (parseUnits(String(Math.round(worth * Math.abs(leverage))), 18) * WAD) / unit
   const expiry = BigInt(Math.floor(network.clock.now() / 1000) + ORDER_LIFE_S)
   const order = (who: Actor, signed: bigint, at: bigint) => ({
     actor: who,

@@ -1,3 +1,4 @@
+export { startDerivatives } from './derivatives.js'
 export { localGuardianSet } from './pythUpdate.js'
 export {
   type SourceFault,
