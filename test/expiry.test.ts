@@ -35,7 +35,8 @@ const SPEED = 480
 /** Real ms from a listing to its expiry, at least: longer than trades and a crash take. */
 const LIFE_MS = 20_000
 const ETH_AT_FIRST = 2_000
-const ETH_AT_LAST = 1_400
+/** Alice breaks her maintenance margin there, and stays solvent: the fund of this network is empty. */
+const ETH_AT_LAST = 1_560
 /** From report to report. */
 const FALL = 40
 const RATE = 0.1
