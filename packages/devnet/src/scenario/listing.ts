@@ -130,7 +130,7 @@ function listCall(network: LocalNetwork, dated: string, terms: DatedTerms): Call
 }
 
 /** `ETH-CALL at 144 until 2020-03-12T20:10`. */
-export function describeTerms({ symbol, strike, expiry }: DatedTerms): string {
+function describeTerms({ symbol, strike, expiry }: DatedTerms): string {
   const at = strike === undefined ? '' : ` at ${usd(strike)}`
   return `${symbol}${at} until ${new Date(expiry * 1000).toISOString().slice(0, 16)}`
 }
