@@ -1,8 +1,8 @@
 import { iClearinghouseAbi, iInstrumentAbi, iRiskConfigAbi } from '@clearspan/contracts'
 import { formatUnits } from 'viem'
 import type { LocalNetwork } from '../network/localNetwork.js'
-import type { DatedTerms } from '../scenario/listing.js'
 import { hubClient } from '../scenario/prices.js'
+import type { DatedTerms } from '../scenario/terms.js'
 import type { NamedAccount } from './ledger.js'
 import { iso, money } from './text.js'
 

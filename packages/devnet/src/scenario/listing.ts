@@ -2,11 +2,12 @@ import { futureAbi, optionAbi, rateSwapAbi } from '@clearspan/contracts'
 import { type Address, parseUnits } from 'viem'
 import { datedFeeds, fixingPeriods } from '../network/derivedFeeds.js'
 import type { LocalNetwork } from '../network/localNetwork.js'
-import type { InstrumentKind, LocalInstrument } from '../network/markets.js'
+import type { LocalInstrument } from '../network/markets.js'
 import { createActor } from './cast.js'
 import { feedAt, feedValue, oraclePrice } from './prices.js'
 import type { Stage } from './stage.js'
 import { usd } from './state.js'
+import type { DatedTerms } from './terms.js'
 import { until } from './until.js'
 import type { Call } from './wallet.js'
 
@@ -21,19 +22,6 @@ const LIST_TIMEOUT_MS = 120_000
 /** Strikes as shares of the spot, of so many significant digits. In the money: what hardly has a value moves by more than a trade's band a block. */
 const STRIKES = { call: 0.97, put: 1.03 }
 const STRIKE_DIGITS = 3
-
-/** An instrument that expires, with its terms. Times in seconds of the network's time. */
-export interface DatedTerms {
-  id: number
-  symbol: string
-  kind: InstrumentKind
-  expiry: number
-  /** WAD; of options. */
-  strike?: bigint
-  /** When the first coupon begins, and the time from one to the next; of swaps. */
-  start?: number
-  period?: number
-}
 
 /**
  * Lists what expires, with strikes around the present price and expiries late in the replay that is about to begin, as soon as the hub has

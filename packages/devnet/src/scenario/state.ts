@@ -7,8 +7,8 @@ import {
 import { accountId, type Token } from '@clearspan/shared'
 import { erc20Abi, formatUnits, type Hex } from 'viem'
 import type { LocalNetwork } from '../network/localNetwork.js'
-import type { DatedTerms } from './listing.js'
 import { hubClient } from './prices.js'
+import type { DatedTerms } from './terms.js'
 
 /** An account's health as the hub sees it now. WAD. */
 export interface AccountHealth {

@@ -1,11 +1,11 @@
 import { formatUnits, parseUnits } from 'viem'
 import { stopwatch } from '../stopwatch.js'
 import { type Actor, matchCall } from './cast.js'
-import type { DatedTerms } from './listing.js'
 import type { PlannedTrade } from './plan.js'
 import { markOf, oraclePrice } from './prices.js'
 import type { Character, Stage } from './stage.js'
 import { usd } from './state.js'
+import type { DatedTerms } from './terms.js'
 import { until } from './until.js'
 import type { Call } from './wallet.js'
 
