@@ -34,6 +34,8 @@ export interface SenderOptions {
 export interface SenderContext extends Omit<SenderOptions, 'ledger'> {
   /** The ledger: nonces in use. */
   readonly entries: Map<number, InFlight>
+  /** Versions that were signed for nonces which are free again by the word of one node: any may be mined. */
+  readonly released: Map<number, readonly Candidate[]>
   /** Mined and not final, by nonce. */
   readonly mined: Map<number, Mined>
   /** The nonce that was next in line when the work was handed over to other signers. */
@@ -136,7 +138,6 @@ export function finish(
 ): void {
   const { entries, counted, chainId } = context
   entries.delete(entry.nonce)
-  if (outcome === 'refused') note(context, { nonce: entry.nonce, state: 'released' })
   if (outcome === 'lost') note(context, { nonce: entry.nonce, state: 'foreign' })
   counted.inFlight.set({ chain: String(chainId) }, entries.size)
   counted.outcomes.inc({ chain: String(chainId), label: entry.prepared.request.label, outcome })

@@ -21,7 +21,7 @@ export type LedgerRecord =
     }
   | { nonce: number; state: 'broadcast'; hash: Hash }
   | { nonce: number; state: 'mined'; hash: Hash; block: string; blockHash: Hash }
-  /** Deep enough, or taken by another's transaction, or refused by the node and given out again. */
+  /** Deep enough, or taken by another's transaction; `released` in older files: refused by a node and given out again. */
   | { nonce: number; state: 'final' | 'foreign' | 'released' }
 
 /** A nonce that a process before this one left neither final nor free. */

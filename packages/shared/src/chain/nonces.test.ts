@@ -231,10 +231,86 @@ test('OZ #818: a nonce whose transaction is never broadcast does not put the cou
   for (let i = 0; i < 5; i++) expect(await failure(first.sender.send(work))).toBeInstanceOf(RetryableError)
   await crash(first.sender)
   refuses = false
-  // Neither in this process nor after a restart is there a nonce that nobody uses.
+  // Neither in this process nor after a restart is there a nonce that nobody uses: what was signed for the first may be mined, so it is offered.
   const { sender } = open(account, { through: node })
-  expect((await sendMined(sender)).nonce).toBe(0)
+  const next = sender.send(work)
+  await pooled(2)
+  await mine()
+  expect((await next).nonce).toBe(1)
+  expect(await count(account.address)).toBe(2)
 })
+
+/** A node that passes transactions on, and says that it doesn't; what `swallows` it takes, and passes on nowhere. */
+function liar(
+  account: PrivateKeyAccount,
+  counted: () => number,
+  swallows: () => boolean = () => false,
+): { client: ChainClient; passed: Set<Hex>; isHonest(): void } {
+  const passed = new Set<Hex>()
+  let lies = true
+  const client = through(async (method, forward, params) => {
+    const [raw] = (params ?? []) as [Hex]
+    if (method === 'eth_sendRawTransaction') {
+      if (swallows()) return keccak256(raw)
+      await forward()
+      passed.add(keccak256(raw))
+      if (lies) throw answers(-32_000, 'no')
+    }
+    if (lies && method === 'eth_getTransactionByHash') return null
+    if (lies && method === 'eth_getTransactionCount' && raw === account.address)
+      return `0x${counted().toString(16)}`
+    return forward()
+  })
+  return {
+    client,
+    passed,
+    isHonest() {
+      lies = false
+    },
+  }
+}
+
+test('what a node has refused by a lie, and that mines, is known for ours when its nonce has been given out again', async () => {
+  const account = await fund()
+  let swallows = false
+  const node = liar(
+    account,
+    () => 0,
+    () => swallows,
+  )
+  const { sender, lines, metrics } = open(account, { through: node.client })
+  expect(await failure(sender.send(work))).toBeInstanceOf(RetryableError)
+  await pooled(1)
+  swallows = true
+  const second = failure(sender.send({ ...work, label: 'other work' }))
+  await expect.poll(async () => (await ledgerOf(account)).filter(({ raw }) => raw).length).toBe(2)
+  node.isHonest()
+  await mine()
+  expect(String(await second)).toMatch(/nonce 0 was used up by .*what it was given for before/)
+  expect(lines.filter(({ msg }) => msg.startsWith('another transaction used our nonce'))).toEqual([])
+  expect(await metrics.text()).not.toMatch(/transactions_foreign_total\{/)
+  swallows = false
+  expect((await sendMined(sender)).nonce).toBe(1)
+})
+
+test.each([
+  ['refused', 0],
+  // The count that the node tells says that another transaction has used the nonce.
+  ['taken', 5],
+])(
+  'what must not be done twice is given no second nonce while its first, %s by a lie, may mine',
+  async (_, counted) => {
+    const account = await fund()
+    const node = liar(account, () => (node.passed.size === 0 ? 0 : counted))
+    const { sender } = open(account, { through: node.client })
+    expect(await failure(sender.send({ ...work, exclusive: true }))).toBeInstanceOf(RetryableError)
+    expect(sender.unclaimed(0n)).toBe(1)
+    node.isHonest()
+    await mine()
+    await expect.poll(() => sender.unclaimed(0n)).toBe(0)
+    expect([node.passed.size, await count(account.address)]).toEqual([1, 1])
+  },
+)
 
 test('OZ #843: a region of signed nonces that no node ever had is used, on a chain that takes none out of turn', async () => {
   const account = await fund()

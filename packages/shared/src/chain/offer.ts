@@ -1,7 +1,8 @@
 import { BaseError } from 'viem'
 import { RetryableError } from '../errors.js'
 import { broadcast, countOf } from './broadcast.js'
-import { finish, markAccepted, note, type SenderContext, signCandidate, signedRecord } from './context.js'
+import { finish, markAccepted, type SenderContext, signCandidate, signedRecord } from './context.js'
+import { bumpFees } from './fees.js'
 import { reportForeign } from './foreign.js'
 import { prepare } from './prepare.js'
 import type { InFlight, PreparedTransaction } from './transaction.js'
@@ -11,6 +12,9 @@ const NONCE_ROUNDS = 5
 
 /** Gaps filled at one look: more than that is not a gap but a wrong count. */
 export const MAX_GAP = 16
+
+/** Versions of a nonce that nodes refuse again and again, for want of funds say: twice as many are the most that are remembered. */
+const VERSIONS_KEPT = 16
 
 /** A prepared transaction and whoever waits for it. */
 export type Waiting = Pick<InFlight, 'prepared' | 'resolve' | 'reject'>
@@ -41,10 +45,11 @@ async function offerOnce(context: SenderContext, batch: readonly Waiting[]): Pro
   for (const entry of offered) entries.set(entry.nonce, entry)
   context.next = first + offered.length
   const results = await Promise.all(
-    offered.map((entry) => broadcast(client, account.address, entry.candidates[0]!)),
+    offered.map((entry) => broadcast(client, account.address, entry.candidates.at(-1)!)),
   )
   const again: Waiting[] = []
   const refused: InFlight[] = []
+  let isStale = false
   for (const [i, result] of results.entries()) {
     const entry = offered[i]!
     if (result.kind === 'accepted') markAccepted(context, entry)
@@ -52,22 +57,61 @@ async function offerOnce(context: SenderContext, batch: readonly Waiting[]): Pro
       logger.warn({ nonce: entry.nonce, reason: result.error.shortMessage }, 'broadcast unanswered')
     else if (entries.get(entry.nonce) === entry) {
       // Still ours: reconciliation has not given up on it meanwhile.
-      entries.delete(entry.nonce)
-      if (result.kind === 'nonce-used') {
-        note(context, { nonce: entry.nonce, state: 'released' })
+      isStale ||= result.kind === 'nonce-used'
+      if (entry.prepared.request.exclusive) leave(context, entry, result)
+      else if (result.kind === 'nonce-used') {
+        release(context, entry)
         again.push(entry)
       } else {
+        release(context, entry)
         refused.push(entry)
         finish(context, entry, 'refused')
         entry.reject(result.error)
       }
     }
   }
-  await releaseNonces(context, refused, again.length > 0)
+  await releaseNonces(context, refused, isStale)
   // Once for the batch: one that sends beside us takes more than one nonce.
   const taken = offered.find((entry) => again.includes(entry))
   if (taken !== undefined) void reportForeign(context, taken.nonce)
   return again
+}
+
+/**
+ * What one node has refused another may have taken, and the node may lie: its versions stay known, in memory and on disk, until the nonce is used
+ * up, whoever gets it next.
+ */
+function release(context: SenderContext, { nonce, prepared, candidates }: InFlight): void {
+  const { entries, released, ledger, logger } = context
+  entries.delete(nonce)
+  const isLong = candidates.length > 2 * VERSIONS_KEPT
+  const kept = isLong ? candidates.slice(-VERSIONS_KEPT) : candidates
+  released.set(nonce, kept)
+  if (!isLong) return
+  const { label } = prepared.request
+  const anew = [
+    { nonce, state: 'released' } as const,
+    { nonce, state: 'reserved', label } as const,
+    ...kept.map(signedRecord),
+  ]
+  ledger?.append(anew).catch((err: unknown) => logger.error({ err }, 'nonce ledger not written'))
+}
+
+/** What may be done once only is not done by another nonce while this one may still be mined: it stays in flight until its nonce is used up. */
+function leave(
+  { logger }: SenderContext,
+  entry: InFlight,
+  result: { kind: 'nonce-used' } | { kind: 'refused'; error: Error },
+): void {
+  const { nonce, prepared, reject } = entry
+  const { label } = prepared.request
+  Object.assign(entry, { orphaned: true, resolve() {}, reject() {} })
+  logger.warn({ nonce, label, answer: result.kind }, 'not accepted, and watched until its nonce is used up')
+  reject(
+    result.kind === 'refused'
+      ? result.error
+      : new RetryableError(`${label}: nonce ${nonce} was used by another transaction`),
+  )
 }
 
 /** Reserves the nonces and writes down what was signed for them. */
@@ -75,7 +119,7 @@ async function record({ ledger }: SenderContext, entries: readonly InFlight[]): 
   await ledger?.append(
     entries.flatMap(({ nonce, prepared, candidates }) => [
       { nonce, state: 'reserved', label: prepared.request.label } as const,
-      ...candidates.map(signedRecord),
+      ...candidates.slice(-1).map(signedRecord),
     ]),
   )
 }
@@ -104,13 +148,20 @@ async function nextNonce({ client, account, entries, mined }: SenderContext): Pr
 }
 
 async function createEntry(context: SenderContext, nonce: number, waiting: Waiting): Promise<InFlight> {
+  const { released, caps, clock } = context
   const { prepared, resolve, reject } = waiting
+  // To whoever waits now they do nothing but use the nonce up.
+  const earlier = (released.get(nonce) ?? []).map((candidate) => ({ ...candidate, cancels: true }))
+  const last = earlier.at(-1)
+  const fees = (last && bumpFees(last.fees, prepared.fees, caps)) ?? prepared.fees
+  const candidate = await signCandidate(context, nonce, prepared, fees)
+  released.delete(nonce)
   return {
     nonce,
     prepared,
-    candidates: [await signCandidate(context, nonce, prepared, prepared.fees)],
+    candidates: [...earlier.filter(({ hash }) => hash !== candidate.hash), candidate],
     broadcastAt: undefined,
-    lastBroadcastAt: context.clock.now(),
+    lastBroadcastAt: clock.now(),
     lastBroadcastBlock: prepared.firstPossibleBlock - 1n,
     withoutReceipt: 0,
     orphaned: false,
@@ -137,8 +188,11 @@ export async function fillGap(context: SenderContext, nonce: number): Promise<vo
   const entry = await createEntry(context, nonce, { prepared, resolve: () => {}, reject: () => {} })
   await record(context, [entry])
   entries.set(nonce, entry)
-  const result = await broadcast(client, account.address, entry.candidates[0]!)
+  const result = await broadcast(client, account.address, entry.candidates.at(-1)!)
   logger.warn({ nonce, result: result.kind }, 'filled a nonce gap')
   if (result.kind === 'accepted') markAccepted(context, entry)
-  if (result.kind === 'nonce-used' || result.kind === 'refused') finish(context, entry, 'refused')
+  if (result.kind === 'nonce-used' || result.kind === 'refused') {
+    release(context, entry)
+    finish(context, entry, 'refused')
+  }
 }

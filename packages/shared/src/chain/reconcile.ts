@@ -67,7 +67,7 @@ async function settle(context: SenderContext, entry: InFlight): Promise<void> {
     keepMined(context, entry, receipt)
     entry.reject(
       new RetryableError(
-        `${entry.prepared.request.label}: no block took it in ${CANCEL_AFTER} versions, cancelled`,
+        `${entry.prepared.request.label}: nonce ${entry.nonce} was used up by another version of it, or by what it was given for before`,
       ),
     )
     return
@@ -109,8 +109,9 @@ async function replace(context: SenderContext, entry: InFlight): Promise<void> {
       'transaction stuck: no new block, or fees at their cap',
     )
   } else {
-    if (context.handsOver && entry.candidates.length >= HAND_OVER_AFTER) handOver(context, entry)
-    const cancels = entry.orphaned || entry.candidates.length >= CANCEL_AFTER
+    const versions = entry.candidates.filter(({ cancels }) => !cancels).length
+    if (context.handsOver && versions >= HAND_OVER_AFTER) handOver(context, entry)
+    const cancels = entry.orphaned || versions >= CANCEL_AFTER
     const prepared = cancels ? await prepareNothing(context) : entry.prepared
     const candidate = await signCandidate(context, entry.nonce, prepared, fees, cancels)
     await context.ledger?.append([signedRecord(candidate)])

@@ -50,6 +50,7 @@ export function createSender(options: SenderOptions): Sender {
     ...others,
     logger: options.logger.child({ chain: options.chainId, from: account.address }),
     entries: new Map(),
+    released: new Map(),
     mined: new Map(),
     looks: 0,
     handedOver: undefined,
