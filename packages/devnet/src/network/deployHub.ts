@@ -45,6 +45,7 @@ export function createHub(
 ) {
   const owner = roles.deployer.account.address
   const { eid } = chains[0]!
+  const hasEth = markets.feeds.some(({ name }) => name === 'ETH/USD')
   batch.create('RiskConfig', {
     abi: riskConfigAbi,
     bytecode: riskConfigBytecode,
@@ -94,7 +95,7 @@ export function createHub(
       at('riskConfig'),
       at('insuranceFund'),
       at('backstop'),
-      auctionTerms(timing, feedIndex(markets, 'ETH')),
+      auctionTerms(timing, hasEth ? feedIndex(markets, 'ETH') : undefined),
     ],
   })
   batch.create('Backstop', {

@@ -61,8 +61,11 @@ export function instrumentRisk(kind: InstrumentKind) {
   }
 }
 
-/** Share auction: 98% of equity falling to 80%, then slowly to 30%; insolvent accounts come with up to 1% of notional on top. */
-export function auctionTerms(timing: Timing, nativeFeed: number) {
+/**
+ * Share auction: 98% of equity falling to 80%, then slowly to 30%; insolvent accounts come with up to 1% of notional on top. Nobody is
+ * paid for starting one where the chain's native token has no price.
+ */
+export function auctionTerms(timing: Timing, nativeFeed: number | undefined) {
   return {
     curve: {
       startShare: parseUnits('0.98', 18),
@@ -76,6 +79,9 @@ export function auctionTerms(timing: Timing, nativeFeed: number) {
     reopenSeconds: 3_600,
     dust: parseUnits('100', 18),
     // Its call costs some 200,000, and the tip may be as much as the base fee.
-    reward: { gasUnits: 400_000, nativeFeed, share: parseUnits('0.02', 18) },
+    reward:
+      nativeFeed === undefined
+        ? { gasUnits: 0, nativeFeed: 0, share: 0n }
+        : { gasUnits: 400_000, nativeFeed, share: parseUnits('0.02', 18) },
   }
 }

@@ -1,0 +1,34 @@
+import { type EncodeDeployDataParameters, encodeDeployData, zeroAddress, zeroHash } from 'viem'
+import { expect, test } from 'vitest'
+import type { Batch } from '../chains/index.js'
+import { createHub } from './deployHub.js'
+import type { DeployOptions } from './deployOptions.js'
+import { planMarkets, withDated } from './markets.js'
+import { localRoles } from './roles.js'
+import { planTiming } from './timing.js'
+
+/** Creations of a hub with these markets, by label: what would be sent. */
+function creations(bases: readonly string[]): Map<string, string> {
+  const feeds = [...bases, 'USDT', 'USDC'].map((base) => `${base}/USD`)
+  const made = new Map<string, string>()
+  const create: Batch['create'] = (label, parameters) => {
+    made.set(label, encodeDeployData(parameters as EncodeDeployDataParameters))
+    return zeroAddress
+  }
+  const options = {
+    chains: [{ eid: 1 }],
+    layerzero: { endpoint: zeroAddress },
+    roles: localRoles(),
+    markets: withDated(planMarkets(bases, feeds)),
+    timing: planTiming({ windowMs: 3_600_000 }),
+    networkId: zeroHash,
+  }
+  createHub({ create } as Batch, () => zeroAddress, options as unknown as DeployOptions)
+  return made
+}
+
+test('a network without a market of ETH can be deployed, and pays nobody for starting an auction', () => {
+  const [without, beside] = [creations(['USDE']), creations(['ETH'])]
+  expect([...without.keys()]).toEqual([...beside.keys()])
+  expect(without.get('LiquidationAuction')).not.toBe(beside.get('LiquidationAuction'))
+})
