@@ -41,7 +41,7 @@ export const relayerConfigSchema = z.strictObject({
     .strictObject({
       counters: real.max(48).default(20),
       releases: real.max(48).default(20),
-      packets: real.default(25),
+      packets: real.default(40),
       accounts: real.max(20).default(20),
     })
     .prefault({}),

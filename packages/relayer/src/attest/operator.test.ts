@@ -1,10 +1,17 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type ChainClient, createMetrics, type Metrics, PermanentError } from '@clearspan/shared'
+import {
+  type ChainClient,
+  createMetrics,
+  type Metrics,
+  PermanentError,
+  RetryableError,
+} from '@clearspan/shared'
 import { type Hex, hashMessage, keccak256, pad, recoverAddress, zeroHash } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { describe, expect, it } from 'vitest'
+import { wordToAddress } from '../layerzero/batch.js'
 import {
   decodePacket,
   encodePacket,
@@ -177,6 +184,31 @@ describe('an operator', () => {
     expect(await reasons(operatorOver(saying(1n, 4n, 4n)), asked([packet]))).toEqual(few)
     expect(await reasons(operatorOver(saying(1n, 4n)), asked([packet]))).toEqual(few)
     expect(await reasons(operatorOver(saying(4n, 1n, 1n)), asked([packet]))).toHaveProperty('signatures')
+  })
+
+  it('refuses of many paths the one whose configuration cannot be read, and asks about all at once where it can', async () => {
+    const from = (sender: Hex): Packet => {
+      const key = { nonce: 1n, srcEid: SOURCE!, dstEid: DESTINATION!, sender, receiver: pad('0x6') }
+      return { ...key, guid: packetGuid(key), message: '0xc0ffee' }
+    }
+    const [broken, other] = [from(pad('0xbad')), from(pad('0x7'))]
+    let requests = 0
+    const reading = {
+      ...shown([packets[0]!, other, broken]),
+      multicall: async ({ contracts }: { contracts: { args: Hex[] }[] }) => {
+        requests++
+        if (contracts.some(({ args }) => args[0] === wordToAddress(broken.sender)))
+          throw new RetryableError('reverts')
+        return contracts.map(() => ({ confirmations: 1n, requiredDVNs: [], optionalDVNs: [] }))
+      },
+    } as unknown as ChainClient
+    const others = [packets[0]!, other]
+    expect(await reasons(operatorOver([reading]), asked([...others, broken]))).toEqual([
+      { index: 2, reason: 'too-few-confirmations' },
+    ])
+    requests = 0
+    expect(await reasons(operatorOver([reading]), asked(others))).toHaveProperty('signatures')
+    expect(requests).toBe(1)
   })
 
   it('names what it refuses beside what it would sign', async () => {

@@ -95,19 +95,24 @@ export function createOperator({ network, chains, account, maxLifetimeSeconds }:
   }
 
   async function judge(destination: OperatorChain, { packets }: AttestRequest): Promise<Judged[]> {
-    const required = createRequirements(destination)
-    const claimed = await Promise.all(
-      packets.map(async ({ encoded, blockNumber, blockHash, confirmations }): Promise<Judged> => {
-        const packet = tryDecode(encoded)
-        if (packet === undefined || packet.dstEid !== destination.chain.eid) return 'malformed'
-        const source = byEid.get(packet.srcEid)
-        if (source === undefined || source === destination) return 'foreign'
-        const needed = await required(packet, source)
-        if (needed === undefined || confirmations < needed) return 'too-few-confirmations'
-        const claim = { header: packetHeader(packet), payloadHash: payloadHash(packet), confirmations }
-        return { packet, source, claim, blockNumber, blockHash }
-      }),
+    const decoded = packets.map(({ encoded }): Asked | RefusalReason => {
+      const packet = tryDecode(encoded)
+      if (packet === undefined || packet.dstEid !== destination.chain.eid) return 'malformed'
+      const source = byEid.get(packet.srcEid)
+      return source === undefined || source === destination ? 'foreign' : { packet, source }
+    })
+    const required = await requiredConfirmations(
+      decoded.filter((one) => typeof one !== 'string'),
+      destination,
     )
+    const claimed = packets.map(({ blockNumber, blockHash, confirmations }, i): Judged => {
+      const one = decoded[i] ?? 'malformed'
+      if (typeof one === 'string') return one
+      const needed = required.get(pathOf(one.packet))
+      if (needed === undefined || confirmations < needed) return 'too-few-confirmations'
+      const claim = { header: packetHeader(one.packet), payloadHash: payloadHash(one.packet), confirmations }
+      return { ...one, claim, blockNumber, blockHash }
+    })
     const confirmed = new Map(
       await Promise.all(
         chains.map(async (source) => {
@@ -144,44 +149,67 @@ function tryDecode(encoded: Hex): Packet | undefined {
   }
 }
 
-/**
- * The confirmations that a packet needs: the most of what its source, its sender's and its receiver's configuration ask for, by more than half
- * of the nodes of each. The receive side's number binds on chain; undefined where one can't be read.
- */
-function createRequirements(destination: OperatorChain) {
-  const known = new Map<string, Promise<bigint | undefined>>()
-  return (packet: Packet, source: OperatorChain): Promise<bigint | undefined> => {
-    const path = pathOf(packet)
-    const found = known.get(path) ?? readRequirement(packet, source, destination)
-    known.set(path, found)
-    return found
-  }
+interface Asked {
+  packet: Packet
+  source: OperatorChain
 }
 
-async function readRequirement(packet: Packet, source: OperatorChain, destination: OperatorChain) {
-  const { sender, receiver, srcEid, dstEid } = packet
-  const common = { abi: ulnConfigAbi, functionName: 'getUlnConfig' } as const
+/**
+ * The confirmations that packets need, by path: the most of what source, sender's and receiver's configuration ask for, by more than half of the
+ * nodes of each end. The receive side's number binds on chain; none where one can't be read, and that of one path keeps back no other's.
+ */
+async function requiredConfirmations(
+  packets: readonly Asked[],
+  destination: OperatorChain,
+): Promise<ReadonlyMap<string, bigint>> {
+  const paths = new Map(packets.map((one) => [pathOf(one.packet), one]))
+  const read = (some: readonly Asked[]) => readRequirements(some, destination)
+  const all = [...paths.values()]
+  const found = await orNothing(read(all))
+  const alone = all.length > 1 ? () => Promise.all(all.map((one) => orNothing(read([one])))) : async () => []
+  const needed = found ?? (await alone()).map((one) => one?.[0])
+  return new Map([...paths.keys()].flatMap((path, i) => (needed[i] === undefined ? [] : [[path, needed[i]]])))
+}
+
+async function orNothing<R>(reading: Promise<R>): Promise<R | undefined> {
   try {
-    const [[sent], [received]] = await Promise.all([
-      agreedAnswer(source, (client) =>
-        readAll(client, [
-          { ...common, address: source.chain.layerzero.sendUln, args: [wordToAddress(sender), dstEid] },
-        ]),
-      ),
-      agreedAnswer(destination, (client) =>
-        readAll(client, [
-          {
-            ...common,
-            address: destination.chain.layerzero.receiveUln,
-            args: [wordToAddress(receiver), srcEid],
-          },
-        ]),
-      ),
-    ])
-    const asked = [BigInt(source.chain.confirmations), sent.confirmations, received.confirmations]
-    return asked.reduce((most, next) => (next > most ? next : most))
+    return await reading
   } catch (error) {
     if (error instanceof RetryableError) return undefined
     throw error
   }
+}
+
+/** In the order given, all or none. @throws RetryableError */
+async function readRequirements(asked: readonly Asked[], destination: OperatorChain): Promise<bigint[]> {
+  const common = { abi: ulnConfigAbi, functionName: 'getUlnConfig' } as const
+  const receiving = agreedAnswer(destination, (client) =>
+    readAll(
+      client,
+      asked.map(({ packet: { receiver, srcEid } }) => {
+        const address = destination.chain.layerzero.receiveUln
+        return { ...common, address, args: [wordToAddress(receiver), srcEid] } as const
+      }),
+    ),
+  )
+  const most = new Map(asked.map((one) => [one, BigInt(one.source.chain.confirmations)]))
+  const raise = (one: Asked | undefined, confirmations: bigint | undefined = 0n) => {
+    if (one !== undefined && confirmations > (most.get(one) ?? 0n)) most.set(one, confirmations)
+  }
+  const sending = [...new Set(asked.map(({ source }) => source))].map(async (source) => {
+    const own = asked.filter((one) => one.source === source)
+    const sent = await agreedAnswer(source, (client) =>
+      readAll(
+        client,
+        own.map(({ packet: { sender, dstEid } }) => {
+          const address = source.chain.layerzero.sendUln
+          return { ...common, address, args: [wordToAddress(sender), dstEid] } as const
+        }),
+      ),
+    )
+    for (const [i, { confirmations }] of sent.entries()) raise(own[i], confirmations)
+  })
+  const [received] = await Promise.all([receiving, ...sending])
+  for (const [i, { confirmations }] of received.entries()) raise(asked[i], confirmations)
+  return asked.map((one) => most.get(one) ?? 0n)
 }

@@ -2,10 +2,15 @@ import { type Clock, RetryableError } from '@clearspan/shared'
 import fc from 'fast-check'
 import { pad } from 'viem'
 import { expect, it } from 'vitest'
+import { relayerConfigSchema } from '../config.js'
 import type { SentPacket } from '../layerzero/sent.js'
 import { type Sending, sent, world } from './deliver.test-util.js'
 
 // Rounds of several signers beside one another, over a destination where anything may become of a transaction.
+
+const BATCH = relayerConfigSchema.parse({}).batch.packets
+/** As many as a transaction's gas allows where the stock DVN verifies. */
+const FULL = 25
 
 /** Each look at it is a second later, so that what is postponed comes again. */
 function hurriedClock(): Clock {
@@ -86,7 +91,7 @@ it('whatever becomes of transactions, nothing is lost, no path is in two that ar
 
 it('side by side, each of several signers has paths of its own, and a full batch', async () => {
   const packets = [1, 2, 3, 4].flatMap((sender) =>
-    Array.from({ length: 25 }, (_, n) => sent(BigInt(n + 1), sender)),
+    Array.from({ length: BATCH }, (_, n) => sent(BigInt(n + 1), sender)),
   )
   const underWay: Sending[] = []
   let mined = () => {}
@@ -105,7 +110,7 @@ it('side by side, each of several signers has paths of its own, and a full batch
   const rounds = [round(), round(), round()]
   await expect.poll(() => underWay.length).toBe(3)
   const paths = underWay.map(({ executes }) => new Set(executes.map((packet) => packet.split(':')[0])))
-  expect(underWay.map(({ executes }) => executes.length)).toEqual([25, 25, 25])
+  expect(underWay.map(({ executes }) => executes.length)).toEqual([FULL, FULL, FULL])
   expect(new Set(paths.flatMap((own) => [...own])).size).toBe(3)
   mined()
   expect(await Promise.all(rounds)).toEqual([true, true, true])

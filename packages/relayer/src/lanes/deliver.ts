@@ -94,12 +94,11 @@ export async function createDeliverLane(
   const caughtUp = createCatchUp(destination, outbox)
   const idle = new Set<number>()
   const rings: OpenedLane['ring'][] = []
-  /** Wakes as many as have a transaction's worth to do, whoever is idle first. */
+  /** Wakes as many as have a transaction's worth to do. Whoever is at work looks again when it is done. */
   function ringDeliveries(): void {
     const batch = config.batch.packets
     const due = outbox.due(clock.now(), isDeep, busy, batch * rings.length)
-    const inOrder = [...rings.keys()].sort((a, b) => Number(idle.has(b)) - Number(idle.has(a)))
-    for (const at of inOrder.slice(0, Math.ceil(due / batch))) rings[at]?.('deliver')
+    for (const at of [...idle].slice(0, Math.ceil(due / batch))) rings[at]?.('deliver')
   }
   const work = (at: number) => async (signal: AbortSignal) => {
     if (!(await check.holds())) return

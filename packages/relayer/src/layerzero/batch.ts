@@ -36,6 +36,8 @@ const MAX_OPERATORS = 32n
 
 /** Of one packet, its signatures aside, in the calls that verify, commit and execute it. */
 const CALLDATA_BYTES = 2_500n
+/** The same in a call of the Attestor, its part of the proof included: at most 8 hashes and 8 flags where the others of its tree are left out. */
+const ATTEST_CALLDATA_BYTES = 1_000n
 /** Gas of a transaction that delivers nothing. */
 export const EMPTY_DELIVERY_GAS =
   TRANSACTION_GAS +
@@ -207,12 +209,13 @@ function deliverCall(steps: readonly Step[], { attestation, signatures, tree, in
 }
 
 function deliverGas(steps: readonly Step[], { signatures }: Attested): bigint {
-  const packets = steps.map((step) => {
-    const gas = isExecutedByAttestor(step) ? (receiveGas(step.entry, step.boost) * 64n) / 63n : 0n
-    return ATTEST_GAS + gas + BigInt(size(step.entry.packet.message)) * ATTEST_GAS_PER_BYTE
-  })
   const base = ATTEST_BASE_GAS + BigInt(size(signatures) / 65) * SIGNATURE_GAS
-  return packets.reduce((sum, gas) => sum + gas, base)
+  return steps.map(attestGas).reduce((sum, gas) => sum + gas, base)
+}
+
+function attestGas(step: Step): bigint {
+  const gas = isExecutedByAttestor(step) ? (receiveGas(step.entry, step.boost) * 64n) / 63n : 0n
+  return ATTEST_GAS + gas + BigInt(size(step.entry.packet.message)) * ATTEST_GAS_PER_BYTE
 }
 
 /**
@@ -258,6 +261,14 @@ export function stepGas(entry: Executable, boost: number): bigint {
   return ((VERIFY_GAS + COMMIT_GAS + executeGas(entry, boost)) * 64n) / 63n + bytes * GAS_PER_CALLDATA_BYTE
 }
 
+/** Gas that a step takes in a batch, at most: less than its packet may where the Attestor does all of it. */
+function neededGas(step: Step): bigint {
+  const { entry, boost, verify } = step
+  if (verify || !isExecutedByAttestor(step)) return stepGas(entry, boost)
+  const bytes = ATTEST_CALLDATA_BYTES + BigInt(size(entry.packet.message))
+  return (attestGas(step) * 64n) / 63n + bytes * GAS_PER_CALLDATA_BYTE
+}
+
 /** After failures half as much more gas, twice, because what it was short of is likeliest gas; less where that would not fit. */
 export function boostOf(entry: Executable, failures: number, limits: DeliveryLimits): number {
   let boost = Math.min(failures, MAX_BOOST)
@@ -273,9 +284,10 @@ export function fitting(steps: readonly Step[], packets: number, limits: Deliver
   const full = new Set<string>()
   let { gas, value } = { gas: 0n, value: 0n }
   return steps
-    .filter(({ entry, boost, execute }) => {
+    .filter((step) => {
+      const { entry, execute } = step
       const path = pathOf(entry.packet)
-      const needed = stepGas(entry, boost)
+      const needed = neededGas(step)
       const laidOut = execute ? executionValue(entry.options, entry.dropped) : 0n
       if (full.has(path) || gas + needed > limits.gas || value + laidOut > limits.value) {
         full.add(path)

@@ -296,6 +296,53 @@ describe('a transaction', () => {
     }
   })
 
+  it('never asks for more gas than is left by its limits, and takes more packets where the Attestor does all', () => {
+    const [attestor, receiveUln] = [4, 2].map((n) => pad(numberToHex(n), { size: 20 }))
+    const attested: Pick<Step, 'verify' | 'attest' | 'commit'> = {
+      verify: false,
+      attest: true,
+      commit: false,
+    }
+    const limits = { gas: 6_000_000n, value: 0n }
+    for (const bytes of [0, 200, 3_000]) {
+      const entries = pendingOf(
+        Array.from({ length: 60 }, (_, n) => {
+          const packet = sent(1n, 1n, n + 1)
+          return { ...packet, packet: { ...packet.packet, message: `0x${'ab'.repeat(bytes)}` as Hex } }
+        }),
+      )
+      const all = entries.map((entry): Step => ({ ...step(entry, 2), ...attested }))
+      const stock = entries.map((entry) => step(entry, 2))
+      // Every second leaf of the tree: no proof is longer.
+      const steps = fitting(
+        all.filter((_, i) => i % 2 === 0),
+        60,
+        limits,
+      )
+      expect(steps.length).toBeGreaterThan(fitting(stock, 60, limits).length)
+      expect(steps.length).toBeLessThan(30)
+      const tree = claimTree(
+        all.map(({ entry: { header, payloadHash }, confirmations }) => ({
+          header,
+          payloadHash,
+          confirmations,
+        })),
+      )
+      const { gas } = buildDelivery(
+        steps,
+        new Map(),
+        {
+          attestation: { root: tree.root as Hex, receiveLibrary: receiveUln!, expiry: 1n, operatorSet: 1 },
+          signatures: `0x${'00'.repeat(65 * 32)}`,
+          tree,
+          indexOf: new Map(all.map(({ entry }, i) => [entry.packet.guid, i])),
+        },
+        { dvn: receiveUln!, receiveUln: receiveUln!, executor: receiveUln!, attestor: attestor! },
+      )
+      expect(gas).toBeLessThanOrEqual(EMPTY_DELIVERY_GAS + limits.gas)
+    }
+  })
+
   it('raises the gas of what has failed only as far as it still fits', () => {
     const [entry] = pendingOf([sent(1n, 1n)])
     const limits = { gas: stepGas(entry!, 1), value: 0n }

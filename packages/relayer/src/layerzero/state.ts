@@ -5,8 +5,9 @@ import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
 import { endpointAbi, receiveUlnViewAbi, ulnConfigAbi } from './abi.js'
 import { wordToAddress } from './batch.js'
-import { type Packet, pathOf } from './packet.js'
+import type { Packet } from './packet.js'
 import type { Pending } from './pending.js'
+import { pathsOf } from './turns.js'
 
 /** ReceiveUln302View: enough DVNs have verified, and nobody has committed. */
 const VERIFIABLE = 1
@@ -107,7 +108,9 @@ export async function requirements(
   entries: readonly Pending[],
 ): Promise<(Requirement | undefined)[]> {
   const common = { abi: ulnConfigAbi, functionName: 'getUlnConfig' } as const
-  const received = readApart(entries, (group) =>
+  // Packets of one path have it in common.
+  const paths = [...pathsOf(entries).values()].flatMap(([first]) => first ?? [])
+  const received = readApart(paths, (group) =>
     agreedAnswer(destination, (client) =>
       readAll(
         client,
@@ -118,10 +121,10 @@ export async function requirements(
       ),
     ),
   )
-  const sent = new Map<Hex, bigint | undefined>()
+  const sent = new Map<string, bigint | undefined>()
   const reading = Promise.all(
     [...sources.values()].map(async (source) => {
-      const own = entries.filter(({ packet }) => packet.srcEid === source.chain.eid)
+      const own = paths.filter(({ packet }) => packet.srcEid === source.chain.eid)
       const configs = await readApart(own, (group) =>
         agreedAnswer(source, (client) =>
           readAll(
@@ -137,47 +140,47 @@ export async function requirements(
         if (error instanceof RetryableError) return []
         throw error
       })
-      for (const [i, { packet }] of own.entries()) sent.set(packet.guid, configs[i]?.confirmations)
+      for (const [i, { path }] of own.entries()) sent.set(path, configs[i]?.confirmations)
     }),
   )
   // Together: one that fails while the other is awaited would be nobody's.
   const [configs] = await Promise.all([received, reading])
-  return configs.map((config, i) => {
-    const sending = sent.get(entries[i]?.packet.guid ?? '0x')
-    if (config === undefined || sending === undefined) return undefined
+  const found = new Map<string, Requirement>()
+  for (const [i, { path }] of paths.entries()) {
+    const [config, sending] = [configs[i], sent.get(path)]
+    if (config === undefined || sending === undefined) continue
     const { confirmations, requiredDVNs, optionalDVNs } = config
-    return {
+    found.set(path, {
       confirmations: confirmations > sending ? confirmations : sending,
       verifiers: [...requiredDVNs, ...optionalDVNs],
-    }
-  })
+    })
+  }
+  return entries.map(({ path }) => found.get(path))
 }
 
 /**
- * Reads what a receiver's own code has a say in. A stranger's may revert or burn all gas, and one request stands or falls as a whole: so each
- * path of others is asked by itself, and one that fails answers undefined.
+ * Reads what a receiver's own code has a say in. A stranger's may revert or burn all gas, and one request stands or falls as a whole: where that of
+ * all strangers falls, each path is asked by itself, and one that fails answers undefined.
  */
 async function readApart<R>(
   entries: readonly Pending[],
   read: (group: readonly Pending[]) => Promise<readonly R[]>,
 ): Promise<(R | undefined)[]> {
-  const groups = new Map<string, Pending[]>()
-  for (const entry of entries) {
-    const key = entry.own ? '' : pathOf(entry.packet)
-    groups.set(key, [...(groups.get(key) ?? []), entry])
-  }
   const answers = new Map<Hex, R>()
-  await Promise.all(
-    [...groups].map(async ([key, group]) => {
-      const results = await read(group).catch((error: unknown) => {
-        if (key !== '' && error instanceof RetryableError) return []
-        throw error
-      })
-      for (const [i, { packet }] of group.entries()) {
-        const result = results[i]
-        if (result !== undefined) answers.set(packet.guid, result)
-      }
-    }),
-  )
+  const ask = async (group: readonly Pending[]) => {
+    for (const [i, result] of (await read(group)).entries()) answers.set(group[i]!.packet.guid, result)
+  }
+  const spare = (otherwise: () => unknown) => (error: unknown) => {
+    if (!(error instanceof RetryableError)) throw error
+    return otherwise()
+  }
+  const strangers = entries.filter(({ own }) => !own)
+  const paths = pathsOf(strangers)
+  const alone = () => Promise.all([...paths.values()].map((path) => ask(path).catch(spare(() => {}))))
+  const own = entries.filter((entry) => entry.own)
+  await Promise.all([
+    ...(own.length > 0 ? [ask(own)] : []),
+    ...(strangers.length > 0 ? [ask(strangers).catch(spare(paths.size > 1 ? alone : () => {}))] : []),
+  ])
   return entries.map(({ packet }) => answers.get(packet.guid))
 }

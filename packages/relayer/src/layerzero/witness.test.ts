@@ -41,11 +41,14 @@ afterEach(async () => {
   for (const close of closes.splice(0)) await close()
 })
 
-/** A node that says the truth but for these answers; 429 to everything when it limits. */
-async function node(answers: Record<string, unknown> = {}, limits = () => false): Promise<ChainClient> {
+/** A node that says the truth but for these answers; 429 to every request that it limits. */
+async function node(
+  answers: Record<string, unknown> = {},
+  limits: (method: string) => boolean = () => false,
+): Promise<ChainClient> {
   const server = createServer(async (request, response) => {
     const { id, method } = JSON.parse(Buffer.concat(await request.toArray()).toString())
-    if (limits()) return void response.writeHead(429).end()
+    if (limits(method)) return void response.writeHead(429).end()
     const result = { ...truth, ...answers }[method]
     response.setHeader('content-type', 'application/json').end(JSON.stringify({ jsonrpc: '2.0', id, result }))
   }).listen(0, '127.0.0.1')
@@ -116,6 +119,29 @@ it('those that lag or limit abstain: they are no liars, and fewer do not suffice
   limits = false
   expect(await confirm()).toBe(1)
   expect(lines).toEqual([])
+})
+
+it('a node is asked once what a block holds, unless it has kept that back, and each time which block there is', async () => {
+  const asked: Record<string, string[]> = { honest: [], other: [] }
+  const listens = (list: string[]) => (method: string) => {
+    list.push(method)
+    return false
+  }
+  const truthful = { ...truth }
+  const nodes = [
+    await node(truthful, listens(asked.honest!)),
+    await node({}, listens(asked.other!)),
+    await node(keepsBack),
+  ]
+  const { confirm, pass } = watched(nodes)
+  expect([await confirm(), await confirm()]).toEqual([1, 1])
+  const count = (list: string[] | undefined, wanted: string) => list?.filter((one) => one === wanted).length
+  for (const list of Object.values(asked))
+    expect([count(list, 'eth_getLogs'), count(list, 'eth_getBlockByNumber')]).toEqual([1, 2])
+  // The chain has another block there now.
+  pass(60_000)
+  truthful.eth_getBlockByNumber = { ...block, hash: pad('0xdd') }
+  expect(await confirm()).toBe(0)
 })
 
 it('a node in quarantine lowers no quorum, even when the others fall silent', async () => {

@@ -84,7 +84,7 @@ function hear(
     }
     for (const witness of witnesses) {
       const isHeld = quarantine.holds(witness)
-      void (isHeld ? Promise.resolve(undefined) : testify(witness, sender, asked[0]!)).then((one) =>
+      void (isHeld ? Promise.resolve(undefined) : testify(witness, sender, asked)).then((one) =>
         end(witness, one),
       )
     }
@@ -94,9 +94,10 @@ function hear(
 /** Undefined when this RPC knows nothing of the block, or not that it is deep enough, for whatever reason. */
 async function testify(
   client: ChainClient,
-  { endpoint, sendUln }: Sender,
-  { blockNumber, blockHash, confirmations, finalized = false }: Asked,
+  sender: Sender,
+  packets: readonly Asked[],
 ): Promise<Testimony | undefined> {
+  const { blockNumber, blockHash, confirmations, finalized = false } = packets[0]!
   try {
     // Both to their end: viem shares a request still under way with the next look, which would inherit its failure.
     const asked = [client.getBlockNumber(), client.getBlock({ blockNumber })] as const
@@ -106,14 +107,42 @@ async function testify(
     if (finalized && (await client.getBlock({ blockTag: 'finalized' })).number < blockNumber) return undefined
     // It stands by another block at that height, as deep: no logs of ours are there.
     if (hash !== blockHash) return { hash, timestamp: Number(timestamp), packets: new Set() }
-    const logs = await client.getLogs({ address: endpoint, event: endpointAbi[0], blockHash, strict: true })
-    const packets = logs.flatMap(({ address, args: { encodedPayload, sendLibrary } }) =>
-      isAddressEqual(address, endpoint) && isAddressEqual(sendLibrary, sendUln)
-        ? [encodedPayload.toLowerCase() as Hex]
-        : [],
-    )
-    return { hash, timestamp: Number(timestamp), packets: new Set(packets) }
+    const known = shown.get(client)?.get(blockHash)
+    if (known !== undefined && packets.every(({ packet }) => known.has(encodePacket(packet))))
+      return { hash, timestamp: Number(timestamp), packets: known }
+    const found = await packetsOf(client, sender, blockHash)
+    keep(client, blockHash, found)
+    return { hash, timestamp: Number(timestamp), packets: found }
   } catch {
     return undefined
   }
+}
+
+/** Blocks of one RPC whose packets are remembered. */
+const BLOCKS_KEPT = 64
+/**
+ * Packets of blocks by their hash, as each RPC has shown them: a block is attested in several rounds, and what is in it doesn't change. What one
+ * has not shown it is asked for again.
+ */
+const shown = new WeakMap<ChainClient, Map<Hex, ReadonlySet<Hex>>>()
+
+function keep(client: ChainClient, blockHash: Hex, packets: ReadonlySet<Hex>): void {
+  const blocks = shown.get(client) ?? new Map<Hex, ReadonlySet<Hex>>()
+  shown.set(client, blocks)
+  blocks.set(blockHash, packets)
+  for (const oldest of blocks.keys()) if (blocks.size > BLOCKS_KEPT) blocks.delete(oldest)
+}
+
+async function packetsOf(
+  client: ChainClient,
+  { endpoint, sendUln }: Sender,
+  blockHash: Hex,
+): Promise<ReadonlySet<Hex>> {
+  const logs = await client.getLogs({ address: endpoint, event: endpointAbi[0], blockHash, strict: true })
+  const packets = logs.flatMap(({ address, args: { encodedPayload, sendLibrary } }) =>
+    isAddressEqual(address, endpoint) && isAddressEqual(sendLibrary, sendUln)
+      ? [encodedPayload.toLowerCase() as Hex]
+      : [],
+  )
+  return new Set(packets)
 }
