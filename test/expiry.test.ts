@@ -13,6 +13,7 @@ import { createLogger, createQueueBackend, type QueueBackend, systemClock } from
 import { type Hex, parseUnits } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { datedFeeds, fixingPeriods } from '../packages/devnet/src/network/derivedFeeds.js'
+import { LENDING } from '../packages/devnet/src/network/markets.js'
 import { instrumentRisk } from '../packages/devnet/src/network/parameters.js'
 import {
   type Actor,
@@ -150,7 +151,7 @@ async function list(): Promise<Record<Kind, bigint>> {
   expiry = Math.ceil(earliest / rate) * rate
   const spot = feedAt('ETH/USD')
   const open = (kind: Kind, feed: number): Call => {
-    const risk = instrumentRisk(kind === 'swap' ? 'swap' : kind)
+    const risk = instrumentRisk(kind, on.markets.shocks[kind === 'swap' ? LENDING : 'ETH']!)
     return {
       to: riskConfig,
       abi: riskConfigAbi,

@@ -196,8 +196,13 @@ export function configureHub(batch: Batch, at: At, { chains, markets, timing }: 
   })
   batch.call(at('riskConfig'), { ...risk, functionName: 'setGrid', args: [grid()] })
   markets.instruments.forEach(({ id, base, kind }) => {
-    const instrument = { module: at(MODULES[kind]), feed: feedIndex(markets, base), ...instrumentRisk(kind) }
-    batch.call(at('riskConfig'), { ...risk, functionName: 'setInstrument', args: [BigInt(id), instrument] })
+    const risk = instrumentRisk(kind, markets.shocks[base]!)
+    const instrument = { module: at(MODULES[kind]), feed: feedIndex(markets, base), ...risk }
+    batch.call(at('riskConfig'), {
+      abi: riskConfigAbi,
+      functionName: 'setInstrument',
+      args: [BigInt(id), instrument],
+    })
   })
   batch.call(at('clearinghouse'), {
     abi: clearinghouseAbi,

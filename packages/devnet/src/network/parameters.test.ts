@@ -4,6 +4,7 @@ import type { Batch } from '../chains/index.js'
 import { createHub } from './deployHub.js'
 import type { DeployOptions } from './deployOptions.js'
 import { planMarkets, withDated } from './markets.js'
+import { grid, instrumentRisk } from './parameters.js'
 import { localRoles } from './roles.js'
 import { planTiming } from './timing.js'
 
@@ -32,3 +33,22 @@ test('a network without a market of ETH can be deployed, and pays nobody for sta
   expect([...without.keys()]).toEqual([...beside.keys()])
   expect(without.get('LiquidationAuction')).not.toBe(beside.get('LiquidationAuction'))
 })
+
+test.each([['USDE'], ['ETH'], ['DOGE', 'BTC']])(
+  "a trade's band lies below what maintenance margin of both sets covers: %s",
+  (...bases) => {
+    const { instruments, shocks } = withDated(
+      planMarkets(
+        bases,
+        [...bases, 'USDC'].map((base) => `${base}/USD`),
+      ),
+    )
+    expect(instruments.length).toBeGreaterThan(bases.length)
+    for (const { kind, base } of instruments) {
+      const { shockMm } = shocks[base]!
+      const { priceBand } = instrumentRisk(kind, { shockMm })
+      expect(priceBand).toBeGreaterThan(0)
+      expect(priceBand).toBeLessThan((shockMm * grid().portfolioShock) / 10_000)
+    }
+  },
+)

@@ -1,5 +1,5 @@
 import { parseUnits } from 'viem'
-import type { InstrumentKind } from './markets.js'
+import type { InstrumentKind, Shocks } from './markets.js'
 import type { Timing } from './timing.js'
 
 /** The one epoch of every counter and of the oracle's signers on a fresh network. */
@@ -52,12 +52,14 @@ export function grid() {
   }
 }
 
-export function instrumentRisk(kind: InstrumentKind) {
+/** @param shocks Of its underlying: the contract wants a trade's band below what maintenance margin covers in either set. */
+export function instrumentRisk(kind: InstrumentKind, { shockMm }: Pick<Shocks, 'shockMm'>) {
+  const widest = Math.ceil((shockMm * grid().portfolioShock) / 10_000) - 1
   return {
     maxOpenInterest: parseUnits('1000000000000', 18),
     backstopCap: parseUnits('1000000000000', 18),
     // An option's value moves by a multiple of its underlying's move.
-    priceBand: kind === 'call' || kind === 'put' ? 400 : 200,
+    priceBand: Math.min(widest, kind === 'call' || kind === 'put' ? 400 : 200),
   }
 }
 
