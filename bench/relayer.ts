@@ -29,7 +29,7 @@ const RPCS = 3
 /** Sub-accounts are opened this far apart. */
 const FIRST_OF_NEXT = 1_000
 /** Longest for all on one stage, real ms. */
-const LONGEST_MS = 480_000
+const LONGEST_MS = 600_000
 const PATTERN =
   "public relayer engines' pattern (one queue, concurrency 3, one serial wallet, three transactions a packet), same run"
 
