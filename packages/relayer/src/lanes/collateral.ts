@@ -3,6 +3,7 @@ import type { SentTransaction, TransactionRequest } from '@clearspan/shared'
 import { type Address, encodeFunctionData, type Hex, parseEventLogs } from 'viem'
 import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
+import { nonceSent, pathBetween, usedUp } from './carried.js'
 import { assertSent, type LaneContext, type LanePart, openLane } from './context.js'
 import { batches, createDirtyKeys, dueCounters } from './counters.js'
 import { createDepositWatch } from './deposit-watch.js'
@@ -27,6 +28,7 @@ export async function createCollateralLane(context: LaneContext, spoke: ChainCon
   const { clearinghouse, hubGateway } = network.hub.contracts
   const assets = new Map(chain.tokens.map(({ address, assetId }) => [address.toLowerCase(), BigInt(assetId)]))
   const keys = createDirtyKeys<DepositKey>()
+  const path = pathBetween(chain, spokeGateway, hub.chain, hubGateway)
   const deposits = createDepositWatch(context, spoke)
   let lastMessage = 0n
 
@@ -47,6 +49,12 @@ export async function createCollateralLane(context: LaneContext, spoke: ChainCon
   async function send(): Promise<void> {
     const taken = keys.take(LOOKUP)
     if (taken.length === 0) return
+    // Before the rows: what such a packet brought is in them.
+    const used = await usedUp(
+      hub,
+      path,
+      taken.flatMap(({ id }) => keys.lastSent(id)?.nonce ?? []),
+    )
     const [deposited, rows] = await Promise.all([
       readAll(
         client,
@@ -70,15 +78,16 @@ export async function createCollateralLane(context: LaneContext, spoke: ChainCon
     }))
     for (const { key, owned } of states) deposits.note(key.id, key.key.token, owned)
     for (const { key, owned, received } of states) if (owned === received) keys.clean(key.id, key.touched)
-    const due = dueCounters(states, ({ id }) => keys.lastSent(id), clock.now(), config.resendMs)
+    const due = dueCounters(states, ({ id }) => keys.lastSent(id), clock.now(), config.resendMs, used)
     const groups = batches(due, config.batch.counters)
     const requests = await Promise.all(groups.map((group) => requestFor(group.map(({ key }) => key.key))))
     const results = await senders.bulk.sendMany(requests)
     for (const [i, result] of results.entries()) {
       if (result.status !== 'fulfilled') continue
+      const nonce = nonceSent(result.value.receipt.logs, chain, path)
       for (const { key, owned } of groups[i] ?? []) {
         sample(result.value, key.dueAt)
-        keys.markSent(key.id, owned, clock.now())
+        keys.markSent(key.id, { value: owned, at: clock.now(), nonce })
       }
     }
     assertSent(results)

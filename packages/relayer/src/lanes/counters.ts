@@ -9,10 +9,13 @@ export interface CounterState<K> {
 export interface LastSent {
   value: bigint
   at: number
+  /** Of the packet that carries it, where there is one. */
+  nonce?: bigint | undefined
 }
 
 /**
- * Counters that must be sent: the receiver has another value, and this one has not been sent within `resendMs` (it may be on its way).
+ * Counters that must be sent: the receiver has another value, and this one has not been sent within `resendMs` (it may be on its way), or by a
+ * packet whose nonce was used up before the receiver was asked: then another packet has had it.
  * Smaller or larger makes no difference: after a reorg the newest value is the truth.
  */
 export function dueCounters<K>(
@@ -20,10 +23,12 @@ export function dueCounters<K>(
   lastSent: (key: K) => LastSent | undefined,
   now: number,
   resendMs: number,
+  usedUp: ReadonlySet<bigint> = new Set(),
 ): CounterState<K>[] {
   return states.filter(({ key, owned, received }) => {
     if (owned === received) return false
     const last = lastSent(key)
+    if (last?.nonce !== undefined && usedUp.has(last.nonce)) return true
     return last === undefined || last.value !== owned || now - last.at >= resendMs
   })
 }
@@ -73,8 +78,8 @@ export function createDirtyKeys<K>() {
       if (dirty.get(id)?.touched === touched) dirty.delete(id)
       sent.delete(id)
     },
-    markSent(id: string, value: bigint, at: number): void {
-      sent.set(id, { value, at })
+    markSent(id: string, last: LastSent): void {
+      sent.set(id, last)
       const state = dirty.get(id)
       if (state) dirty.set(id, { ...state, dueAt: undefined })
     },

@@ -1,5 +1,5 @@
 import type { Chain, Lane, Logger } from '@clearspan/shared'
-import { type Address, type Hex, isAddressEqual, pad, parseEventLogs, parseGwei } from 'viem'
+import { type Address, type Hex, isAddressEqual, parseEventLogs, parseGwei } from 'viem'
 import { createBackoff } from '../backoff.js'
 import { checkChainId } from '../chains/chain-id.js'
 import type { ChainContext } from '../chains/context.js'
@@ -12,6 +12,7 @@ import { pathOf } from '../layerzero/packet.js'
 import type { Pending } from '../layerzero/pending.js'
 import { type SentPacket, sentPackets } from '../layerzero/sent.js'
 import { packetStates } from '../layerzero/state.js'
+import { pathBetween } from './carried.js'
 import { type Doorbell, type LaneContext, type LanePart, type OpenedLane, openLane } from './context.js'
 import { createCatchUp } from './deliver-catch-up.js'
 import { createComposeRound } from './deliver-compose.js'
@@ -313,9 +314,7 @@ function createIntake(
 
 /** The paths between two chains that this network itself uses: counters to the hub, releases and revocations from it. */
 function gatewayPaths({ network, hub }: LaneContext, source: Chain, destination: Chain): string[] {
-  const word = (address: Address) => pad(address.toLowerCase() as Address)
-  const path = (sender: Address, receiver: Address) =>
-    `${source.eid}:${word(sender)}:${destination.eid}:${word(receiver)}`
+  const path = (sender: Address, receiver: Address) => pathBetween(source, sender, destination, receiver)
   const { hubGateway } = network.hub.contracts
   if (destination.eid === hub.chain.eid) return [path(source.contracts.spokeGateway, hubGateway)]
   if (source.eid !== hub.chain.eid) return []

@@ -58,12 +58,24 @@ describe('counters', () => {
 it('after a reorg nothing counts as sent: what differs is sent at once', () => {
   const keys = createDirtyKeys<string>()
   keys.touch('a', 'A', 10)
-  keys.markSent('a', 5n, 100)
+  keys.markSent('a', { value: 5n, at: 100 })
   const due = () => dueCounters([{ key: 'a', owned: 5n, received: 9n }], keys.lastSent, 101, 1_000)
   expect(due()).toEqual([])
   keys.forgetSent()
   expect(due()).toHaveLength(1)
   expect(keys.size()).toBe(1)
+})
+
+it('what a used up nonce was to carry and did not bring is sent at once', () => {
+  const keys = createDirtyKeys<string>()
+  keys.touch('a', 'A', 10)
+  const due = (owned: bigint, usedUp: readonly bigint[]) =>
+    dueCounters([{ key: 'a', owned, received: 9n }], keys.lastSent, 101, 1_000, new Set(usedUp)).length
+  keys.markSent('a', { value: 5n, at: 100, nonce: 7n })
+  expect([due(5n, [6n, 8n]), due(5n, [7n]), due(9n, [7n])]).toEqual([0, 1, 0])
+  // On the hub's own chain there is no packet.
+  keys.markSent('a', { value: 5n, at: 100 })
+  expect(due(5n, [7n])).toBe(0)
 })
 
 it('keys that stay dirty starve no other', () => {

@@ -5,6 +5,7 @@ import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
 import { requestOf } from '../chains/request.js'
 import { trySequence } from '../chains/simulate.js'
+import { nonceSent, pathBetween, usedUp } from './carried.js'
 import { assertSent, type LaneContext, type LanePart, openLane } from './context.js'
 import { batches, createDirtyKeys, dueCounters } from './counters.js'
 
@@ -31,6 +32,7 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
   const tokens = new Map(chain.tokens.map(({ address, assetId }) => [BigInt(assetId), address]))
   const assets = new Map(chain.tokens.map(({ address, assetId }) => [address.toLowerCase(), BigInt(assetId)]))
   const keys = createDirtyKeys<ReleaseKey>()
+  const path = pathBetween(hub.chain, hubGateway, chain, chain.contracts.spokeGateway)
   let lastMessage = 0n
 
   async function requestFor(releases: readonly ReleaseKey[]): Promise<TransactionRequest> {
@@ -80,6 +82,12 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
   async function send(): Promise<void> {
     const taken = keys.take(LOOKUP)
     if (taken.length === 0) return
+    // Before the counters: what such a packet brought is in them.
+    const used = await usedUp(
+      spoke,
+      path,
+      taken.flatMap(({ id }) => keys.lastSent(id)?.nonce ?? []),
+    )
     const counters = await readCounters(taken)
     const states = taken.map((key, i) => ({ key, ...(counters[i] ?? { owned: 0n, received: 0n, paid: 0n }) }))
     for (const { key, owned, received, paid } of states)
@@ -89,18 +97,19 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
         paid < received ? [{ ...key.key, rest: received - paid }] : [],
       ),
     )
-    const due = dueCounters(states, ({ id }) => keys.lastSent(id), clock.now(), config.resendMs)
+    const due = dueCounters(states, ({ id }) => keys.lastSent(id), clock.now(), config.resendMs, used)
     const groups = batches(due, config.batch.releases)
     const requests = await Promise.all(groups.map((group) => requestFor(group.map(({ key }) => key.key))))
     const results = await hub.senders.bulk.sendMany(requests)
     for (const [i, result] of results.entries()) {
       if (result.status !== 'fulfilled') continue
-      const { readyAt, broadcastAt, minedAt, missedFirstBlock } = result.value
+      const { readyAt, broadcastAt, minedAt, missedFirstBlock, receipt } = result.value
+      const nonce = nonceSent(receipt.logs, hub.chain, path)
       for (const { key, owned } of groups[i] ?? []) {
         const times = { readyAt, broadcastAt, minedAt, missedFirstBlock }
         if (key.dueAt !== undefined)
           stages.sample({ label: 'release', chainId: hub.chain.chainId, dueAt: key.dueAt, ...times })
-        keys.markSent(key.id, owned, clock.now())
+        keys.markSent(key.id, { value: owned, at: clock.now(), nonce })
       }
     }
     assertSent(results)
@@ -137,6 +146,8 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
     scrubbed: true,
     addresses: [clearinghouse, hubGateway],
     abi: [...clearinghouseAbi, ...hubGatewayAbi],
+    // A message that a reorg took may not come again.
+    onReorg: keys.forgetSent,
     onLogs(logs) {
       const abi = [...clearinghouseAbi, ...hubGatewayAbi] as const
       for (const { eventName, args } of parseEventLogs({ abi, logs, strict: true })) {

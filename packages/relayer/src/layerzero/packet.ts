@@ -82,7 +82,12 @@ export function decodePacket(encoded: Hex): Packet {
 }
 
 /** One direction between two contracts: nonces count along it. */
-export function pathOf({ srcEid, sender, dstEid, receiver }: Packet): string {
+export function pathOf({
+  srcEid,
+  sender,
+  dstEid,
+  receiver,
+}: Pick<Packet, 'srcEid' | 'sender' | 'dstEid' | 'receiver'>): string {
   return `${srcEid}:${sender}:${dstEid}:${receiver}`
 }
 
