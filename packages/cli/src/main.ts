@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { createRequire } from 'node:module'
-import { PermanentError, UserError } from '@clearspan/shared'
+import { PermanentError, RetryableError, UserError } from '@clearspan/shared'
 import { Command, CommanderError } from 'commander'
 import { addLayerZero } from './commands/layerzero.js'
 import { addOracle } from './commands/oracle.js'
@@ -32,7 +32,8 @@ try {
   } else if (error instanceof UserError) {
     process.stderr.write(`error: ${error.message}\n`)
     process.exitCode = BAD_INPUT
-  } else if (error instanceof PermanentError) {
+  } else if (error instanceof PermanentError || error instanceof RetryableError) {
+    // What it says is for people: a node that doesn't answer is no fault of the program.
     process.stderr.write(`error: ${error.message}\n`)
     process.exitCode = 1
   } else {

@@ -1,4 +1,10 @@
-import { type ChainClient, createChainClient, type Network, UserError } from '@clearspan/shared'
+import {
+  type ChainClient,
+  createChainClient,
+  type Network,
+  RetryableError,
+  UserError,
+} from '@clearspan/shared'
 import {
   type Address,
   encodeFunctionData,
@@ -6,6 +12,7 @@ import {
   isAddressEqual,
   parseAbi,
   parseEventLogs,
+  TransactionReceiptNotFoundError,
   zeroHash,
 } from 'viem'
 import { readAll } from '../chains/read.js'
@@ -71,7 +78,9 @@ export async function prepareRecovery(options: RecoveryOptions): Promise<Prepare
     throw new UserError('--tx', `goes to endpoint ${packet.dstEid}, which the network doesn't have`)
   const { chainId, name, rpcUrls, layerzero } = chain
   const client = createChainClient({ chainId, name, rpcUrls, blockMs: 1_000 })
-  const state = await readState(client, layerzero.endpoint, packet)
+  const state = await readState(client, layerzero.endpoint, packet).catch((error: unknown) => {
+    throw new RetryableError(`no node of ${name} says what it knows of the packet`, { cause: error })
+  })
   const problem = problemOf(action, packet, state)
   if (problem !== undefined) throw new UserError(action, problem)
   const receiver = wordToAddress(packet.receiver)
@@ -96,8 +105,10 @@ async function findPacket({ network, source, transaction, guid }: RecoveryOption
     throw new UserError('--source', `must be one of ${network.chains.map(({ name }) => name).join(', ')}`)
   const { chainId, name, rpcUrls, layerzero } = chain
   const client = createChainClient({ chainId, name, rpcUrls, blockMs: 1_000 })
-  const receipt = await client.getTransactionReceipt({ hash: transaction }).catch(() => {
-    throw new UserError('--tx', `is not a mined transaction of ${source}`)
+  const receipt = await client.getTransactionReceipt({ hash: transaction }).catch((error: unknown) => {
+    if (error instanceof TransactionReceiptNotFoundError)
+      throw new UserError('--tx', `is not a mined transaction of ${source}`)
+    throw new RetryableError(`no node of ${source} answers`, { cause: error })
   })
   const packets = parseEventLogs({ abi: endpointAbi, eventName: 'PacketSent', logs: receipt.logs })
     .filter(({ address }) => isAddressEqual(address, layerzero.endpoint))
