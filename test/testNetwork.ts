@@ -221,7 +221,7 @@ export function createTestRelayer(
   backend: QueueBackend,
   config: Partial<RelayerConfigInput>,
   moreSigners: readonly PrivateKeyAccount[] = [],
-  more: Partial<Pick<RelayerOptions, 'ledgerDir' | 'logger' | 'metrics'>> = {},
+  more: Partial<Pick<RelayerOptions, 'ledgerDir' | 'logger' | 'metrics' | 'keys'>> = {},
 ): Relayer {
   const { price, bulk, urgent, peer, dvnSigners, keeper } = roles.relayer
   // A signer belongs to one process: where messages are carried elsewhere, theirs does too.

@@ -23,7 +23,7 @@ const endpointAbi = parseAbi([
 ])
 const GAS = numberToHex(200_000n, { size: 16 })
 /** lzReceive with so much gas, and nothing besides. */
-const PLAIN = concatHex(['0x00030100', numberToHex(17, { size: 1 }), '0x01', GAS])
+export const PLAIN = concatHex(['0x00030100', numberToHex(17, { size: 1 }), '0x01', GAS])
 
 /** A stranger's packets between chains of a test network, by the chains' places. */
 export function createPackets(on: TestNetwork) {

@@ -207,3 +207,30 @@ it('what was taken for delivered once is asked of one node after another, and no
   await round()
   expect(batches).toEqual([['1:1', '1:2']])
 })
+
+it('what was sent and a node calls undelivered is asked of others, and not sent once more', async () => {
+  const { round, batches, outbox } = world({
+    packets: [sent(1n, 1)],
+    denies: true,
+    clock: hurriedClock(),
+  })
+  for (let i = 0; i < 6; i++) await round()
+  expect([batches, outbox.size()]).toEqual([[['1:1']], 0])
+})
+
+it('brings value only to what a majority of nodes calls undelivered', async () => {
+  const packet = { ...sent(1n, 1), options: { ...sent(1n, 1).options, value: 5n } }
+  // Somebody else has delivered it, one of three nodes denies that, and one is down.
+  const { round, batches, delivered, outbox } = world({
+    packets: [packet],
+    denies: true,
+    committed: ['1:1'],
+    clock: hurriedClock(),
+  })
+  delivered.add('1:1')
+  for (let i = 0; i < 6; i++) await round()
+  expect([batches.flat(), outbox.size()]).toEqual([[], 0])
+  const open = world({ packets: [packet] })
+  await open.round()
+  expect(open.batches).toEqual([['1:1']])
+})

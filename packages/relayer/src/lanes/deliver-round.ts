@@ -8,6 +8,7 @@ import {
 } from '@clearspan/shared'
 import { BaseError, encodeFunctionData, type Hex } from 'viem'
 import { attestedOutcomes, type Outcome } from '../attest/outcome.js'
+import { agreedAnswer } from '../chains/agreed.js'
 import type { ChainContext } from '../chains/context.js'
 import { workerMulticallAbi } from '../layerzero/abi.js'
 import {
@@ -157,26 +158,49 @@ export function createDeliveryRound(
 
   /**
    * Leaves out executions that bring value while it isn't sure that this is the first time: while a transaction of ours that nobody waits for, of
-   * a process before this one say, may still do so, and native drops while it isn't known which have been made. The Executor's drops, and what
-   * a failed call brings, are not taken back.
+   * a process before this one say, may still do so, while it isn't known which native drops have been made, and what more than half of the
+   * nodes don't call undelivered. The Executor's drops, and what a failed call brings, are not taken back.
    */
-  function affordable(steps: readonly Step[]): Step[] {
+  async function affordable(steps: readonly Step[]): Promise<Step[]> {
+    const bringsValue = ({ execute, entry }: Step) =>
+      execute && executionValue(entry.options, entry.dropped) > 0n
+    const dear = steps.filter(bringsValue)
+    if (dear.length === 0) return [...steps]
     const { head, isRereading } = destination.feed
     const read = head()?.number
     const isClaimed = senders.bulk.unclaimed(read ?? 0n) === 0
     const knowsDrops = outbox.drops.isComplete(!isRereading()) && read !== undefined
+    const isOpen = await undelivered(dear)
     return steps.flatMap((step) => {
-      const { entry, execute, verify, attest, commit } = step
-      const { options, dropped } = entry
-      const isFirst = isClaimed && (knowsDrops || dropped || options.drops.length === 0)
-      if (!execute || isFirst || executionValue(options, dropped) === 0n) return [step]
+      if (!bringsValue(step)) return [step]
+      const { entry, verify, attest, commit } = step
+      const reason = !isClaimed
+        ? 'an earlier transaction may bring its value'
+        : !knowsDrops && entry.options.drops.length > 0
+          ? 'whether its native drops are made is not known'
+          : !isOpen.has(entry.packet.guid)
+            ? 'no majority of nodes calls it undelivered'
+            : undefined
+      if (reason === undefined) return [step]
       if (verify || attest || commit) return [{ ...step, execute: false }]
-      const reason = isClaimed
-        ? 'whether its native drops are made is not known'
-        : 'an earlier transaction may bring its value'
+      outbox.suspect(entry.packet.guid)
       postpone(entry, reason, UNCONFIRMED_RETRY_MS)
       return []
     })
+  }
+
+  /** By more than half of the destination's nodes. */
+  async function undelivered(steps: readonly Step[]): Promise<ReadonlySet<Hex>> {
+    const entries = steps.map(({ entry }) => entry)
+    try {
+      const isOpen = await agreedAnswer(destination, async (node) =>
+        (await packetStates({ chain, client: node }, entries)).map(({ state }) => state !== 'delivered'),
+      )
+      return new Set(entries.flatMap(({ packet }, i) => (isOpen[i] ? [packet.guid] : [])))
+    } catch (error) {
+      if (!(error instanceof RetryableError)) throw error
+      return new Set()
+    }
   }
 
   /** Leaves out what its source does not confirm now. */
@@ -276,37 +300,47 @@ export function createDeliveryRound(
 
   async function read({ receipt, broadcastAt, minedAt }: SentTransaction, steps: readonly Step[]) {
     const { timestamp } = await client.getBlock({ blockNumber: receipt.blockNumber })
-    const stepOf = new Map(steps.map((step) => [step.entry.packet.guid, step]))
-    for (const event of deliveryEvents(receipt.logs, chain.layerzero)) {
+    const events = deliveryEvents(receipt.logs, chain.layerzero)
+    for (const event of events) {
       if (event.kind === 'verified') outbox.markVerified(event.header, event.payloadHash)
       if (event.kind === 'dropped') outbox.markDropped(event.origin, event.receiver, receipt.blockNumber)
-      if (event.kind === 'not-delivered') {
-        const { guid, outcome } = event
-        const step = stepOf.get(guid)
-        if (outcome === 'execute-failed' && step !== undefined) fail(step)
-        log.warn({ guid, outcome }, 'packet not delivered')
-      }
-      if (event.kind === 'alert') {
-        const { guid, reason, gas } = event
-        const step = stepOf.get(guid)
-        if (step !== undefined) fail(step, reason === '0x' ? undefined : { kind: 'reverted', reason })
-        log.warn({ guid, reason, gas: String(gas) }, 'lzReceive failed')
-      }
     }
     const states = await packetStates(
       destination,
       steps.map(({ entry }) => entry),
     )
-    for (const [i, { entry }] of steps.entries()) {
-      const { guid } = entry.packet
-      const state = states[i]?.state
-      if (state !== 'delivered') {
-        if (state === 'committed' && entry.failures > 0) retire(entry)
-        else postpone(entry, 'not delivered')
-        continue
+    const open = new Map<Hex, Step>()
+    for (const [i, step] of steps.entries()) {
+      const { guid } = step.entry.packet
+      if (states[i]?.state !== 'delivered') open.set(guid, step)
+      else {
+        outbox.settle(guid, receipt.blockNumber)
+        stages.note(guid, { broadcastAt, deliveredAt: minedAt, deliveredBlockTime: Number(timestamp) })
       }
-      outbox.settle(guid, receipt.blockNumber)
-      stages.note(guid, { broadcastAt, deliveredAt: minedAt, deliveredBlockTime: Number(timestamp) })
+    }
+    // Where somebody else was first, ours has failed, and the packet has not.
+    for (const event of events) {
+      if (event.kind !== 'not-delivered' && event.kind !== 'alert') continue
+      const step = open.get(event.guid)
+      if (step === undefined) continue
+      if (event.kind === 'not-delivered') {
+        if (event.outcome === 'execute-failed') fail(step)
+        log.warn({ guid: event.guid, outcome: event.outcome }, 'packet not delivered')
+      } else {
+        const { guid, reason, gas } = event
+        fail(step, reason === '0x' ? undefined : { kind: 'reverted', reason })
+        log.warn({ guid, reason, gas: String(gas) }, 'lzReceive failed')
+      }
+    }
+    for (const [i, { entry }] of steps.entries()) {
+      const state = states[i]?.state
+      if (state === 'delivered') continue
+      if (state === 'committed' && entry.failures > 0) retire(entry)
+      else {
+        // What was sent ought to be there: the next time another node is asked.
+        outbox.suspect(entry.packet.guid)
+        postpone(entry, 'not delivered')
+      }
     }
   }
 
@@ -320,7 +354,7 @@ export function createDeliveryRound(
   }
 
   async function deliver(entries: readonly Pending[], signal: AbortSignal): Promise<boolean> {
-    const all = affordable(await lacking(entries))
+    const all = await affordable(await lacking(entries))
     onLacking(all)
     const chosen = fitting(executableInOrder(all, hold), config.batch.packets, limits)
     const steps = executableInOrder(await confirmed(chosen))

@@ -97,6 +97,8 @@ interface World {
   isSilent?: boolean
   /** The node that ordinary reads go to calls everything delivered; there are one that is down and an honest one beside it. */
   lies?: boolean
+  /** That node calls nothing delivered, and nothing committed. */
+  denies?: boolean
   /** What its transactions emit. */
   logs?: Log[]
   /** Committed there from the beginning, and their lzReceive fails. */
@@ -135,6 +137,7 @@ export function world({
   committed: before = stuck,
   ordering = [],
   lies = false,
+  denies = false,
   unclaimed = () => 0,
   signers = 1,
   head = () => 5n,
@@ -180,7 +183,12 @@ export function world({
   }
   const client = {
     multicall: async ({ contracts }: { contracts: Call[] }) =>
-      contracts.map((call) => (lies && call.functionName === 'inboundNonce' ? 1_000n : answer(call))),
+      contracts.map((call) => {
+        if (lies && call.functionName === 'inboundNonce') return 1_000n
+        if (denies && call.functionName === 'inboundNonce') return 0n
+        if (denies && call.functionName === 'inboundPayloadHash') return zeroHash
+        return answer(call)
+      }),
     getBlock: async () => ({ timestamp: 1_000n }),
     async call({ data }: { data: Hex }) {
       const { args } = decodeFunctionData({ abi: endpointAbi, data })

@@ -228,6 +228,11 @@ export function createOutbox({ ownPaths, maxForeign }: OutboxOptions) {
       entry.notBefore = now + Math.min(longestMs, FIRST_RETRY_MS * 2 ** Math.min(entry.attempts, 10))
       entry.attempts++
     },
+    /** What a node has said of it may be wrong: from now on another is asked each time. */
+    suspect(guid: Hex): void {
+      const entry = pending.get(guid)
+      if (entry !== undefined) entry.reopened ||= 1
+    },
     /** Why it can't go on now, though it may at any moment. */
     explain(guid: Hex, waitsFor: string): void {
       const entry = pending.get(guid)

@@ -15,7 +15,7 @@ export interface Pending extends SentPacket {
   verified: boolean
   /** Its native drops have been made: they stay even when its execution fails. */
   dropped: boolean
-  /** How often it was settled and was not done after all: that node is not asked first again. */
+  /** How often it was settled and was not done after all, or the other way round: that node is not asked first again. */
   reopened: number
   /** The destination has been asked what it knows of it. */
   asked: boolean
