@@ -11,12 +11,13 @@ import {Accounts} from "../libraries/Accounts.sol";
 import {IdList} from "../libraries/IdList.sol";
 import {WadMath} from "../libraries/WadMath.sol";
 import {Backing} from "./ledger/Backing.sol";
+import {Collateral} from "./ledger/Collateral.sol";
 import {LedgerBase} from "./ledger/LedgerBase.sol";
 import {PositionBook} from "./ledger/PositionBook.sol";
 
 /// @title Books
 /// @notice The part of the Clearinghouse that books what vaults lack, expiries and losses that others bear: code that would not fit into one contract.
-/// The Clearinghouse makes it, and runs it on its own state by delegatecall. By itself it owns nothing and decides nothing.
+/// The Clearinghouse runs it on its own state by delegatecall. By itself it owns nothing and decides nothing.
 contract Books is Backing, PositionBook {
     using FixedPointMathLib for int256;
     using FixedPointMathLib for uint256;
@@ -108,10 +109,60 @@ contract Books is Backing, PositionBook {
         Vaulted storage v = _vaulted[assetId];
         uint128 before = v.shortfall;
         if (assetId == 0 || shortfall == before) return;
-        if (shortfall > before) v.shortSince = uint64(block.timestamp);
+        if (shortfall > before) v.shortSince = uint32(block.timestamp);
+        uint256 lost = _lost(assetId);
         v.shortfall = shortfall;
         v.flawed = shortfall != 0 || v.written != 0;
         if (v.flawed) _mark(_unequalAssets, assetId);
+        v.lostSince = _blend(v.lostSince, lost, _lost(assetId));
+    }
+
+    /* WITHDRAWALS */
+
+    function withdraw(bytes32 account, uint256 assetId, address recipient, uint128 amount)
+        external
+        onlyOwnerOf(account)
+    {
+        _release(account, assetId, recipient, amount);
+        // Who owes nothing is held back by no price.
+        if (_owes(account)) _requireMargin(account, true);
+    }
+
+    function releaseTo(bytes32 account, uint256 assetId, address recipient, uint128 amount) external {
+        _require(msg.sender == backstop && account == Accounts.main(backstop));
+        _release(account, assetId, recipient, amount);
+        Row storage r = _rows[account][assetId];
+        if (r.claim != 0) return;
+        // Whoever is liquidated chooses what the backstop gets rows of: one that is sold leaves its place to the next.
+        r.open = false;
+        _accounts[account].assets = _accounts[account].assets.remove(assetId);
+    }
+
+    function _release(bytes32 account, uint256 assetId, address recipient, uint128 amount) internal {
+        if (amount == 0 || recipient == address(0)) revert ZeroValue();
+        IRiskConfig.Asset memory a = _asset(assetId);
+        int256 cashOut;
+        if (a.settlement) {
+            uint256 wad = _toWad(amount, a);
+            _debit(account, wad);
+            cashOut = int256(wad);
+            uint256 held = _positive(_unshort(_vaulted[assetId]));
+            if (amount > held) revert Collateral.InsufficientBacking(assetId, held, amount);
+        } else {
+            Row storage r = _rows[account][assetId];
+            // While something is missing at the vault, everybody leaves with the same share of what is there.
+            (uint256 all,, uint256 healthy) = _shares(assetId);
+            uint256 claim = amount;
+            if (healthy < all) claim = healthy == 0 ? type(uint256).max : claim.mulDivUp(all, healthy);
+            uint128 free = _freeClaim(assetId, r);
+            if (claim > free) revert Collateral.InsufficientClaim(free, claim);
+            r.claim -= uint128(claim);
+            _vaulted[assetId].claims -= uint120(claim);
+        }
+        _shift(assetId, a, -int256(uint256(amount)), 0, -cashOut);
+        uint128 total = _released[account][recipient][assetId] + amount;
+        _released[account][recipient][assetId] = total;
+        emit Released(account, assetId, recipient, amount, total);
     }
 
     /* REGRESSIONS */
@@ -121,13 +172,13 @@ contract Books is Backing, PositionBook {
     /// their vault's shortage: `net` goes below zero, and what the account pays for it waits as negative lost backing.
     function bookRegression(bytes32 account, uint256 assetId) external {
         Row storage r = _rows[account][assetId];
-        uint64 since = r.regressedSince;
-        if (since == 0 || block.timestamp < uint256(since) + _global().regressionDelay) {
-            revert NothingToBook();
-        }
+        uint256 since = r.regressedSince;
+        uint256 delay = _global().regressionDelay;
+        if (since == 0 || block.timestamp < since + delay) revert NothingToBook();
         IRiskConfig.Asset memory a = _asset(assetId);
         uint128 lack = _regressed(r);
         r.credited = r.target;
+        if (a.settlement) _unfade(_accounts[account], _toWad(lack, a), delay);
         _noteRegression(account, assetId, a, r, lack);
 
         int256 lost = _lostBacking;
@@ -139,19 +190,39 @@ contract Books is Backing, PositionBook {
             fromCash = due.min(uint256(uint128(_accounts[account].cash)));
             _accounts[account].cash -= int128(uint128(fromCash));
             unpaid = uint128((due - fromCash).divUp(10 ** (18 - a.decimals)));
+            _shift(assetId, a, -int256(uint256(lack)), 0, -int256(fromCash));
         } else {
-            uint256 burnt = _sharesFor(assetId, lack).min(r.claim);
-            (uint256 total, uint256 held,) = _shares(assetId);
-            fromClaim = uint128((held == total ? burnt : burnt.mulDiv(held, total)).min(lack));
-            r.claim -= uint128(burnt);
-            _vaulted[assetId].claims -= uint120(burnt);
+            fromClaim = _bookClaim(assetId, a, r, lack);
             unpaid = lack - fromClaim;
-            _mark(_unequalAssets, assetId);
         }
-        _shift(assetId, a, -int256(uint256(lack)), 0, -int256(fromCash));
         _shareLoss();
         lien[account][assetId] += unpaid;
         emit RegressionBooked(account, assetId, fromClaim, fromCash, uint256((_lostBacking - lost).max(0)));
+    }
+
+    /// @return paid What the row's own claim covered of it, token decimals.
+    function _bookClaim(uint256 assetId, IRiskConfig.Asset memory a, Row storage r, uint128 lack)
+        internal
+        returns (uint128 paid)
+    {
+        Vaulted storage v = _vaulted[assetId];
+        uint256 lost = _lost(assetId);
+        uint256 burnt = _sharesFor(assetId, lack).min(r.claim);
+        (uint256 total, uint256 held,) = _shares(assetId);
+        paid = uint128((held == total ? burnt : burnt.mulDiv(held, total)).min(lack));
+        r.claim -= uint128(burnt);
+        v.claims -= uint120(burnt);
+        _mark(_unequalAssets, assetId);
+        _shift(assetId, a, -int256(uint256(lack)), 0, 0);
+        v.lostSince = _blend(v.lostSince, lost, _lost(assetId));
+    }
+
+    /// @dev What is booked of an account's regressed cash has faded: what of the rest had, has still.
+    function _unfade(AccountState storage state, uint256 booked, uint256 delay) internal {
+        uint256 all = state.regressedCash;
+        if (booked == all) return;
+        uint256 faded = all * (block.timestamp - state.regressedAt).min(delay);
+        state.regressedAt = uint32(block.timestamp - faded.zeroFloorSub(booked * delay).divUp(all - booked));
     }
 
     /// @notice Losses come back in the reverse of the order in which they were borne: lost backing, then the fund, then the account whose

@@ -9,6 +9,7 @@ import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {IdList} from "../libraries/IdList.sol";
 import {WadMath} from "../libraries/WadMath.sol";
 import {Books} from "./Books.sol";
+import {Silence} from "./Silence.sol";
 import {Collateral} from "./ledger/Collateral.sol";
 import {LedgerBase} from "./ledger/LedgerBase.sol";
 import {Positions} from "./ledger/Positions.sol";
@@ -25,72 +26,121 @@ contract Clearinghouse is Collateral, Positions {
 
     error FractionAboveOne();
 
-    /// @notice Code of what is rarely called, run on this contract's state.
-    address public immutable books;
+    /// @dev A part without code would do nothing, and say that it did.
+    error NoCode(address part);
 
-    constructor(address owner, Modules memory modules) Ownable(owner) LedgerBase(modules) {
-        books = address(new Books(modules));
+    /// @notice Code that has no room here, run on this contract's state: made with the same modules.
+    address public immutable books;
+    address public immutable silence;
+
+    constructor(address owner, Modules memory modules, Books books_, Silence silence_)
+        Ownable(owner)
+        LedgerBase(modules)
+    {
+        if (address(books_).code.length == 0) revert NoCode(address(books_));
+        if (address(silence_).code.length == 0) revert NoCode(address(silence_));
+        books = address(books_);
+        silence = address(silence_);
     }
 
-    /* BOOKS */
+    /* PARTS */
 
     /// @notice Trades may only reduce until then (seconds), at most MAX_PAUSE ahead; a time that is past lifts it. Only the owner.
     function pauseNewRisk(uint64) external {
-        _runBooks();
+        _run(books);
     }
 
     /// @notice Accepts a new vault of a chain, after its predecessor has been sealed. Only the owner.
     function openEpoch(uint32, uint32) external {
-        _runBooks();
+        _run(books);
     }
 
     /// @inheritdoc IClearinghouse
     function receiveTotals(uint32, uint32, uint64, address, uint128, uint128, uint128) external {
-        _runBooks();
+        _run(books);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function withdraw(bytes32, uint256, address, uint128) external {
+        _run(books);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function releaseTo(bytes32, uint256, address, uint128) external {
+        _run(books);
     }
 
     /// @inheritdoc IClearinghouse
     function bookRegression(bytes32, uint256) external {
-        _runBooks();
+        _run(books);
     }
 
     /// @inheritdoc IClearinghouse
     function repair(uint256) external returns (uint128) {
-        _runBooks();
+        _run(books);
     }
 
     /// @inheritdoc IClearinghouse
     function setPortfolioMargin(bytes32, bool) external {
-        _runBooks();
+        _run(books);
     }
 
     /// @inheritdoc IClearinghouse
     function settleExpired(bytes32, uint256) external returns (int256) {
-        _runBooks();
+        _run(books);
     }
 
     /// @notice Lists a liquidation engine for an asset class, or ends that. Only the owner.
     function setEngine(address, address, bool) external {
-        _runBooks();
+        _run(books);
     }
 
     /// @inheritdoc IClearinghouse
     function liquidate(bytes32, bytes32, uint256, uint256) external {
-        _runBooks();
+        _run(books);
     }
 
     /// @inheritdoc IClearinghouse
     function socialise(bytes32, uint256) external returns (uint256) {
-        _runBooks();
+        _run(books);
     }
 
-    /// @dev The call as it came; ends it with what the books return.
-    function _runBooks() internal {
-        address target = books;
+    /// @inheritdoc IClearinghouse
+    function watch(uint256[] calldata) external returns (uint256) {
+        _run(silence);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function livenessOf(uint256) external view returns (Liveness, uint32, uint32) {
+        _runView(silence);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function claimWord(bytes32, uint256) external view returns (uint256) {
+        _runView(silence);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function countedCash(bytes32) external view returns (int256, uint256) {
+        _runView(silence);
+    }
+
+    /// @dev For code that changes nothing, which the compiler can't know of a delegatecall.
+    function _runView(address part) internal view {
+        function(address) internal run = _run;
+        function(address) internal view view_;
+        assembly ("memory-safe") {
+            view_ := run
+        }
+        view_(part);
+    }
+
+    /// @dev The call as it came; ends it with what the part returns.
+    function _run(address part) internal {
         assembly ("memory-safe") {
             let free := mload(0x40)
             calldatacopy(free, 0, calldatasize())
-            let ok := delegatecall(gas(), target, free, calldatasize(), 0, 0)
+            let ok := delegatecall(gas(), part, free, calldatasize(), 0, 0)
             returndatacopy(free, 0, returndatasize())
             if iszero(ok) { revert(free, returndatasize()) }
             return(free, returndatasize())
@@ -115,14 +165,14 @@ contract Clearinghouse is Collateral, Positions {
         AccountState storage state = _accounts[account];
         cash_ = state.cash;
         bool regressed = state.regressedRows != 0;
-        if (regressed) regressedCash = state.regressedCash;
+        if (regressed) (cash_, regressedCash) = this.countedCash(account);
         (assets, instruments, portfolioSet) = (state.assets, state.instruments, state.portfolioSet);
         words = new uint256[](assets.length() + 2 * instruments.length());
         uint256 n;
         mapping(uint256 => Row) storage accountRows = _rows[account];
         for (uint256 list = assets; list != 0; list >>= 12) {
             uint256 id = list & IdList.MAX_ID;
-            words[n++] = _claimWord(id, accountRows[id], regressed);
+            words[n++] = _claimWord(account, id, accountRows[id].claim, regressed);
         }
         mapping(uint256 => Position) storage positions = _positions[account];
         for (uint256 list = instruments; list != 0; list >>= 12) {
@@ -141,16 +191,13 @@ contract Clearinghouse is Collateral, Positions {
         }
     }
 
-    /// @dev `offered u128 | claim u128`.
-    function _claimWord(uint256 assetId, Row storage r, bool regressed) internal view returns (uint256) {
-        uint256 whole = r.claim;
-        uint256 offered = whole;
-        if (whole != 0 && (regressed || _isMarked(_unequalAssets, assetId))) {
-            offered = _offeredClaim(assetId, r);
-            (uint256 total, uint256 held,) = _shares(assetId);
-            if (held < total) (whole, offered) = (whole.mulDiv(held, total), offered.mulDiv(held, total));
-        }
-        return whole | (offered << 128);
+    function _claimWord(bytes32 account, uint256 assetId, uint256 claim, bool regressed)
+        internal
+        view
+        returns (uint256)
+    {
+        bool doubted = claim != 0 && (regressed || _isMarked(_unequalAssets, assetId));
+        return doubted ? this.claimWord(account, assetId) : claim | (claim << 128);
     }
 
     /// @notice As the margin engine reads `rows`.

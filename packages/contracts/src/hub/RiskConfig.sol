@@ -75,6 +75,10 @@ contract RiskConfig is IRiskConfig, Ownable {
     uint256[255] internal _modules;
     uint256 internal constant CURVED = 1 << 160;
 
+    Silence internal _silence;
+    /// @dev Plus one.
+    mapping(uint32 eid => uint256 feed) internal _livenessFeeds;
+
     /// @dev `field` names the first parameter that is out of bounds.
     error OutOfBounds(string field);
     error IdentityChanged();
@@ -187,6 +191,24 @@ contract RiskConfig is IRiskConfig, Ownable {
         emit GlobalSet(g);
     }
 
+    /// @notice Hard bounds: grace 10 minutes to 3 days, mmGrace an hour to a week, mmRamp an hour to 30 days.
+    function setSilence(Silence calldata s) external onlyOwner {
+        _bound(s.grace >= 10 minutes && s.grace <= 3 days, "grace");
+        _bound(s.mmGrace >= s.grace && s.mmGrace >= 1 hours && s.mmGrace <= 7 days, "mmGrace");
+        _bound(s.mmRamp >= 1 hours && s.mmRamp <= 30 days, "mmRamp");
+        _silence = s;
+        ++version;
+        emit SilenceSet(s);
+    }
+
+    /// @notice Names the feed of a chain's block time.
+    function setLivenessFeed(uint32 eid, uint256 feed) external onlyOwner {
+        _bound(feed <= type(uint16).max, "feed");
+        _livenessFeeds[eid] = feed + 1;
+        ++version;
+        emit LivenessFeedSet(eid, feed);
+    }
+
     /* VIEWS */
 
     /// @inheritdoc IRiskConfig
@@ -226,6 +248,16 @@ contract RiskConfig is IRiskConfig, Ownable {
     /// @inheritdoc IRiskConfig
     function grid() external view returns (Grid memory) {
         return _grid;
+    }
+
+    /// @inheritdoc IRiskConfig
+    function silenceOf(uint32 eid)
+        external
+        view
+        returns (Silence memory parameters, bool hasFeed, uint256 feed)
+    {
+        uint256 place = _livenessFeeds[eid];
+        return (_silence, place != 0, place == 0 ? 0 : place - 1);
     }
 
     /// @inheritdoc IRiskConfig

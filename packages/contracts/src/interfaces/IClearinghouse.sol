@@ -52,6 +52,9 @@ interface IClearinghouse is ILedger {
     /// vault's shortfall: at once downwards, upwards once it has outlasted the delay. Anyone.
     /// @return amount What came back, token decimals.
     function repair(uint256 assetId) external returns (uint128 amount);
+    /// @notice Brings what is known of these assets' chains to now. Anyone.
+    /// @return changed How many assets it changed.
+    function watch(uint256[] calldata assetIds) external returns (uint256 changed);
     /// @notice Margins the account by the Portfolio set of parameters, or by the Standard set. Its owner only, and IM by the new set must hold.
     function setPortfolioMargin(bytes32 account, bool on) external;
 
@@ -93,12 +96,12 @@ interface IClearinghouse is ILedger {
 
     function portfolio(bytes32 account) external view returns (Portfolio memory);
     /// @notice The same as it is stored, for the margin engine: no price and no parameter is needed.
-    /// @return cash_ WAD.
+    /// @return cash_ WAD, less what has faded of cash under regression.
     /// @return regressedCash Part of it that is under regression, WAD.
     /// @return assets IdList.
     /// @return instruments IdList.
     /// @return portfolioSet Margined by the Portfolio set.
-    /// @return words Of each asset `offered u128 | claim u128`, token decimals: what of the claim isn't under regression, and the whole; then of
+    /// @return words Of each asset `offered u128 | claim u128`, token decimals: what of the claim IM counts and liquidation offers, and what MM counts; then of
     /// each instrument `quote i128 | size i128`, and the cost index at which the quote stands once losses charged to its side are counted (all WAD).
     function rows(bytes32 account)
         external
@@ -111,6 +114,10 @@ interface IClearinghouse is ILedger {
             bool portfolioSet,
             uint256[] memory words
         );
+    /// @notice Word of one asset in `rows`, of which something may be in doubt or lost.
+    function claimWord(bytes32 account, uint256 assetId) external view returns (uint256);
+    /// @notice Cash in `rows`, of which something is under regression (WAD).
+    function countedCash(bytes32 account) external view returns (int256 counted, uint256 regressed);
     function cash(bytes32 account) external view returns (int256);
     /// @notice Cash that isn't under regression, WAD.
     function freeCash(bytes32 account) external view returns (uint256);
@@ -127,6 +134,11 @@ interface IClearinghouse is ILedger {
         external
         view
         returns (int256 net, uint256 claims, uint128 written, uint128 shortfall, uint128 returned);
+    /// @notice As of the last `watch`; `fadeFrom` and `fadeUntil` as in LivenessChanged.
+    function livenessOf(uint256 assetId)
+        external
+        view
+        returns (Liveness liveness, uint32 fadeFrom, uint32 fadeUntil);
     /// @notice Other side of the positions that `settleExpired` has closed (WAD): sums of sizes and quotes count it.
     function houseRow(uint256 instrumentId) external view returns (int256 size, int256 quote);
     function pnlPool(uint256 instrumentId) external view returns (uint256);

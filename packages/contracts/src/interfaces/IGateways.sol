@@ -57,3 +57,9 @@ interface IHubGateway {
     /// @notice Newest block time of a spoke that a message carried, seconds.
     function lastSpokeTime(uint32 eid) external view returns (uint64);
 }
+
+/// @notice What of a gateway the ledger asks to tell its own chain from others.
+interface ILocalChain {
+    /// @notice Endpoint id of the gateway's own chain.
+    function localEid() external view returns (uint32);
+}

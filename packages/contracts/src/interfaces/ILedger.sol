@@ -14,10 +14,20 @@ interface ILedger {
         /// Matured and held as shares of the asset at its vault, one token each unless something is missing there. Never the settlement token:
         /// that becomes cash.
         uint128 claim;
-        /// Seconds; since when target < credited, 0 if it is not.
+        /// Seconds; since when target < credited, 0 if it is not. Later, where it has become more since then.
         uint64 regressedSince;
         /// Only the owner or a delegate opens a row; unopened rows store counters without credit.
         bool open;
+    }
+
+    /// @notice What is known of the chain on which an asset lies: by its messages, and by the oracle's feed of its block time.
+    enum Liveness {
+        /// Both are recent.
+        Live,
+        /// One isn't: no credit for initial margin.
+        Quiet,
+        /// Neither is: nothing new of it matures.
+        Suspect
     }
 
     /// @notice Position of one account in one instrument. Both WAD.
@@ -66,6 +76,9 @@ interface ILedger {
     );
     /// @notice Counters whose regression others had paid for are back (token decimals): `repair` hands them on.
     event Returned(uint256 indexed assetId, uint128 amount);
+    /// @notice The chain of an asset is heard of less, or again. @param fadeFrom Seconds; maintenance margin's credit of claims on it fades to
+    /// nothing between this and `fadeUntil`, not at all while both are 0.
+    event LivenessChanged(uint256 indexed assetId, Liveness liveness, uint32 fadeFrom, uint32 fadeUntil);
     event RowOpened(bytes32 indexed account, uint256 indexed assetId);
     event DelegateSet(bytes32 indexed account, address indexed delegate, bool allowed);
     event VenueApproved(bytes32 indexed account, address indexed venue, uint256 notionalLimit);

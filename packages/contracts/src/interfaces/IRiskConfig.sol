@@ -73,6 +73,18 @@ interface IRiskConfig {
         uint16 portfolioRhoMm;
     }
 
+    /// @notice When a chain counts as silent, all seconds. All 0: never.
+    struct Silence {
+        /// Longest silence, of messages or of the liveness feed, that claims keep credit for initial margin.
+        uint32 grace;
+        /// Longest silence of both before maintenance margin's credit begins to fade. mmGrace >= grace.
+        uint32 mmGrace;
+        /// How long it takes to fade to nothing.
+        uint32 mmRamp;
+    }
+
+    event SilenceSet(Silence parameters);
+    event LivenessFeedSet(uint32 indexed eid, uint256 feed);
     event AssetSet(uint256 indexed assetId, Asset asset);
     event UnderlyingSet(uint256 indexed feed, Underlying underlying);
     event InstrumentSet(uint256 indexed instrumentId, Instrument instrument);
@@ -100,6 +112,13 @@ interface IRiskConfig {
     function curveWeight(uint256 instruments) external view returns (uint256);
     function global() external view returns (Global memory);
     function grid() external view returns (Grid memory);
+    /// @return parameters The same for every chain.
+    /// @return hasFeed The chain has a liveness feed.
+    /// @return feed Oracle feed of the time of its newest block (seconds).
+    function silenceOf(uint32 eid)
+        external
+        view
+        returns (Silence memory parameters, bool hasFeed, uint256 feed);
     /// @notice Oracle feed of the settlement token, the depeg guard of all cash.
     function settlementFeed() external view returns (uint256);
     /// @notice Grows with every change of any parameter.

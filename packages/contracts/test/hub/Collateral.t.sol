@@ -268,7 +268,8 @@ contract CollateralTest is HubFixture {
         hub.repair(WETH);
         _short(WETH, 9e18);
         hub.repair(WETH);
-        assertEq(hub.portfolio(aliceAccount).claims[0], 10e18 - 1);
+        // What fades in a second.
+        assertEq(hub.portfolio(aliceAccount).claims[0], 10e18 - 9e18 / 3600);
         vm.warp(block.timestamp + 1 hours);
         hub.repair(WETH);
         assertEq(hub.portfolio(aliceAccount).claims[0], 1e18);
@@ -459,6 +460,9 @@ contract CollateralTest is HubFixture {
         counter(WETH, aliceAccount, 1e18);
         vm.warp(block.timestamp + 1 hours);
         hub.bookRegression(aliceAccount, WETH);
+        assertEq(hub.portfolio(bobAccount).claims[0], 4e18, "not from maintenance margin at once");
+        assertEq(hub.portfolio(bobAccount).impaired[0], 2e18);
+        vm.warp(block.timestamp + 1 hours);
         assertEq(hub.portfolio(bobAccount).claims[0], 2e18);
         assertEq(hub.portfolio(backstopAccount).claims[0], 3e18);
         vm.prank(bob);

@@ -10,6 +10,7 @@ import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {MarginEngine} from "../../src/margin/MarginEngine.sol";
 import {Perp} from "../../src/margin/Perp.sol";
+import {CLEARINGHOUSE_PARTS, newClearinghouse} from "./newClearinghouse.sol";
 import {OracleDouble} from "./OracleDouble.sol";
 
 /// @notice The hub as it is deployed, except that prices and counters are put in by hand.
@@ -53,10 +54,11 @@ abstract contract HubFixture is Test {
         vm.warp(1_700_000_000);
         oracle = new OracleDouble();
         config = new RiskConfig(address(this), FEED_USDC);
-        address predicted = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 2);
+        address predicted =
+            vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 2 + CLEARINGHOUSE_PARTS);
         engine = new MarginEngine(IClearinghouse(predicted), oracle, config);
         perp = new Perp(predicted, oracle, config);
-        hub = new Clearinghouse(
+        hub = newClearinghouse(
             address(this), LedgerBase.Modules(gateway, auction, backstop, fund, engine, oracle, config)
         );
         assertEq(address(hub), predicted, "predicted address");

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Test} from "forge-std/Test.sol";
 import {Clearinghouse} from "../../src/hub/Clearinghouse.sol";
+import {IHubGateway} from "../../src/interfaces/IGateways.sol";
 import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {OracleDouble} from "./OracleDouble.sol";
@@ -163,6 +164,28 @@ contract HubHandler is Test {
 
     function wait_(uint256 time) external {
         vm.warp(block.timestamp + bound(time, 1, 2 hours));
+    }
+
+    /* CHAINS */
+
+    /// @dev Both chains may or may not be heard of, and seen by the oracle, which may be silent too; whoever likes says so, or not.
+    function pass(uint256 time, uint256 seed) external {
+        vm.warp(block.timestamp + bound(time, 1, 4 hours));
+        for (uint32 n; n < 2; ++n) {
+            uint256 bits = seed >> (8 * n);
+            if (bits & 1 != 0) {
+                bytes memory call_ = abi.encodeCall(IHubGateway.lastSpokeTime, (101 + n));
+                vm.mockCall(gateway, call_, abi.encode(block.timestamp));
+            }
+            if (bits & 6 == 0) oracle.set(4 + n, block.timestamp * 1e18);
+            else if (bits & 6 == 2) oracle.set(4 + n, oracle.price(4 + n).price);
+        }
+        if (seed >> 16 & 3 == 0) return;
+        uint256[] memory ids = new uint256[](5);
+        for (uint256 id = 1; id <= 5; ++id) {
+            ids[id - 1] = id;
+        }
+        calls["watch"] += hub.watch(ids);
     }
 
     /* LIQUIDATION */

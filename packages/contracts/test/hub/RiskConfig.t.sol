@@ -145,4 +145,42 @@ contract RiskConfigTest is HubFixture {
         config.setGlobal(IRiskConfig.Global(1, 1, 0, 0, 1, 29 minutes));
         assertGt(config.MIN_REGRESSION_DELAY(), hub.MAX_SKEW());
     }
+
+    function test_silenceBounds() public {
+        IRiskConfig.Silence memory s = IRiskConfig.Silence(2 hours, 6 hours, 12 hours);
+        config.setSilence(s);
+        config.setLivenessFeed(7, 0);
+        (IRiskConfig.Silence memory set, bool hasFeed, uint256 feed) = config.silenceOf(7);
+        assertEq(abi.encode(set, hasFeed, feed), abi.encode(s, true, 0));
+        (, hasFeed,) = config.silenceOf(8);
+        assertFalse(hasFeed);
+        s.grace = 10 minutes - 1;
+        _expect("grace");
+        config.setSilence(s);
+        s.grace = 3 days + 1;
+        _expect("grace");
+        config.setSilence(s);
+        s.grace = 6 hours + 1;
+        _expect("mmGrace");
+        config.setSilence(s);
+        (s.grace, s.mmGrace) = (30 minutes, 1 hours - 1);
+        _expect("mmGrace");
+        config.setSilence(s);
+        s.mmGrace = 7 days + 1;
+        _expect("mmGrace");
+        config.setSilence(s);
+        (s.mmGrace, s.mmRamp) = (6 hours, 1 hours - 1);
+        _expect("mmRamp");
+        config.setSilence(s);
+        s.mmRamp = 30 days + 1;
+        _expect("mmRamp");
+        config.setSilence(s);
+        _expect("feed");
+        config.setLivenessFeed(7, 1 << 16);
+        vm.startPrank(alice);
+        vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, alice));
+        config.setSilence(s);
+        vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, alice));
+        config.setLivenessFeed(7, 1);
+    }
 }

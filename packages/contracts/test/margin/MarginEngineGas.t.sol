@@ -11,6 +11,7 @@ import {Accounts} from "../../src/libraries/Accounts.sol";
 import {MarginEngine} from "../../src/margin/MarginEngine.sol";
 import {Perp} from "../../src/margin/Perp.sol";
 import {OracleTest} from "../oracle/OracleTest.sol";
+import {CLEARINGHOUSE_PARTS, newClearinghouse} from "../hub/newClearinghouse.sol";
 
 /// @notice Gas of a health check as a transaction of its own, all storage cold, on the real oracle.
 contract MarginEngineGasTest is OracleTest {
@@ -28,10 +29,11 @@ contract MarginEngineGasTest is OracleTest {
         oracle.update(_report(_now(), prices, confidences));
 
         RiskConfig config = new RiskConfig(address(this), 0);
-        address predicted = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 2);
+        address predicted =
+            vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 2 + CLEARINGHOUSE_PARTS);
         engine = new MarginEngine(IClearinghouse(predicted), oracle, config);
         Perp perp = new Perp(predicted, oracle, config);
-        hub = new Clearinghouse(
+        hub = newClearinghouse(
             address(this),
             LedgerBase.Modules(
                 address(this), address(0xa), address(0xb), address(0xf), engine, oracle, config

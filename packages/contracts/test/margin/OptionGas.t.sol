@@ -10,6 +10,7 @@ import {Accounts} from "../../src/libraries/Accounts.sol";
 import {MarginEngine} from "../../src/margin/MarginEngine.sol";
 import {Option} from "../../src/margin/Option.sol";
 import {OracleTest} from "../oracle/OracleTest.sol";
+import {CLEARINGHOUSE_PARTS, newClearinghouse} from "../hub/newClearinghouse.sol";
 
 /// @notice Gas of a health check of options as a transaction of its own, all storage cold, on the real oracle.
 contract OptionGasTest is OracleTest {
@@ -28,10 +29,11 @@ contract OptionGasTest is OracleTest {
         oracle.update(_report(_now(), prices, confidences));
 
         RiskConfig config = new RiskConfig(address(this), 0);
-        address predicted = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 2);
+        address predicted =
+            vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 2 + CLEARINGHOUSE_PARTS);
         engine = new MarginEngine(IClearinghouse(predicted), oracle, config);
         Option option = new Option(address(this), oracle, config);
-        hub = new Clearinghouse(
+        hub = newClearinghouse(
             address(this),
             LedgerBase.Modules(
                 address(this), address(0xa), address(0xb), address(0xf), engine, oracle, config

@@ -15,6 +15,7 @@ import {TestToken} from "../../src/mocks/TestToken.sol";
 import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
 import {LayerZeroTest} from "../utils/LayerZeroTest.sol";
+import {CLEARINGHOUSE_PARTS, newClearinghouse} from "../hub/newClearinghouse.sol";
 
 /// @notice The real clearinghouse and two vaults, one on the hub's chain and one behind LayerZero's real contracts. Both chains'
 /// tokens are the settlement token, so what arrives becomes cash and may be withdrawn without a margin engine.
@@ -52,22 +53,21 @@ abstract contract GatewayFixture is LayerZeroTest {
         riskConfig = new RiskConfig(address(this), 0);
         riskConfig.setAsset(HUB_ASSET, _asset(HUB, hubToken));
         riskConfig.setAsset(SPOKE_ASSET, _asset(SPOKE, token));
-        address ledger = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        address ledger =
+            vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1 + CLEARINGHOUSE_PARTS);
         hub = new HubGateway(
             address(_stack(HUB).endpoint), governance, Clearinghouse(ledger), riskConfig, 1, SKEW
         );
-        clearinghouse = new Clearinghouse(
-            governance,
-            LedgerBase.Modules({
-                gateway: address(hub),
-                auction: makeAddr("auction"),
-                backstop: makeAddr("backstop"),
-                fund: makeAddr("fund"),
-                marginEngine: IMarginEngine(makeAddr("margin engine")),
-                oracle: IPriceOracle(makeAddr("oracle")),
-                riskConfig: riskConfig
-            })
-        );
+        LedgerBase.Modules memory modules = LedgerBase.Modules({
+            gateway: address(hub),
+            auction: makeAddr("auction"),
+            backstop: makeAddr("backstop"),
+            fund: makeAddr("fund"),
+            marginEngine: IMarginEngine(makeAddr("margin engine")),
+            oracle: IPriceOracle(makeAddr("oracle")),
+            riskConfig: riskConfig
+        });
+        clearinghouse = newClearinghouse(governance, modules);
         assertEq(address(clearinghouse), ledger);
     }
 

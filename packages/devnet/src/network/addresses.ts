@@ -10,6 +10,8 @@ export function predict(from: Address, nonce: bigint, tokens: readonly string[])
     'liquidationExecutor',
     'epochRevoker',
     'riskConfig',
+    'books',
+    'silence',
     'clearinghouse',
     'marginEngine',
     'perp',

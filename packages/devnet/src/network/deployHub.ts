@@ -1,6 +1,8 @@
 import {
   backstopAbi,
   backstopBytecode,
+  booksAbi,
+  booksBytecode,
   clearinghouseAbi,
   clearinghouseBytecode,
   futureAbi,
@@ -21,6 +23,8 @@ import {
   rateSwapBytecode,
   riskConfigAbi,
   riskConfigBytecode,
+  silenceAbi,
+  silenceBytecode,
   venueAbi,
   venueBytecode,
 } from '@clearspan/contracts'
@@ -28,8 +32,17 @@ import { parseUnits } from 'viem'
 import type { Batch } from '../chains/index.js'
 import { type At, peer } from './addresses.js'
 import type { DeployOptions } from './deployOptions.js'
+import { livenessFeed } from './derivedFeeds.js'
 import { assetId, baseOf, feedIndex, settlementOf } from './markets.js'
-import { auctionTerms, CREDIT_BPS, EPOCH, globalRisk, grid, instrumentRisk } from './parameters.js'
+import {
+  auctionTerms,
+  CREDIT_BPS,
+  EPOCH,
+  globalRisk,
+  grid,
+  instrumentRisk,
+  silenceTerms,
+} from './parameters.js'
 
 /** Room for exits of the fund once they are ripe, seconds. */
 const EXIT_WINDOW = 7 * 86_400
@@ -51,23 +64,21 @@ export function createHub(
     bytecode: riskConfigBytecode,
     args: [owner, BigInt(feedIndex(markets, 'USDC'))],
   })
+  const modules = {
+    gateway: at('hubGateway'),
+    auction: at('liquidationAuction'),
+    backstop: at('backstop'),
+    fund: at('insuranceFund'),
+    marginEngine: at('marginEngine'),
+    oracle: at('priceOracle'),
+    riskConfig: at('riskConfig'),
+  }
+  batch.create('Books', { abi: booksAbi, bytecode: booksBytecode, args: [modules] })
+  batch.create('Silence', { abi: silenceAbi, bytecode: silenceBytecode, args: [modules] })
   batch.create('Clearinghouse', {
     abi: clearinghouseAbi,
     bytecode: clearinghouseBytecode,
-    // It makes its Books.
-    gas: 12_000_000n,
-    args: [
-      owner,
-      {
-        gateway: at('hubGateway'),
-        auction: at('liquidationAuction'),
-        backstop: at('backstop'),
-        fund: at('insuranceFund'),
-        marginEngine: at('marginEngine'),
-        oracle: at('priceOracle'),
-        riskConfig: at('riskConfig'),
-      },
-    ],
+    args: [owner, modules, at('books'), at('silence')],
   })
   batch.create('MarginEngine', {
     abi: marginEngineAbi,
@@ -161,6 +172,12 @@ export function configureHub(batch: Batch, at: At, { chains, markets, timing }: 
     })
   }
   batch.call(at('riskConfig'), { ...risk, functionName: 'setGlobal', args: [globalRisk(timing)] })
+  batch.call(at('riskConfig'), { ...risk, functionName: 'setSilence', args: [silenceTerms(timing)] })
+  for (const { chain, eid } of chains) {
+    const feed = markets.feeds.findIndex(({ name }) => name === livenessFeed(chain.name))
+    if (feed < 0) continue
+    batch.call(at('riskConfig'), { ...risk, functionName: 'setLivenessFeed', args: [eid, BigInt(feed)] })
+  }
   markets.feeds.forEach(({ name }, feed) => {
     const shocks = markets.shocks[baseOf(name)]
     // Not the price of anything.

@@ -22,6 +22,9 @@ export interface DerivedFeeds {
   config: Required<Pick<OracleNodeConfigInput, 'derived' | 'capped'>>
 }
 
+/** Name of the feed of a chain's newest block time. */
+export const livenessFeed = (chain: string) => `${chain.toUpperCase()}.TIME/S`
+
 /** Seconds of network time between the expiries of options and futures, and between coupons of the swap; whole slots. */
 export function fixingPeriods({ slotSeconds }: Pick<Timing, 'slotSeconds'>): { price: number; rate: number } {
   const price = FIXING_SLOTS * slotSeconds
@@ -61,7 +64,7 @@ export function planDerivedFeeds(
     }))
   const times = chains.map(({ name, rpcUrl }) => ({
     kind: 'liveness' as const,
-    feed: `${name.toUpperCase()}.TIME/S`,
+    feed: livenessFeed(name),
     pollMs: LIVENESS_POLL_MS,
     sources: [{ id: `${name}-rpc`, url: rpcUrl, tags: [`rpc:${name}`] }],
   }))

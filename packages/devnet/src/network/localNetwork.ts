@@ -422,7 +422,7 @@ function relayerConfig(timing: Timing): RelayerConfigInput {
     sweepMs: 5_000,
     resendMs: 15_000,
     stuckAfterMs: 10_000,
-    heartbeatSeconds: Math.max(3_600, 30 * timing.blockSeconds),
+    heartbeatSeconds: timing.heartbeat,
     attestationSeconds: Math.min(86_400, Math.max(3_600, ATTESTED_BLOCKS * timing.blockSeconds)),
     http: { host: '127.0.0.1', port: 0 },
   }

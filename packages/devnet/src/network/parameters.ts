@@ -40,6 +40,15 @@ export function globalRisk(timing: Timing) {
   }
 }
 
+/** When a chain counts as silent: what the relayer sends anyway must have had time to come twice. */
+export function silenceTerms({ heartbeat }: Timing) {
+  return {
+    grace: 2 * heartbeat,
+    mmGrace: Math.max(21_600, 3 * heartbeat),
+    mmRamp: Math.max(43_200, 6 * heartbeat),
+  }
+}
+
 /** What options are shocked by beside the spot, and what the Portfolio set grants. bps. */
 export function grid() {
   return {

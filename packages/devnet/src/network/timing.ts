@@ -38,6 +38,8 @@ export interface Timing {
   regressionDelay: number
   /** Sale of a lot by the LiquidationExecutor: from above the oracle's price to its floor. */
   lotSeconds: number
+  /** A chain that has nothing to say sends an empty message after it. */
+  heartbeat: number
   /** Fund shares cool down for so long. */
   fundCoolDown: number
 }
@@ -68,6 +70,7 @@ export function planTiming(options: { windowMs: number; speed?: number | undefin
     takeOverAfter: Math.max(3_600, 8 * blockSeconds),
     regressionDelay: Math.max(3_600, 10 * blockSeconds),
     lotSeconds: Math.max(1_800, 6 * blockSeconds),
+    heartbeat: Math.max(3_600, 30 * blockSeconds),
     fundCoolDown: 14 * 86_400,
   }
 }

@@ -17,8 +17,8 @@ interface RowKey {
 }
 
 /**
- * Moves booked amounts through their maturing bucket as it lets them, books regressions that have outlasted their delay, and hands on what
- * came back of booked ones.
+ * Moves booked amounts through their maturing bucket as it lets them, books regressions that have outlasted their delay, hands on what
+ * came back of booked ones, and tells the hub which chains are silent.
  */
 export async function createMatureLane(context: LaneContext): Promise<LanePart> {
   const { network, hub } = context
@@ -101,7 +101,14 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
     assertSent(await senders.bulk.sendMany(possible.map(({ call }) => requestOf(call, call.functionName))))
   }
 
-  const { lane, ring } = await openLane(context, 'mature', { move })
+  /** Nobody else is waited for: whoever sees that a chain has fallen silent, or speaks again, says so. */
+  async function watch(): Promise<void> {
+    const call = { ...target, functionName: 'watch', args: [[...assets.values()]] } as const
+    const [changed] = await trySequence(client, [call])
+    if (typeof changed === 'bigint' && changed > 0n) await senders.bulk.send(requestOf(call, 'watch'))
+  }
+
+  const { lane, ring } = await openLane(context, 'mature', { move, watch })
   feed.listen({
     scrubbed: true,
     addresses: [clearinghouse],
@@ -136,6 +143,7 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
       rows.markAll()
       returned.markAll()
       ring('move')
+      ring('watch')
     },
   }
 }

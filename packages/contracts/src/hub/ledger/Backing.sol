@@ -38,7 +38,7 @@ abstract contract Backing is LedgerBase {
     /// @dev What the bucket lets through of `wanted` now: nothing while the chain is suspect, or more of the token missing than was written off.
     function _take(uint256 assetId, IRiskConfig.Asset memory a, uint128 wanted) internal returns (uint128) {
         Vaulted storage v = _vaulted[assetId];
-        if (wanted == 0 || suspicions[a.eid] != 0 || (v.flawed && v.shortfall > v.written)) return 0;
+        if (wanted == 0 || suspicions[a.eid] != 0 || v.liveness == Liveness.Suspect || _isShort(v)) return 0;
         return _buckets[assetId].take(wanted, a.matureCap, a.matureRate);
     }
 
@@ -47,7 +47,18 @@ abstract contract Backing is LedgerBase {
         Vaulted storage v = _vaulted[assetId];
         total = v.claims;
         held = _positive(_booked(v)).min(total);
-        healthy = v.flawed && v.shortfall > v.written ? _positive(_unshort(v)).min(total) : held;
+        healthy = _isShort(v) ? _positive(_unshort(v)).min(total) : held;
+    }
+
+    /// @dev Of the claims on an asset (shares).
+    function _lost(uint256 assetId) internal view returns (uint256) {
+        (uint256 total,, uint256 healthy) = _shares(assetId);
+        return total - healthy;
+    }
+
+    /// @dev More is missing than was written off.
+    function _isShort(Vaulted storage v) internal view returns (bool) {
+        return v.flawed && v.shortfall > v.written;
     }
 
     /// @dev net − written.
@@ -70,6 +81,11 @@ abstract contract Backing is LedgerBase {
         return uint256(amount) * 10 ** (18 - a.decimals);
     }
 
+    /// @dev Matured claim that isn't under regression (shares).
+    function _freeClaim(uint256 assetId, Row storage r) internal view returns (uint128) {
+        return uint128(uint256(r.claim).zeroFloorSub(_sharesFor(assetId, _regressed(r))));
+    }
+
     /// @dev Shares that are worth so many tokens, rounded up.
     function _sharesFor(uint256 assetId, uint128 amount) internal view returns (uint256) {
         if (amount == 0) return 0;
@@ -90,7 +106,6 @@ abstract contract Backing is LedgerBase {
         if (current == before) return;
         AccountState storage state = _accounts[account];
         if (before == 0) {
-            r.regressedSince = uint64(block.timestamp);
             ++suspicions[a.eid];
             ++state.regressedRows;
         } else if (current == 0) {
@@ -98,8 +113,23 @@ abstract contract Backing is LedgerBase {
             --suspicions[a.eid];
             --state.regressedRows;
         }
-        if (a.settlement) state.regressedCash = state.regressedCash - _toWad(before, a) + _toWad(current, a);
+        if (current != 0) r.regressedSince = _blend(r.regressedSince, before, current);
+        if (a.settlement) {
+            uint256 all = state.regressedCash;
+            uint256 left = all - _toWad(before, a) + _toWad(current, a);
+            state.regressedAt = _blend(state.regressedAt, all, left);
+            state.regressedCash = left;
+        }
         if (current > before) emit Regressed(account, assetId, current - before);
+    }
+
+    /// @dev Since when an impairment of `current` counts, that was `before` and counted since then: so that what has faded of it by now stays
+    /// faded, and no more. Nothing of what it grew by fades at once.
+    function _blend(uint256 since, uint256 before, uint256 current) internal view returns (uint32) {
+        if (before == 0) return uint32(block.timestamp);
+        if (current <= before) return uint32(since);
+        uint256 lasted = (block.timestamp - since).min(_global().regressionDelay);
+        return uint32(block.timestamp - (lasted * before).divUp(current));
     }
 
     /// @dev What the vaults say no longer and the ledger still holds (token decimals).

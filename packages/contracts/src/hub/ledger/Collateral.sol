@@ -153,13 +153,9 @@ abstract contract Collateral is Backing, Control {
         emit Matured(account, assetId, amount);
     }
 
-    /// @dev Matured claim that isn't under regression (shares).
-    function _freeClaim(uint256 assetId, Row storage r) internal view returns (uint128) {
-        return uint128(uint256(r.claim).zeroFloorSub(_sharesFor(assetId, _regressed(r))));
-    }
-
     /// @dev What of a claim is offered in liquidation (shares): free, and covered by what the vault says it has.
     function _offeredClaim(uint256 assetId, Row storage r) internal view returns (uint256 claim) {
+        if (_vaulted[assetId].liveness != Liveness.Live) return 0;
         claim = _freeClaim(assetId, r);
         (, uint256 held, uint256 healthy) = _shares(assetId);
         if (healthy < held) claim = claim.mulDiv(healthy, held);
@@ -191,56 +187,6 @@ abstract contract Collateral is Backing, Control {
     /// @inheritdoc IClearinghouse
     function released(bytes32 account, address recipient, uint256 assetId) external view returns (uint128) {
         return _released[account][recipient][assetId];
-    }
-
-    /* WITHDRAWALS */
-
-    /// @inheritdoc IClearinghouse
-    function withdraw(bytes32 account, uint256 assetId, address recipient, uint128 amount)
-        external
-        onlyOwnerOf(account)
-    {
-        _release(account, assetId, recipient, amount);
-        // Who owes nothing is held back by no price.
-        if (_owes(account)) _requireMargin(account, true);
-    }
-
-    /// @inheritdoc IClearinghouse
-    function releaseTo(bytes32 account, uint256 assetId, address recipient, uint128 amount) external {
-        _require(msg.sender == backstop && account == Accounts.main(backstop));
-        _release(account, assetId, recipient, amount);
-        Row storage r = _rows[account][assetId];
-        if (r.claim != 0) return;
-        // Whoever is liquidated chooses what the backstop gets rows of: one that is sold leaves its place to the next.
-        r.open = false;
-        _accounts[account].assets = _accounts[account].assets.remove(assetId);
-    }
-
-    function _release(bytes32 account, uint256 assetId, address recipient, uint128 amount) internal {
-        if (amount == 0 || recipient == address(0)) revert ZeroValue();
-        IRiskConfig.Asset memory a = _asset(assetId);
-        int256 cashOut;
-        if (a.settlement) {
-            uint256 wad = _toWad(amount, a);
-            _debit(account, wad);
-            cashOut = int256(wad);
-            uint256 held = _positive(_unshort(_vaulted[assetId]));
-            if (amount > held) revert InsufficientBacking(assetId, held, amount);
-        } else {
-            Row storage r = _rows[account][assetId];
-            // While something is missing at the vault, everybody leaves with the same share of what is there.
-            (uint256 all,, uint256 healthy) = _shares(assetId);
-            uint256 claim = amount;
-            if (healthy < all) claim = healthy == 0 ? type(uint256).max : claim.mulDivUp(all, healthy);
-            uint128 free = _freeClaim(assetId, r);
-            if (claim > free) revert InsufficientClaim(free, claim);
-            r.claim -= uint128(claim);
-            _vaulted[assetId].claims -= uint120(claim);
-        }
-        _shift(assetId, a, -int256(uint256(amount)), 0, -cashOut);
-        uint128 total = _released[account][recipient][assetId] + amount;
-        _released[account][recipient][assetId] = total;
-        emit Released(account, assetId, recipient, amount, total);
     }
 
     /* INTERNAL */

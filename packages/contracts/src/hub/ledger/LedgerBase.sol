@@ -37,6 +37,8 @@ abstract contract LedgerBase is ILedger, Ownable {
         uint64 regressedRows;
         /// Margined by the Portfolio set of parameters.
         bool portfolioSet;
+        /// Seconds; since when `regressedCash` counts as regressed. Meaningful while that isn't 0.
+        uint32 regressedAt;
         /// WAD; cash that came from counters which have since regressed. Meaningful while regressedRows > 0.
         uint256 regressedCash;
         /// IdList of opened asset rows.
@@ -66,6 +68,7 @@ abstract contract LedgerBase is ILedger, Ownable {
         uint120 claims;
         /// `written` or `shortfall` isn't 0.
         bool flawed;
+        Liveness liveness;
         /// Of `shortfall`, what has been written off.
         uint128 written;
         /// What the vault's newest totals say is missing there.
@@ -73,7 +76,12 @@ abstract contract LedgerBase is ILedger, Ownable {
         /// Came back after its regression was booked, for those who bore the loss; not yet through the bucket.
         uint128 returned;
         /// Seconds; since when the shortfall is as large as it is.
-        uint64 shortSince;
+        uint32 shortSince;
+        /// Seconds; since when what claims have lost counts as lost.
+        uint32 lostSince;
+        /// Seconds; from and until when maintenance margin's credit of claims fades, both 0 while it doesn't.
+        uint32 fadeFrom;
+        uint32 fadeUntil;
     }
 
     struct Market {
@@ -126,8 +134,8 @@ abstract contract LedgerBase is ILedger, Ownable {
         _released;
 
     mapping(uint256 assetId => Vaulted) internal _vaulted;
-    /// @dev Bit assetId % 256 of word assetId ÷ 256: something has been missing at its vault. Without it a share is a token, and the one word
-    /// tells so of all assets of an account.
+    /// @dev Bit assetId % 256 of word assetId ÷ 256: something has been missing at its vault, or its chain is silent. Without it a share is a
+    /// token, and the one word tells so of all assets of an account.
     mapping(uint256 word => uint256) internal _unequalAssets;
     mapping(uint256 assetId => Bucket.State) internal _buckets;
     /// @notice Rows of a chain under regression: nothing of it matures while there is one.

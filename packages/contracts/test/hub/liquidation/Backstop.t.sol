@@ -210,7 +210,8 @@ contract BackstopTest is LiquidationBase {
         clearinghouse.receiveCounter(EID, 1, uint64(block.timestamp), address(weth), account, 3e18);
         _nobodyBids(1700e18);
         // Offered: 10,000 + 3 × 1,700 − 55 × 300 = −1,400, though with all ten WETH it is worth 10,500.
-        assertEq(_health(account).equity, 10_500e18);
+        // By now the seven have faded from it.
+        assertApproxEqAbs(_health(account).equity, -1400e18, 1700);
         assertTrue(auction.auction(account).insolvent, "the loss is knowable");
         vm.expectRevert(abi.encodeWithSelector(Backstop.RegressionPending.selector, account));
         backstop.takeOver(account);

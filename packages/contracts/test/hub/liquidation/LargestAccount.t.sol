@@ -13,6 +13,7 @@ import {Accounts} from "../../../src/libraries/Accounts.sol";
 import {MarginEngine} from "../../../src/margin/MarginEngine.sol";
 import {Option} from "../../../src/margin/Option.sol";
 import {Perp} from "../../../src/margin/Perp.sol";
+import {CLEARINGHOUSE_PARTS, newClearinghouse} from "../newClearinghouse.sol";
 import {OracleTest} from "../../oracle/OracleTest.sol";
 
 /// @notice Gas of a bid for the largest account that any parameters allow, as a transaction of its own, on the real oracle (DESIGN §6.7).
@@ -46,7 +47,9 @@ contract LargestAccountTest is OracleTest {
         _deploy(4, FEEDS);
         _update(FEEDS);
         config = new RiskConfig(address(this), 0);
-        hub = Clearinghouse(vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 4));
+        hub = Clearinghouse(
+            vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 4 + CLEARINGHOUSE_PARTS)
+        );
         engine = new MarginEngine(hub, oracle, config);
         option = new Option(address(this), oracle, config);
         perp = new Perp(address(hub), oracle, config);
@@ -66,7 +69,7 @@ contract LargestAccountTest is OracleTest {
                 CallerReward.RewardTerms(400_000, uint16(UNDERLYINGS), 0.02e18)
             )
         );
-        new Clearinghouse(
+        newClearinghouse(
             address(this),
             LedgerBase.Modules(
                 address(this), address(auction), address(0xb), address(0xf), engine, oracle, config

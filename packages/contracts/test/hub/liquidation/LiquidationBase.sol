@@ -23,6 +23,7 @@ import {ICollateralVault} from "../../../src/interfaces/ICollateralVault.sol";
 import {CollateralVault} from "../../../src/spoke/CollateralVault.sol";
 import {LiquidationExecutor} from "../../../src/spoke/LiquidationExecutor.sol";
 import {OracleDouble} from "./OracleDouble.sol";
+import {CLEARINGHOUSE_PARTS, newClearinghouse} from "../newClearinghouse.sol";
 
 /// The real hub on one chain: ledger, margin, gateways over the local lane, vault and executor. Only prices are set by hand,
 /// and the test contract is the venue. ETH at 2,000; IM 20%, MM 12% of notional; buffer 15%.
@@ -89,7 +90,7 @@ abstract contract LiquidationBase is Test {
         uint256 nonce = vm.getNonce(address(this));
         address[8] memory at;
         for (uint256 i; i < 8; ++i) {
-            at[i] = vm.computeCreateAddress(address(this), nonce + i);
+            at[i] = vm.computeCreateAddress(address(this), nonce + CLEARINGHOUSE_PARTS + i);
         }
         LedgerBase.Modules memory modules = LedgerBase.Modules({
             gateway: at[2],
@@ -100,7 +101,7 @@ abstract contract LiquidationBase is Test {
             oracle: oracle,
             riskConfig: riskConfig
         });
-        clearinghouse = new Clearinghouse(address(this), modules);
+        clearinghouse = newClearinghouse(address(this), modules);
         engine = new MarginEngine(clearinghouse, oracle, riskConfig);
         hubGateway = new HubGateway(endpoint, address(this), clearinghouse, riskConfig, 1, 15 minutes);
         vault = new CollateralVault(address(this), at[4], 1, "network", ICollateralVault(address(0)));

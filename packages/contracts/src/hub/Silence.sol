@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {IHubGateway, ILocalChain} from "../interfaces/IGateways.sol";
+import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
+import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
+import {Backing} from "./ledger/Backing.sol";
+import {LedgerBase} from "./ledger/LedgerBase.sol";
+
+/// @title Silence
+/// @notice The part of the Clearinghouse that knows of chains which aren't heard of, and counts what is in doubt. The Clearinghouse runs it on
+/// its own state by delegatecall. By itself it owns nothing and decides nothing.
+///
+/// What is in doubt leaves initial margin and liquidation at once. From maintenance margin it fades in a straight line, so that nothing that
+/// happens to a chain makes an account liquidatable at once:
+/// - what is under regression, until it is booked (regressionDelay);
+/// - what claims have lost at their vault, within as long;
+/// - all claims on a chain of which neither messages nor the liveness feed have told for mmGrace, within mmRamp.
+contract Silence is Backing {
+    using FixedPointMathLib for uint256;
+
+    uint256 internal constant WAD = 1e18;
+
+    constructor(Modules memory modules) Ownable(address(1)) LedgerBase(modules) {}
+
+    /* LIVENESS */
+
+    /// @dev What is heard again is back in maintenance margin at once: fading spares holders a fall at once, and to go on with it once the chain
+    /// is known to be there would liquidate the healthy.
+    function watch(uint256[] calldata assetIds) external returns (uint256 changed) {
+        for (uint256 n; n < assetIds.length; ++n) {
+            uint256 assetId = assetIds[n];
+            Vaulted storage v = _vaulted[assetId];
+            (Liveness liveness, uint256 ramp) = _judge(_asset(assetId).eid, v.liveness);
+            (uint32 from, uint32 until) = liveness == Liveness.Suspect ? (v.fadeFrom, v.fadeUntil) : (0, 0);
+            if (from == 0 && ramp != 0) {
+                (from, until) = (uint32(block.timestamp), uint32(block.timestamp + ramp));
+            }
+            if (liveness == v.liveness && from == v.fadeFrom) continue;
+            ++changed;
+            (v.liveness, v.fadeFrom, v.fadeUntil) = (liveness, from, until);
+            if (liveness != Liveness.Live) _mark(_unequalAssets, assetId);
+            emit LivenessChanged(assetId, liveness, from, until);
+        }
+    }
+
+    /// @notice As of the last `watch`.
+    function livenessOf(uint256 assetId)
+        external
+        view
+        returns (Liveness liveness, uint32 fadeFrom, uint32 fadeUntil)
+    {
+        Vaulted storage v = _vaulted[assetId];
+        return (v.liveness, v.fadeFrom, v.fadeUntil);
+    }
+
+    /// @dev Suspect needs a fresh report that says so: where none comes, it is the oracle that is silent, which makes a chain quiet, and leaves
+    /// a suspect one suspect. A feed that never had a value says nothing.
+    /// @return liveness @return ramp Seconds; not 0 once maintenance margin's credit is to fade.
+    function _judge(uint32 eid, Liveness before) internal view returns (Liveness liveness, uint256 ramp) {
+        (IRiskConfig.Silence memory s, bool hasFeed, uint256 feed) = riskConfig.silenceOf(eid);
+        if (s.grace == 0 || ILocalChain(gateway).localEid() == eid) return (Liveness.Live, 0);
+        uint256 silent = block.timestamp.zeroFloorSub(IHubGateway(gateway).lastSpokeTime(eid));
+        bool speaks = silent <= s.grace;
+        IPriceOracle.Price memory told;
+        if (hasFeed) told = oracle.price(feed);
+        if (told.price == 0) return (speaks ? Liveness.Live : Liveness.Quiet, 0);
+
+        uint256 block_ = told.price / WAD;
+        bool stands = block.timestamp.zeroFloorSub(block_) > s.grace;
+        if (speaks || !stands) return (speaks && !stands ? Liveness.Live : Liveness.Quiet, 0);
+        uint256 stood = told.fresh ? told.observedAt.zeroFloorSub(block_) : 0;
+        if (before != Liveness.Suspect && stood <= s.grace) return (Liveness.Quiet, 0);
+        return (Liveness.Suspect, silent.min(stood) > s.mmGrace ? s.mmRamp : 0);
+    }
+
+    /* WHAT COUNTS */
+
+    /// @notice Word of an asset in `rows`, of one of which something is in doubt or lost.
+    function claimWord(bytes32 account, uint256 assetId) external view returns (uint256) {
+        Row storage r = _rows[account][assetId];
+        Vaulted storage v = _vaulted[assetId];
+        (uint256 total, uint256 held, uint256 healthy) = _shares(assetId);
+        uint256 delay = _global().regressionDelay;
+        uint256 regressed = _sharesFor(assetId, _regressed(r)).min(r.claim);
+        uint256 whole = r.claim - _faded(regressed, r.regressedSince, delay);
+        whole = whole.mulDiv(total - _faded(total - healthy, v.lostSince, delay), total);
+        if (v.fadeFrom != 0) {
+            whole = whole.mulDiv(uint256(v.fadeUntil).zeroFloorSub(block.timestamp), v.fadeUntil - v.fadeFrom);
+        }
+        uint256 offered;
+        if (v.liveness == Liveness.Live) {
+            offered = r.claim - regressed;
+            // As many shares as change hands, then what they are worth.
+            if (healthy < held) offered = offered.mulDiv(healthy, held);
+            offered = offered.mulDiv(held, total);
+        }
+        // Never all of what is in doubt: liquidation tells by the difference that something stays behind.
+        bool doubted = regressed != 0 || v.liveness != Liveness.Live || _isShort(v);
+        if (doubted) whole = whole.max((offered + 1).min(r.claim));
+        return whole | (offered << 128);
+    }
+
+    /// @notice An account's cash as `rows` gives it, while something of it is under regression.
+    function countedCash(bytes32 account) external view returns (int256 counted, uint256 regressed) {
+        AccountState storage state = _accounts[account];
+        (counted, regressed) = (state.cash, state.regressedCash);
+        // Its regression takes no more than there is.
+        uint256 faded =
+            _faded(regressed.min(_positive(counted)), state.regressedAt, _global().regressionDelay);
+        return (counted - int256(faded), regressed - faded);
+    }
+
+    /// @dev Rounded up: what a larger impairment had faded before, it has still.
+    function _faded(uint256 impaired, uint256 since, uint256 delay) internal view returns (uint256) {
+        return impaired == 0 ? 0 : impaired.mulDivUp((block.timestamp - since).min(delay), delay);
+    }
+
+    function _owes(bytes32) internal pure override returns (bool) {
+        return false;
+    }
+}
