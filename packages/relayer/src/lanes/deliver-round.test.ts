@@ -234,3 +234,18 @@ it('brings value only to what a majority of nodes calls undelivered', async () =
   await open.round()
   expect(open.batches).toEqual([['1:1']])
 })
+
+it('a packet that only others can move says whom it waits for, and who was not paid', async () => {
+  const [stranger] = [address(77)]
+  const waits = async (packet: SentPacket, verifiers: Address[], ...hostile: number[]) => {
+    const { round, outbox } = world({ packets: [packet], verifiers, hostile })
+    await round()
+    return outbox.pending()[0]?.waitsFor
+  }
+  const unpaid = { ...sent(1n, 2), verify: false }
+  expect(await waits(unpaid, [address(1), stranger!])).toBe(
+    `its sender has not paid ${address(1)}, which its receiver's configuration names; it waits for ${stranger}`,
+  )
+  expect(await waits(unpaid, [stranger!])).toBe(`it waits for ${stranger}`)
+  expect(await waits(sent(1n, 2), [address(1)], 2)).toMatch(/does not let itself be asked/)
+})

@@ -93,6 +93,8 @@ interface World {
   refused?: string[]
   /** Their receiver reverts when it is asked whether it takes a path. */
   hostile?: number[]
+  /** Whom paths name to verify; our stock DVN alone by default. */
+  verifiers?: readonly Address[]
   /** Neither node answers what paths ask for. */
   isSilent?: boolean
   /** The node that ordinary reads go to calls everything delivered; there are one that is down and an honest one beside it. */
@@ -131,6 +133,7 @@ export function world({
   packets,
   refused = [],
   hostile = [],
+  verifiers = [DVN!],
   logs = [],
   isSilent = false,
   stuck = [],
@@ -174,7 +177,8 @@ export function world({
     }
     if (functionName === 'inboundNonce') return inbound(Number(args[2]))
     if (functionName === 'getUlnConfig' && isSilent) throw new BaseError('no answer')
-    if (functionName === 'getUlnConfig') return { confirmations: 1n, requiredDVNs: [DVN], optionalDVNs: [] }
+    if (functionName === 'getUlnConfig')
+      return { confirmations: 1n, requiredDVNs: verifiers, optionalDVNs: [] }
     if (functionName === 'vid') return 1
     if (functionName === 'quorum') return 1n
     const sender = Number(sliceHex(args[0] as Hex, 13, 45))

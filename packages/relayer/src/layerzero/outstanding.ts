@@ -5,6 +5,7 @@ import type { Pending } from './pending.js'
 import {
   type Configured,
   isDone,
+  type PacketState,
   packetStates,
   type Requirement,
   requirements,
@@ -41,18 +42,18 @@ export async function outstanding(
   ])
   const result: Outstanding = { steps: [], done: [], waiting: [] }
   for (const [i, entry] of entries.entries()) {
-    const { state, inbound } = states[i] ?? { state: 'open', inbound: 0n }
+    const { state, inbound } = states[i] ?? { state: 'open' as const, inbound: 0n }
     const requirement = required[i]
     if (isDone(entry, state)) {
       result.done.push(entry)
       continue
     }
     const verified = state === 'open' ? verifications[open.indexOf(entry)] : undefined
-    const calls =
-      requirement && callsFor(entry, { state, verified, requirement, workers: destination.chain.layerzero })
+    const situation = requirement && { state, verified, requirement, workers: destination.chain.layerzero }
+    const calls = situation && callsFor(entry, situation)
     if (requirement === undefined || calls === undefined) {
-      const reason = requirement
-        ? [state, verified].join(' ')
+      const reason = situation
+        ? whyNothing(entry, situation)
         : 'no majority of nodes says what its path asks for'
       result.waiting.push({ entry, reason, isUnknown: requirement === undefined })
       continue
@@ -97,7 +98,7 @@ async function undeliveredBelow(
 }
 
 interface Situation {
-  state: string
+  state: PacketState
   verified: Verification | undefined
   requirement: Requirement
   workers: { dvn: Address; attestor?: Address | undefined }
@@ -113,10 +114,34 @@ function callsFor(
   if (state !== 'open') return undefined
   if (verified === 'verifiable') return { ...nothing, commit: true }
   if (verified !== 'unverified') return undefined
-  const counts = (worker: Address | undefined) =>
-    worker !== undefined && verifiers.some((verifier) => isAddressEqual(verifier, worker))
+  const counts = (worker: Address | undefined) => worker !== undefined && includes(verifiers, worker)
   const attest = entry.attest && counts(attestor)
   const verify = entry.verify && !entry.verified && counts(dvn)
   // Ours is there and others' are missing: only they can go on. What the Attestor verifies it commits too.
   return attest || verify ? { verify, attest, commit: !attest } : undefined
+}
+
+const includes = (list: readonly Address[], one: Address) => list.some((other) => isAddressEqual(other, one))
+
+/** Why only others can go on, and who, for people. */
+function whyNothing(entry: Pending, { state, verified, requirement, workers }: Situation): string {
+  if (state === 'withdrawn') return 'its receiver has taken its verification back (nilify)'
+  if (verified === 'not-initializable')
+    return 'its receiver takes nothing from this path: most often its peer is not set'
+  if (verified === 'unknown') return 'its receiver does not let itself be asked whether it takes this path'
+  const { dvn, attestor } = workers
+  const ours = [dvn, ...(attestor === undefined ? [] : [attestor])]
+  const unpaid = requirement.verifiers.filter(
+    (one) =>
+      (isAddressEqual(one, dvn) && !entry.verify) ||
+      (attestor !== undefined && isAddressEqual(one, attestor) && !entry.attest),
+  )
+  const others = requirement.verifiers.filter((one) => !includes(ours, one))
+  return [
+    ...(unpaid.length > 0
+      ? [`its sender has not paid ${unpaid.join(', ')}, which its receiver's configuration names`]
+      : []),
+    ...(others.length > 0 ? [`it waits for ${others.join(', ')}`] : []),
+    ...(unpaid.length + others.length === 0 ? ['our verification is there and does not suffice yet'] : []),
+  ].join('; ')
 }
