@@ -226,8 +226,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
   }
 
   async function start(): Promise<{ url: string | undefined }> {
-    await checkChainIds(chains, logger)
-    await startSenders()
+    await Promise.all([checkChainIds(chains, logger), startSenders()])
     if (roles.has('prices')) await openPrices()
     if (roles.has('messages')) await openMessages()
     if (roles.has('keeper')) await openKeeper()

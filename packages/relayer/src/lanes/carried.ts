@@ -1,4 +1,4 @@
-import type { Chain } from '@clearspan/shared'
+import { type Chain, RetryableError } from '@clearspan/shared'
 import { type Address, isAddressEqual, type Log, pad, parseEventLogs, zeroHash } from 'viem'
 import { agreedAnswer } from '../chains/agreed.js'
 import { endpointAbi } from '../layerzero/abi.js'
@@ -21,8 +21,8 @@ export function nonceSent(logs: readonly Log[], { layerzero }: Chain, path: stri
 
 /**
  * Which nonces of a path are used up on its destination, by more than half of its nodes: what such a packet carried has arrived, or never will.
- * A source that reorged deeper than anybody waits gives nonces again that its destination has executed.
- * @throws RetryableError when no majority answers.
+ * A source that reorged deeper than anybody waits gives nonces again that its destination has executed. None without such a majority: then what
+ * was sent is sent again after a while.
  */
 export async function usedUp(
   destination: Configured,
@@ -32,8 +32,13 @@ export async function usedUp(
   const asked = [...new Set(nonces)]
   if (asked.length === 0) return new Set()
   const packets = asked.map((nonce) => ({ packet: { ...endsOf(path), nonce }, payloadHash: zeroHash }))
-  const states = await agreedAnswer(destination, async (client) =>
-    (await packetStates({ client, chain: destination.chain }, packets)).map(({ state }) => state),
-  )
-  return new Set(asked.filter((_, i) => states[i] === 'delivered'))
+  try {
+    const states = await agreedAnswer(destination, async (client) =>
+      (await packetStates({ client, chain: destination.chain }, packets)).map(({ state }) => state),
+    )
+    return new Set(asked.filter((_, i) => states[i] === 'delivered'))
+  } catch (error) {
+    if (error instanceof RetryableError) return new Set()
+    throw error
+  }
 }

@@ -114,7 +114,7 @@ export async function createDeliverLane(
   const { lane, ring } = await openLane(context, name, {
     deliver: work(0),
     async compose() {
-      if (await composing.round()) ring('compose')
+      if ((await check.holds()) && (await composing.round())) ring('compose')
     },
   })
   const further = await Promise.all(
