@@ -1,4 +1,4 @@
-import { backstopAbi, clearinghouseAbi, riskConfigAbi } from '@clearspan/contracts'
+import { backstopAbi, clearinghouseAbi, hubGatewayAbi, riskConfigAbi } from '@clearspan/contracts'
 import { type Hex, parseEventLogs } from 'viem'
 import { readAll } from '../chains/read.js'
 import { requestOf } from '../chains/request.js'
@@ -23,7 +23,7 @@ interface RowKey {
 export async function createMatureLane(context: LaneContext): Promise<LanePart> {
   const { network, hub } = context
   const { client, feed, senders } = hub
-  const { clearinghouse, riskConfig, backstop } = network.hub.contracts
+  const { clearinghouse, hubGateway, riskConfig, backstop } = network.hub.contracts
   const assets = new Map(
     context.chains.flatMap(({ chain }) =>
       chain.tokens.map((token) => [`${chain.eid}:${token.address.toLowerCase()}`, BigInt(token.assetId)]),
@@ -101,9 +101,21 @@ export async function createMatureLane(context: LaneContext): Promise<LanePart> 
     assertSent(await senders.bulk.sendMany(possible.map(({ call }) => requestOf(call, call.functionName))))
   }
 
-  /** Nobody else is waited for: whoever sees that a chain has fallen silent, or speaks again, says so. */
+  /**
+   * Nobody else is waited for: whoever sees that a chain has fallen silent, or speaks again, says so. One that never spoke has nothing on the
+   * hub, and its first deposit must not wait until somebody takes back that it is silent.
+   */
   async function watch(): Promise<void> {
-    const call = { ...target, functionName: 'watch', args: [[...assets.values()]] } as const
+    const heard = await readAll(
+      client,
+      context.chains.map(({ chain }) => {
+        const call = { address: hubGateway, abi: hubGatewayAbi, functionName: 'lastSpokeTime' } as const
+        return { ...call, args: [chain.eid] } as const
+      }),
+    )
+    const known = context.chains.filter((_, i) => (heard[i] ?? 0n) > 0n)
+    const ids = known.flatMap(({ chain }) => chain.tokens.map(({ assetId }) => BigInt(assetId)))
+    const call = { ...target, functionName: 'watch', args: [ids] } as const
     const [changed] = await trySequence(client, [call])
     if (typeof changed === 'bigint' && changed > 0n) await senders.bulk.send(requestOf(call, 'watch'))
   }
