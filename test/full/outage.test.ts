@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { temporaryDirectory } from '../clearspan.js'
 import { createTestRelayer, startOperators, startTestNetwork } from '../testNetwork.js'
 import { createPackets } from '../testPackets.js'
-import { cuts, honest, lies, type RpcProxy, startProxy } from '../testProxy.js'
+import { cuts, hangs, honest, lies, type RpcProxy, startProxy } from '../testProxy.js'
 
 // A relayer as outside local networks, three nodes a chain; one chain has an outage when it starts.
 const TEST_TIMEOUT_MS = 300_000
@@ -69,7 +69,7 @@ test(
       expect((await relayer.status()).problems).toEqual([])
       // It happens again while it runs: packets that wait for the silent source hold up no others.
       await packets.send(GAMMA, ALPHA, toAlpha, 'again from gamma')
-      for (const proxy of proxies[GAMMA]!) proxy.set(cuts)
+      for (const proxy of proxies[GAMMA]!) proxy.set(hangs)
       await packets.send(BETA, ALPHA, toAlpha, 'again from beta')
       await expect.poll(() => packets.has(ALPHA, first, 'again from beta'), PATIENCE).toBe(true)
       for (const proxy of proxies[GAMMA]!) proxy.set(honest)

@@ -3,12 +3,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
   type ChainClient,
+  type Clock,
   createMetrics,
   type Metrics,
   PermanentError,
   RetryableError,
+  systemClock,
 } from '@clearspan/shared'
-import { type Hex, hashMessage, keccak256, pad, recoverAddress, zeroHash } from 'viem'
+import { type Hex, HttpRequestError, hashMessage, keccak256, pad, recoverAddress, zeroHash } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { describe, expect, it } from 'vitest'
 import { wordToAddress } from '../layerzero/batch.js'
@@ -59,8 +61,10 @@ function operatorOver(
     receiving = 1n,
     eids = [SOURCE!, DESTINATION!],
     metrics,
+    clock = systemClock,
     ...destination
   }: {
+    clock?: Clock
     receiving?: bigint
     eids?: readonly [number, number] | readonly number[]
     operatorSet?: number
@@ -76,6 +80,7 @@ function operatorOver(
     ],
     account,
     maxLifetimeSeconds: 3_600,
+    clock,
   })
 }
 
@@ -209,6 +214,29 @@ describe('an operator', () => {
     requests = 0
     expect(await reasons(operatorOver([reading]), asked(others))).toHaveProperty('signatures')
     expect(requests).toBe(1)
+  })
+
+  it('does not ask a source that is silent again and again', async () => {
+    let now = 0
+    let requests = 0
+    let isDown = true
+    const source = {
+      ...shown(packets),
+      multicall: async ({ contracts }: { contracts: unknown[] }) => {
+        requests++
+        if (isDown) throw new HttpRequestError({ url: 'http://127.0.0.1' })
+        return contracts.map(() => ({ confirmations: 1n, requiredDVNs: [], optionalDVNs: [] }))
+      },
+    } as unknown as ChainClient
+    const operator = operatorOver([source], { clock: { ...systemClock, now: () => now } })
+    const [packet] = packets as [Packet]
+    expect(await reasons(operator, asked([packet]))).toEqual([{ index: 0, reason: 'too-few-confirmations' }])
+    isDown = false
+    now += 4_999
+    expect(await reasons(operator, asked([packet]))).toEqual([{ index: 0, reason: 'unconfirmed' }])
+    expect(requests).toBe(1)
+    now += 1
+    expect(await reasons(operator, asked([packet]))).toHaveProperty('signatures')
   })
 
   it('names what it refuses beside what it would sign', async () => {

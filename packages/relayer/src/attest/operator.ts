@@ -1,9 +1,17 @@
 import { attestorAbi } from '@clearspan/contracts'
-import { type Chain, type ChainClient, type Network, PermanentError, RetryableError } from '@clearspan/shared'
+import {
+  type Chain,
+  type ChainClient,
+  type Clock,
+  type Network,
+  PermanentError,
+  RetryableError,
+} from '@clearspan/shared'
 import type { Address, Hex, LocalAccount } from 'viem'
-import { agreedAnswer } from '../chains/agreed.js'
+import { agreedAnswer, SilentError } from '../chains/agreed.js'
 import type { Quarantine } from '../chains/quarantine.js'
 import { readAll } from '../chains/read.js'
+import { createSilence, type Silence } from '../chains/silence.js'
 import { dvnAbi, ulnConfigAbi } from '../layerzero/abi.js'
 import { wordToAddress } from '../layerzero/batch.js'
 import { atDepth, type DepthPolicy, requiredDepths } from '../layerzero/depth.js'
@@ -30,6 +38,8 @@ export interface OperatorOptions {
   account: LocalAccount
   /** Furthest expiry that it signs, seconds of the destination's time. */
   maxLifetimeSeconds: number
+  /** Real time. */
+  clock: Clock
 }
 
 /** Signs that packets were sent, once its own nodes show them under enough blocks. It keeps no state: a question is answered from the chains. */
@@ -44,7 +54,9 @@ type Judged =
   | { packet: Packet; source: OperatorChain; claim: Claim; blockNumber: bigint; blockHash: Hex }
   | RefusalReason
 
-export function createOperator({ network, chains, account, maxLifetimeSeconds }: OperatorOptions): Operator {
+export function createOperator(options: OperatorOptions): Operator {
+  const { network, chains, account, maxLifetimeSeconds, clock } = options
+  const silence = createSilence(clock)
   const byEid = new Map(chains.map((one) => [one.chain.eid, one]))
 
   async function answer(kind: AttestKind, request: AttestRequest): Promise<AttestAnswer> {
@@ -99,11 +111,14 @@ export function createOperator({ network, chains, account, maxLifetimeSeconds }:
       const packet = tryDecode(encoded)
       if (packet === undefined || packet.dstEid !== destination.chain.eid) return 'malformed'
       const source = byEid.get(packet.srcEid)
-      return source === undefined || source === destination ? 'foreign' : { packet, source }
+      if (source === undefined || source === destination) return 'foreign'
+      // Packets of other sources don't wait for one whose nodes don't answer.
+      return silence.has(source.chain.eid) ? 'unconfirmed' : { packet, source }
     })
     const required = await requiredConfirmations(
       decoded.filter((one) => typeof one !== 'string'),
       destination,
+      silence,
     )
     const claimed = packets.map(({ blockNumber, blockHash, confirmations }, i): Judged => {
       const one = decoded[i] ?? 'malformed'
@@ -161,9 +176,10 @@ interface Asked {
 async function requiredConfirmations(
   packets: readonly Asked[],
   destination: OperatorChain,
+  silence: Silence,
 ): Promise<ReadonlyMap<string, bigint>> {
   const paths = new Map(packets.map((one) => [pathOf(one.packet), one]))
-  const read = (some: readonly Asked[]) => readRequirements(some, destination)
+  const read = (some: readonly Asked[]) => readRequirements(some, destination, silence)
   const all = [...paths.values()]
   const found = await orNothing(read(all))
   const alone = all.length > 1 ? () => Promise.all(all.map((one) => orNothing(read([one])))) : async () => []
@@ -180,8 +196,12 @@ async function orNothing<R>(reading: Promise<R>): Promise<R | undefined> {
   }
 }
 
-/** In the order given, all or none. @throws RetryableError */
-async function readRequirements(asked: readonly Asked[], destination: OperatorChain): Promise<bigint[]> {
+/** In the order given; all or none, but for those of a source that is silent. @throws RetryableError */
+async function readRequirements(
+  asked: readonly Asked[],
+  destination: OperatorChain,
+  silence: Silence,
+): Promise<(bigint | undefined)[]> {
   const common = { abi: ulnConfigAbi, functionName: 'getUlnConfig' } as const
   const receiving = agreedAnswer(destination, (client) =>
     readAll(
@@ -194,7 +214,8 @@ async function readRequirements(asked: readonly Asked[], destination: OperatorCh
   )
   const most = new Map(asked.map((one) => [one, BigInt(one.source.chain.confirmations)]))
   const raise = (one: Asked | undefined, confirmations: bigint | undefined = 0n) => {
-    if (one !== undefined && confirmations > (most.get(one) ?? 0n)) most.set(one, confirmations)
+    const known = one && most.get(one)
+    if (one !== undefined && known !== undefined && confirmations > known) most.set(one, confirmations)
   }
   const sending = [...new Set(asked.map(({ source }) => source))].map(async (source) => {
     const own = asked.filter((one) => one.source === source)
@@ -206,10 +227,15 @@ async function readRequirements(asked: readonly Asked[], destination: OperatorCh
           return { ...common, address, args: [wordToAddress(sender), dstEid] } as const
         }),
       ),
-    )
-    for (const [i, { confirmations }] of sent.entries()) raise(own[i], confirmations)
+    ).catch((error: unknown) => {
+      if (!(error instanceof SilentError)) throw error
+      return undefined
+    })
+    silence.note(source.chain.eid, sent !== undefined)
+    if (sent === undefined) for (const one of own) most.delete(one)
+    else for (const [i, { confirmations }] of sent.entries()) raise(own[i], confirmations)
   })
   const [received] = await Promise.all([receiving, ...sending])
   for (const [i, { confirmations }] of received.entries()) raise(asked[i], confirmations)
-  return asked.map((one) => most.get(one) ?? 0n)
+  return asked.map((one) => most.get(one))
 }

@@ -24,7 +24,7 @@ function attested(members: readonly Hex[], threshold: number, isLocal = true) {
   const operators = keys.map((account) => {
     // They believe to be of the set, whatever the contract says.
     const options = { network: { networkId: zeroHash }, chains, account, maxLifetimeSeconds: 7_200 }
-    const { answer } = createOperator(options)
+    const { answer } = createOperator({ ...options, clock: systemClock })
     return {
       address: account.address,
       ask: (request: Parameters<typeof answer>[1]) => answer('attestor', request),

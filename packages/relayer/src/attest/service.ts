@@ -62,6 +62,7 @@ export async function startAttestService(options: AttestServiceOptions) {
     chains,
     account,
     maxLifetimeSeconds: config.maxLifetimeSeconds,
+    clock,
   })
   const { askers, http } = config
   const server = createAttestServer({

@@ -249,3 +249,26 @@ it('a packet that only others can move says whom it waits for, and who was not p
   expect(await waits(unpaid, [stranger!])).toBe(`it waits for ${stranger}`)
   expect(await waits(sent(1n, 2), [address(1)], 2)).toMatch(/does not let itself be asked/)
 })
+
+it('a source that is silent is left alone for a while, and then its packets go on', async () => {
+  let now = 0
+  let asks = 0
+  let isDown = true
+  const { round, batches, outbox } = world({
+    // Strangers' too: their paths alone must not hide it.
+    packets: [sent(1n, 1), sent(1n, 2), sent(1n, 3)],
+    clock: { ...systemClock, now: () => now },
+    sourceDown: () => {
+      asks++
+      return isDown
+    },
+  })
+  await round()
+  const asked = asks
+  for (const [guid] of outbox.pending().map(({ packet }) => [packet.guid] as const)) outbox.replay(guid)
+  expect([await round(), asks, outbox.size()]).toEqual([false, asked, 3])
+  isDown = false
+  now += 60_000
+  await round()
+  expect(batches).toEqual([['1:1', '2:1', '3:1']])
+})

@@ -10,6 +10,7 @@ import { BaseError, encodeFunctionData, type Hex } from 'viem'
 import { attestedOutcomes, type Outcome } from '../attest/outcome.js'
 import { agreedAnswer } from '../chains/agreed.js'
 import type { ChainContext } from '../chains/context.js'
+import { createSilence } from '../chains/silence.js'
 import { workerMulticallAbi } from '../layerzero/abi.js'
 import {
   buildDelivery,
@@ -67,6 +68,7 @@ export function createDeliveryRound(
   const { chain, client, senders, witnesses } = destination
   const { workerMulticall } = chain.layerzero
   const sign = createSigning(context, destination)
+  const silence = createSilence(clock)
   // With others beside it a round leaves them what it could not send at once.
   const turn: Turn = senders.bulk.size > 1 ? { ...TURN, enough: config.batch.packets } : TURN
 
@@ -129,7 +131,7 @@ export function createDeliveryRound(
 
   async function asked(reader: ChainClient, entries: readonly Pending[]): Promise<Outstanding> {
     try {
-      return await outstanding({ ...destination, client: reader }, entries, sources, limits)
+      return await outstanding({ ...destination, client: reader }, entries, sources, limits, silence)
     } catch (error) {
       // One node alone, which may be down for long: no other packet waits for it.
       if (reader === client || !(error instanceof RetryableError)) throw error
@@ -378,7 +380,8 @@ export function createDeliveryRound(
   }
 
   return async (signal: AbortSignal): Promise<boolean> => {
-    const entries = outbox.take(clock.now(), isDeep, busy, turn)
+    const isDue = (entry: Pending) => isDeep(entry) && !silence.has(entry.packet.srcEid)
+    const entries = outbox.take(clock.now(), isDue, busy, turn)
     if (entries.length === 0) return false
     const paths = new Set(entries.map(({ path }) => path))
     for (const path of paths) busy.add(path)

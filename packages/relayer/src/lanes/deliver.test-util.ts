@@ -11,6 +11,7 @@ import {
   decodeFunctionData,
   getAddress,
   type Hex,
+  HttpRequestError,
   type Log,
   numberToHex,
   pad,
@@ -93,6 +94,8 @@ interface World {
   refused?: string[]
   /** Their receiver reverts when it is asked whether it takes a path. */
   hostile?: number[]
+  /** The source's node is out of reach. */
+  sourceDown?: () => boolean
   /** Whom paths name to verify; our stock DVN alone by default. */
   verifiers?: readonly Address[]
   /** Neither node answers what paths ask for. */
@@ -134,6 +137,7 @@ export function world({
   refused = [],
   hostile = [],
   verifiers = [DVN!],
+  sourceDown = () => false,
   logs = [],
   isSilent = false,
   stuck = [],
@@ -216,7 +220,10 @@ export function world({
     client,
     witnesses: [
       {
-        multicall: client.multicall,
+        multicall: async (asked: { contracts: Call[] }) => {
+          if (sourceDown()) throw new HttpRequestError({ url: 'http://127.0.0.1' })
+          return client.multicall(asked)
+        },
         getBlockNumber: async () => 10n,
         getBlock: async () => ({ hash: pad('0x1'), timestamp: 5n }),
         getLogs: async () =>

@@ -143,7 +143,7 @@ export async function createDeliverLane(
       if (from !== undefined) source.feed.reread(from)
     }
     // Before its past is read once, nothing of it can be read again.
-    const from = feed.head() && outbox.drops.readmit(room)
+    const from = feed.head() && outbox.drops.readmit(Math.max(1, room))
     if (from !== undefined) feed.reread(from)
   }
   // Before half of it is free, what is read again would mostly be refused again; a sweep takes any room, since some may be stuck for ever.
@@ -152,10 +152,11 @@ export async function createDeliverLane(
 
   /** Compose calls, and what pays for them, that found no room are read again; of a stranger's noise there may be any amount. */
   function rereadComposes(): void {
-    if (feed.head() === undefined || [...sources.values()].some((source) => source.feed.head() === undefined))
-      return
-    for (const { srcEid, block } of composes.missed(() => missing.backoff.ready('composes', clock.now())))
-      (srcEid === undefined ? feed : sources.get(srcEid)?.feed)?.reread(block)
+    const feedOf = (of: number | 'destination') => (of === 'destination' ? feed : sources.get(of)?.feed)
+    // Before its past is read once, nothing of it can be read again.
+    const isDue = (of: number | 'destination') =>
+      feedOf(of)?.head() !== undefined && missing.backoff.ready(`composes:${of}`, clock.now())
+    for (const [of, block] of composes.missed(isDue)) feedOf(of)?.reread(block)
   }
 
   let checked = 0

@@ -143,14 +143,13 @@ export function createComposes({ maxFailures, kept = KEPT }: { maxFailures: numb
       settled.delete(key)
       put(call)
     },
-    /** From where chains are to be read again for what found no room, once half of it is free and `isDue`; forgotten when it is told. */
-    missed(isDue: () => boolean): { srcEid: number | undefined; block: bigint }[] {
-      if (missing.size === 0 || 2 * queued.size > kept || !isDue()) return []
-      const found = [...missing].map(([chain, block]) => ({
-        srcEid: chain === 'destination' ? undefined : chain,
-        block,
-      }))
-      missing.clear()
+    /** From where chains are to be read again for what found no room, once half of it is free, those that are due; forgotten when it is told. */
+    missed(
+      isDue: (chain: number | 'destination') => boolean,
+    ): [chain: number | 'destination', block: bigint][] {
+      if (2 * queued.size > kept) return []
+      const found = [...missing].filter(([chain]) => isDue(chain))
+      for (const [chain] of found) missing.delete(chain)
       return found
     },
     /** The destination's blocks from `block` on have changed: what they queued is read again, and what they made may be undone. */

@@ -1,5 +1,6 @@
 import { type Address, type Hex, isAddressEqual } from 'viem'
 import type { ChainContext } from '../chains/context.js'
+import type { Silence } from '../chains/silence.js'
 import { boostOf, type DeliveryLimits, type Step } from './batch.js'
 import type { Pending } from './pending.js'
 import {
@@ -32,12 +33,13 @@ export async function outstanding(
   entries: readonly Pending[],
   sources: ReadonlyMap<number, Configured>,
   limits: DeliveryLimits,
+  silence?: Pick<Silence, 'note'>,
 ): Promise<Outstanding> {
   const states = await packetStates(destination, entries)
   const open = entries.filter((_, i) => states[i]?.state === 'open')
   const [verifications, required, below] = await Promise.all([
     verificationStates(destination, open),
-    requirements(destination, sources, entries),
+    requirements(destination, sources, entries, silence),
     undeliveredBelow(destination, entries),
   ])
   const result: Outstanding = { steps: [], done: [], waiting: [] }

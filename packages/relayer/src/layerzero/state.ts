@@ -1,8 +1,9 @@
 import { RetryableError } from '@clearspan/shared'
 import { type Address, type Hex, size, zeroHash } from 'viem'
-import { agreedAnswer } from '../chains/agreed.js'
+import { agreedAnswer, SilentError } from '../chains/agreed.js'
 import type { ChainContext } from '../chains/context.js'
 import { readAll } from '../chains/read.js'
+import type { Silence } from '../chains/silence.js'
 import { endpointAbi, receiveUlnViewAbi, ulnConfigAbi } from './abi.js'
 import { wordToAddress } from './batch.js'
 import type { Packet } from './packet.js'
@@ -99,13 +100,14 @@ export type Configured = Pick<ChainContext, 'chain' | 'witnesses'> & Partial<Pic
 
 /**
  * What the ends of a packet's path ask for, by more than half of the nodes of each end: too few confirmations would be too little evidence.
- * `sources` by endpoint id. Undefined for a stranger's path whose configuration can't be read, and where a source's nodes don't tell.
+ * `sources` by endpoint id; which of them are silent `silence` hears. Undefined for a stranger's path whose configuration can't be read, and where a source's nodes don't tell.
  * @throws RetryableError when the destination's nodes don't.
  */
 export async function requirements(
   destination: Configured,
   sources: ReadonlyMap<number, Configured>,
   entries: readonly Pending[],
+  silence?: Pick<Silence, 'note'>,
 ): Promise<(Requirement | undefined)[]> {
   const common = { abi: ulnConfigAbi, functionName: 'getUlnConfig' } as const
   // Packets of one path have it in common.
@@ -124,7 +126,10 @@ export async function requirements(
   const sent = new Map<string, bigint | undefined>()
   const reading = Promise.all(
     [...sources.values()].map(async (source) => {
-      const own = paths.filter(({ packet }) => packet.srcEid === source.chain.eid)
+      const { eid } = source.chain
+      const own = paths.filter(({ packet }) => packet.srcEid === eid)
+      if (own.length === 0) return
+      let answers = true
       const configs = await readApart(own, (group) =>
         agreedAnswer(source, (client) =>
           readAll(
@@ -134,12 +139,16 @@ export async function requirements(
               return { ...common, address: source.chain.layerzero.sendUln, args }
             }),
           ),
-        ),
+        ).catch((error: unknown) => {
+          answers &&= !(error instanceof SilentError)
+          throw error
+        }),
       ).catch((error: unknown) => {
         // Packets of other sources don't wait for it.
         if (error instanceof RetryableError) return []
         throw error
       })
+      silence?.note(eid, answers)
       for (const [i, { path }] of own.entries()) sent.set(path, configs[i]?.confirmations)
     }),
   )

@@ -143,7 +143,7 @@ it('a call that is read before its payment is found again, however much noise ca
   pay(1n)
   expect(pending()).toEqual([])
   expect(composes.missed(() => false)).toEqual([])
-  expect(composes.missed(() => true)).toEqual([{ srcEid: undefined, block: 1n }])
+  expect(composes.missed(() => true)).toEqual([['destination', 1n]])
   expect(composes.missed(() => true)).toEqual([])
   composes.queue(call(1n))
   expect(pending()).toEqual([1])
@@ -163,7 +163,7 @@ it('live calls keep their place, dead letters give theirs up, and what has found
   composes.queue(call(4n))
   expect([pending(), composes.dead()]).toEqual([[2, 3, 4], []])
   for (const nonce of [2n, 3n]) composes.settle(call(nonce), 9n)
-  expect(composes.missed(() => true)).toEqual([{ srcEid: undefined, block: 4n }])
+  expect(composes.missed(() => true)).toEqual([['destination', 4n]])
 })
 
 it('a payment that finds no room is read again from its source; one whose call is made takes none', () => {
@@ -174,7 +174,7 @@ it('a payment that finds no room is read again from its source; one whose call i
   for (const nonce of range(KEPT)) pay(nonce + 1n)
   expect(composes.missed(() => true)).toEqual([])
   pay(5n)
-  expect(composes.missed(() => true)).toEqual([{ srcEid: 1, block: 2n }])
+  expect(composes.missed(() => true)).toEqual([[1, 2n]])
   composes.queue(call(5n))
   expect(pending()).toEqual([5])
 })

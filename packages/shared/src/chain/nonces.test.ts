@@ -293,6 +293,18 @@ test('what a node has refused by a lie, and that mines, is known for ours when i
   expect((await sendMined(sender)).nonce).toBe(1)
 })
 
+test('what a node has refused by a lie, and that mines before its nonce is given out again, is no alarm', async () => {
+  const account = await fund()
+  const node = liar(account, () => 0)
+  const { sender, lines, metrics } = open(account, { through: node.client })
+  expect(await failure(sender.send(work))).toBeInstanceOf(RetryableError)
+  await mine()
+  node.isHonest()
+  expect((await sendMined(sender)).nonce).toBe(1)
+  expect(lines.filter(({ msg }) => msg.startsWith('another transaction used our nonce'))).toEqual([])
+  expect(await metrics.text()).not.toMatch(/transactions_foreign_total\{/)
+})
+
 test.each([
   ['refused', 0],
   // The count that the node tells says that another transaction has used the nonce.

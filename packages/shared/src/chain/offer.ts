@@ -5,6 +5,7 @@ import { finish, markAccepted, type SenderContext, signCandidate, signedRecord }
 import { bumpFees } from './fees.js'
 import { reportForeign } from './foreign.js'
 import { prepare } from './prepare.js'
+import { findReceipt } from './settle.js'
 import type { InFlight, PreparedTransaction } from './transaction.js'
 
 /** Rounds of signing anew when nonces turn out to be used. */
@@ -73,8 +74,14 @@ async function offerOnce(context: SenderContext, batch: readonly Waiting[]): Pro
   await releaseNonces(context, refused, isStale)
   // Once for the batch: one that sends beside us takes more than one nonce.
   const taken = offered.find((entry) => again.includes(entry))
-  if (taken !== undefined) void reportForeign(context, taken.nonce)
+  if (taken !== undefined) void reportTaken(context, taken)
   return again
+}
+
+/** Unless it was an earlier version of our own, which a node had refused. */
+async function reportTaken(context: SenderContext, entry: InFlight): Promise<void> {
+  const own = await findReceipt(context.client, entry).catch(() => undefined)
+  if (own === undefined) await reportForeign(context, entry.nonce)
 }
 
 /**

@@ -21,8 +21,10 @@ const OFFERS_PER_LOOK = 64
 
 /** One look at the chain: settles what was mined, and moves what is stuck. */
 export async function reconcile(context: SenderContext): Promise<void> {
-  const { client, account, entries, clock, stuckAfterMs } = context
+  const { client, account, entries, released, clock, stuckAfterMs } = context
   const latest = await client.getTransactionCount({ address: account.address, blockTag: 'latest' })
+  // Used up, by one of their versions or by another's.
+  for (const nonce of released.keys()) if (nonce < latest) released.delete(nonce)
   const inOrder = [...entries.values()].sort((a, b) => a.nonce - b.nonce)
   await Promise.all(inOrder.filter(({ nonce }) => nonce < latest).map((entry) => settle(context, entry)))
   for (const entry of await confirmMined(context, latest)) await offerAgain(context, entry)
