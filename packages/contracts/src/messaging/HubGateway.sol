@@ -30,7 +30,7 @@ contract HubGateway is IHubGateway, Gateway {
         IRiskConfig riskConfig_,
         uint32 epoch_,
         uint64 skew_
-    ) Gateway(endpoint_, owner_, skew_, GasSchedule(80_000, 60_000, 170_000)) {
+    ) Gateway(endpoint_, owner_, skew_, GasSchedule(110_000, 70_000, 170_000)) {
         clearinghouse = clearinghouse_;
         riskConfig = riskConfig_;
         epoch = epoch_;

@@ -9,6 +9,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {ICollateralVault} from "../interfaces/ICollateralVault.sol";
+import {ISpokeGateway} from "../interfaces/IGateways.sol";
 import {ILiquidationExecutor, ILotBuyer} from "../interfaces/ILiquidation.sol";
 import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 
@@ -55,7 +56,8 @@ contract LiquidationExecutor is ILiquidationExecutor, Ownable, ReentrancyGuardTr
     uint256 private constant WAD = 1e18;
 
     IPriceOracle public immutable oracle;
-    ICollateralVault public immutable vault;
+    /// @notice Knows the chain's newest vault, which takes the proceeds, whichever paid what is sold.
+    ISpokeGateway public immutable spokeGateway;
     /// @notice What is paid with. The unit of account is one of it, so its own feed plays no part.
     IERC20 public immutable settlementToken;
     /// @notice Account of the hub's Backstop, which the proceeds are deposited for.
@@ -70,13 +72,13 @@ contract LiquidationExecutor is ILiquidationExecutor, Ownable, ReentrancyGuardTr
     constructor(
         address owner_,
         IPriceOracle oracle_,
-        ICollateralVault vault_,
+        ISpokeGateway spokeGateway_,
         address settlementToken_,
         bytes32 backstopAccount_,
         Terms memory terms_
     ) Ownable(owner_) {
         oracle = oracle_;
-        vault = vault_;
+        spokeGateway = spokeGateway_;
         settlementToken = IERC20(settlementToken_);
         backstopAccount = backstopAccount_;
         _settlementUnit = 10 ** IERC20Metadata(settlementToken_).decimals();
@@ -152,6 +154,7 @@ contract LiquidationExecutor is ILiquidationExecutor, Ownable, ReentrancyGuardTr
 
     function _collect(address token, uint256 bought, uint256 proceeds) private {
         settlementToken.safeTransferFrom(msg.sender, address(this), proceeds);
+        ICollateralVault vault = spokeGateway.vault();
         settlementToken.forceApprove(address(vault), proceeds);
         vault.deposit(backstopAccount, address(settlementToken), proceeds);
         emit LotSold(token, msg.sender, bought, proceeds);

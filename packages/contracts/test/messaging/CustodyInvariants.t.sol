@@ -8,12 +8,17 @@ import {Accounts} from "../../src/libraries/Accounts.sol";
 import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
 import {TestToken} from "../../src/mocks/TestToken.sol";
+import {VenueGateway} from "../../src/spoke/VenueGateway.sol";
+import {VenueRegistry} from "../../src/spoke/VenueRegistry.sol";
+import {PayoutQueue} from "../../src/spoke/PayoutQueue.sol";
+import {FickleVenue} from "../spoke/FickleVenue.sol";
 import {GatewayFixture} from "./GatewayFixture.sol";
 
 /// @notice DESIGN §6.2 with the real ledger, the real vaults and LayerZero's real contracts: per vault and token, backing + claims + what is
 /// released and unpaid is at most what lies there; nothing is paid twice, across a vault's replacement too. And §6.5: all accounts, as one
 /// coalition against the fund, never hold and withdraw more than they brought. Packets are executed in any
-/// order, again and again, or never; deposits vanish as in a deep reorg and come back.
+/// order, again and again, or never; deposits vanish as in a deep reorg and come back; payouts are limited, redirected and queued; a lying venue
+/// takes allocations, refuses them, and gives back what and to whom it likes.
 contract CustodyInvariantsTest is GatewayFixture {
     uint256 private constant ACCOUNTS = 3;
     uint256 private constant FUND_DEPOSIT = 500e6;
@@ -25,6 +30,7 @@ contract CustodyInvariantsTest is GatewayFixture {
 
     TestToken private _weth;
     CollateralVault private _next;
+    FickleVenue private _venue;
     Packet[] private _packets;
     mapping(bytes32 lane => uint256) private _committed;
     mapping(bytes32 guid => bool) private _executed;
@@ -38,8 +44,15 @@ contract CustodyInvariantsTest is GatewayFixture {
     function setUp() public {
         _deployAll();
         _weth = new TestToken("Wrapped Ether", "WETH", 18);
-        _next = new CollateralVault(governance, address(gateway), 2, "network", ICollateralVault(address(0)));
+        _next = new CollateralVault(governance, address(gateway), 2, "network", vault);
+        VenueRegistry registry = new VenueRegistry(governance, gateway);
+        _venue = new FickleVenue();
+        _venue.join(registry);
         vm.startPrank(governance);
+        registry.setCap(_venue.gateway(), address(token), 800e6);
+        PayoutQueue.Limit memory small = PayoutQueue.Limit(100e6, 0.1e6);
+        vault.setLimits(address(token), PayoutQueue.Limit(400e6, 0.5e6), small);
+        vault.setLimits(address(_weth), PayoutQueue.Limit(1e9, 1e7), small);
         vault.setListed(address(_weth), true);
         _next.setListed(address(_weth), true);
         _next.setListed(address(token), true);
@@ -61,7 +74,7 @@ contract CustodyInvariantsTest is GatewayFixture {
         _deposit(localVault, hubToken, Accounts.main(_fund()), FUND_DEPOSIT);
         localGateway.sendCounters(_counterKeys(Accounts.main(_fund()), hubToken));
         _deliverFirst();
-        bytes4[] memory selectors = new bytes4[](13);
+        bytes4[] memory selectors = new bytes4[](17);
         selectors[0] = this.deposit.selector;
         selectors[1] = this.sendCounters.selector;
         selectors[2] = this.deliver.selector;
@@ -75,6 +88,10 @@ contract CustodyInvariantsTest is GatewayFixture {
         selectors[10] = this.move.selector;
         selectors[11] = this.deliver.selector;
         selectors[12] = this.withdraw.selector;
+        selectors[13] = this.redirect.selector;
+        selectors[14] = this.offer.selector;
+        selectors[15] = this.giveBack.selector;
+        selectors[16] = this.pass.selector;
         targetSelector(FuzzSelector({addr: address(this), selectors: selectors}));
         targetContract(address(this));
     }
@@ -106,10 +123,10 @@ contract CustodyInvariantsTest is GatewayFixture {
         }
     }
 
-    function sendReleases(uint256 assetSeed, uint256 a) public {
+    function sendReleases(uint256 assetSeed, uint256 a, bool toVenue) public {
         uint256 assetId = _asset(assetSeed);
         vm.warp(block.timestamp + 1);
-        IHubGateway.ReleaseKey[] memory keys = _releaseKeys(_account(a), _recipient(a), assetId);
+        IHubGateway.ReleaseKey[] memory keys = _releaseKeys(_account(a), _recipient(a, toVenue), assetId);
         if (assetId == HUB_ASSET) hub.sendReleases(HUB, keys);
         else if (assetId < 4 || _replaced) _packets.push(_sendReleases(keys));
     }
@@ -120,18 +137,53 @@ contract CustodyInvariantsTest is GatewayFixture {
         _deliverAt(i % _packets.length);
     }
 
-    function withdraw(uint256 assetSeed, uint256 a, uint128 amount) external {
+    function withdraw(uint256 assetSeed, uint256 a, uint128 amount, bool toVenue) external {
         uint256 assetId = _asset(assetSeed);
         bytes32 account = _account(a);
         vm.prank(Accounts.owner(account));
-        try clearinghouse.withdraw(account, assetId, _recipient(a), uint128(bound(amount, 1, 5e8))) {
+        try clearinghouse.withdraw(account, assetId, _recipient(a, toVenue), uint128(bound(amount, 1, 5e8))) {
             ++_calls["withdraw"];
         } catch {}
     }
 
-    function push(uint256 assetSeed, uint256 a) external {
+    function push(uint256 assetSeed, uint256 a, bool toVenue) public {
         uint256 assetId = _asset(assetSeed);
-        _vault(assetId).pay(_account(a), address(_tokenOf(assetId)), _recipient(a));
+        _vault(assetId).pay(_account(a), address(_tokenOf(assetId)), _recipient(a, toVenue));
+    }
+
+    function redirect(uint256 assetSeed, uint256 a, bool back) external {
+        address who = _recipient(a, false);
+        CollateralVault v = _vault(_asset(assetSeed));
+        vm.prank(who);
+        v.redirect(address(_tokenOf(_asset(assetSeed))), back ? who : address(0x300));
+    }
+
+    /// @dev The venue takes it, or refuses by any of its manners; what it refused for a day is deposited again.
+    function offer(uint256 assetSeed, uint256 a, uint256 manner) external {
+        uint256 assetId = _asset(assetSeed);
+        if (assetId == HUB_ASSET || (assetId > 3 && !_replaced)) return;
+        VenueGateway g = _venue.gateway();
+        uint32 epoch = riskConfig.asset(assetId).epoch;
+        if (g.pending(epoch, _account(a), address(_tokenOf(assetId))) == 0) return;
+        _venue.setManner(manner % 3 == 0 ? FickleVenue.Manner(manner % 5) : FickleVenue.Manner.Take);
+        uint256 before = _deposited(assetId, a);
+        if (g.offer(epoch, _account(a), address(_tokenOf(assetId)))) ++_calls["allocate"];
+        _brought[_newest(assetId)] += _deposited(assetId, a) - before;
+    }
+
+    /// @dev To any account, whoever allocated it.
+    function giveBack(uint256 assetSeed, uint256 a, uint256 amount) external {
+        uint256 assetId = _asset(assetSeed);
+        uint256 held = _tokenOf(assetId).balanceOf(address(_venue));
+        if (assetId == HUB_ASSET || held == 0) return;
+        amount = bound(amount, 1, held);
+        if (gateway.vault().isSealed()) return;
+        _venue.give(_account(a), _tokenOf(assetId), amount);
+        _brought[_newest(assetId)] += amount;
+    }
+
+    function pass(uint256 time) external {
+        vm.warp(block.timestamp + bound(time, 1, 12 hours));
     }
 
     /// @dev Cash goes from one account to another: who loses a counter may no longer have what it brought.
@@ -255,14 +307,8 @@ contract CustodyInvariantsTest is GatewayFixture {
         for (uint256 n; n < 5; ++n) {
             if (_assets[n] > 3 && !_replaced) continue;
             for (uint256 a; a < ACCOUNTS; ++a) {
-                sendReleases(_seedOf(_assets[n]), a);
-                if (_packets.length != 0) _deliverAt(_packets.length - 1);
-                uint128 released = clearinghouse.released(_account(a), _recipient(a), _assets[n]);
-                assertEq(
-                    _vault(_assets[n]).paidOut(_account(a), address(_tokenOf(_assets[n])), _recipient(a)),
-                    released,
-                    "all that is released is paid"
-                );
+                _payOut(_assets[n], a, false);
+                _payOut(_assets[n], a, true);
             }
         }
         // A booking takes cash to the wei, and a counter comes back in whole units: less than a unit of each is left over.
@@ -273,10 +319,27 @@ contract CustodyInvariantsTest is GatewayFixture {
         assertEq(clearinghouse.fundBorne(), 0, "the fund has its own back");
         invariant_custody();
         emit log_named_uint("withdraw", _calls["withdraw"]);
+        emit log_named_uint("allocate", _calls["allocate"]);
         emit log_named_uint("regress", _calls["regress"]);
         emit log_named_uint("restore", _calls["restore"]);
         emit log_named_uint("book", _calls["book"]);
         emit log_named_uint("replace", _calls["replace"]);
+    }
+
+    function _payOut(uint256 assetId, uint256 a, bool toVenue) private {
+        sendReleases(_seedOf(assetId), a, toVenue);
+        if (_packets.length != 0) _deliverAt(_packets.length - 1);
+        // What waits, and what followed it meanwhile, each in its turn.
+        for (uint256 turn; turn < 3; ++turn) {
+            vm.warp(block.timestamp + 1 hours);
+            push(_seedOf(assetId), a, toVenue);
+        }
+        address to = _recipient(a, toVenue);
+        assertEq(
+            _vault(assetId).paidOut(_account(a), address(_tokenOf(assetId)), to),
+            clearinghouse.released(_account(a), to, assetId),
+            "all that is released is paid"
+        );
     }
 
     /// @return What was released there: paid out, or bound for the vault.
@@ -288,10 +351,12 @@ contract CustodyInvariantsTest is GatewayFixture {
         uint256 paid;
         uint256 credited;
         for (uint256 a; a < ACCOUNTS; ++a) {
-            uint128 released = clearinghouse.released(_account(a), _recipient(a), assetId);
-            uint128 out = v.paidOut(_account(a), address(t), _recipient(a));
-            assertLe(out, released, "2: never more than was released");
-            (unpaid, paid) = (unpaid + released - out, paid + out);
+            for (uint256 r; r < 2; ++r) {
+                uint128 released = clearinghouse.released(_account(a), _recipient(a, r == 1), assetId);
+                uint128 out = v.paidOut(_account(a), address(t), _recipient(a, r == 1));
+                assertLe(out, released, "2: never more than was released");
+                (unpaid, paid) = (unpaid + released - out, paid + out);
+            }
             IClearinghouse.Row memory r = clearinghouse.row(_account(a), assetId);
             (claims, credited) = (claims + r.claim, credited + r.credited);
         }
@@ -412,7 +477,16 @@ contract CustodyInvariantsTest is GatewayFixture {
         return Accounts.main(address(uint160(0x100 + (a % ACCOUNTS))));
     }
 
-    function _recipient(uint256 a) private pure returns (address) {
-        return address(uint160(0x200 + (a % ACCOUNTS)));
+    function _recipient(uint256 a, bool toVenue) private view returns (address) {
+        return toVenue ? address(_venue.gateway()) : address(uint160(0x200 + (a % ACCOUNTS)));
+    }
+
+    /// @dev The same token at the newest vault of the spoke.
+    function _newest(uint256 assetId) private view returns (uint256) {
+        return _replaced && assetId < 4 ? assetId + 2 : assetId;
+    }
+
+    function _deposited(uint256 assetId, uint256 a) private view returns (uint256) {
+        return gateway.vault().depositedIn(_account(a), address(_tokenOf(assetId)));
     }
 }

@@ -151,6 +151,18 @@ contract GatewayTest is GatewayFixture {
         }
     }
 
+    /// @dev One row alone has least to spare: every slot is fresh, a part is paid and the rest takes its place.
+    function test_a_payout_in_part_fits_its_gas() public {
+        PayoutQueue.Limit memory tight = PayoutQueue.Limit(1e6, 2);
+        vm.prank(governance);
+        vault.setLimits(address(token), tight, tight);
+        _deposit(vault, token, account, 10e6);
+        assertTrue(_deliver(_sendCounters(_counterKeys(account, token))));
+        _withdraw(account, SPOKE_ASSET, alice, 3e6);
+        assertTrue(_deliver(_sendReleases(_releaseKeys(account, alice, SPOKE_ASSET))));
+        assertEq(token.balanceOf(alice), 1e6);
+    }
+
     /// @dev Limits that let all of it pass: what waits instead costs less than what is paid.
     function _limit(address t) private {
         PayoutQueue.Limit memory ample = PayoutQueue.Limit(1e12, 1e9);

@@ -4,14 +4,17 @@ pragma solidity ^0.8.28;
 import {ILiquidationExecutor} from "../../src/interfaces/ILiquidation.sol";
 import {TestToken} from "../../src/mocks/TestToken.sol";
 import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
+import {ISpokeGateway} from "../../src/interfaces/IGateways.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
 import {LiquidationExecutor} from "../../src/spoke/LiquidationExecutor.sol";
 import {OracleTest} from "../oracle/OracleTest.sol";
+import {Vaults} from "./Vaults.sol";
 
 /// @dev Feed 1 prices ETH (18 decimals) at 2,000 in the settlement token (6 decimals); from +5% to −10% in 1,000 s.
 contract LiquidationExecutorTest is OracleTest {
     bytes32 private constant BACKSTOP = "backstop";
 
+    Vaults private vaults;
     CollateralVault private vault;
     LiquidationExecutor private executor;
     TestToken private eth;
@@ -22,8 +25,15 @@ contract LiquidationExecutorTest is OracleTest {
         (eth, usdc) = (new TestToken("Ether", "ETH", 18), new TestToken("Dollar", "USDC", 6));
         vault =
             new CollateralVault(governance, makeAddr("gateway"), 1, "network", ICollateralVault(address(0)));
+        vaults = new Vaults();
+        vaults.open(vault);
         executor = new LiquidationExecutor(
-            governance, oracle, vault, address(usdc), BACKSTOP, LiquidationExecutor.Terms(500, 1_000, 1_000)
+            governance,
+            oracle,
+            ISpokeGateway(address(vaults)),
+            address(usdc),
+            BACKSTOP,
+            LiquidationExecutor.Terms(500, 1_000, 1_000)
         );
         vm.startPrank(governance);
         vault.setListed(address(usdc), true);
@@ -86,6 +96,21 @@ contract LiquidationExecutorTest is OracleTest {
         vm.warp(block.timestamp + 121);
         vm.expectRevert(abi.encodeWithSelector(LiquidationExecutor.PriceNotFresh.selector, 1));
         executor.buy(address(eth), 1e18, type(uint256).max);
+    }
+
+    /// @dev What the old vault paid is sold all the same: it takes no deposits any more, its successor does.
+    function test_proceeds_go_into_the_newest_vault() public {
+        _open(10e18);
+        vm.prank(governance);
+        vault.seal();
+        CollateralVault next = new CollateralVault(governance, makeAddr("gateway"), 2, "network", vault);
+        vm.prank(governance);
+        next.setListed(address(usdc), true);
+        vm.expectRevert(CollateralVault.VaultSealed.selector);
+        executor.buy(address(eth), 1e18, type(uint256).max);
+        vaults.open(next);
+        executor.buy(address(eth), 1e18, type(uint256).max);
+        assertEq(next.depositedIn(BACKSTOP, address(usdc)), 2_100e6);
     }
 
     /// @dev What arrives during a lot waits, so that dust opened early doesn't put a large lot at the floor at once.

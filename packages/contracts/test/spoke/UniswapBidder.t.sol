@@ -5,11 +5,13 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {ISwapRouter, UniswapBidder} from "../../src/examples/UniswapBidder.sol";
 import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
+import {ISpokeGateway} from "../../src/interfaces/IGateways.sol";
 import {ILotBuyer} from "../../src/interfaces/ILiquidation.sol";
 import {TestToken} from "../../src/mocks/TestToken.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
 import {LiquidationExecutor} from "../../src/spoke/LiquidationExecutor.sol";
 import {OracleTest} from "../oracle/OracleTest.sol";
+import {Vaults} from "./Vaults.sol";
 
 interface IFactory {
     function createPool(address a, address b, uint24 fee) external returns (address);
@@ -28,6 +30,7 @@ contract UniswapBidderTest is OracleTest, ILotBuyer {
     bytes32 private constant BACKSTOP = "backstop";
     string private constant UNISWAP = "node_modules/@uniswap/v3-";
 
+    Vaults private vaults;
     CollateralVault private vault;
     LiquidationExecutor private executor;
     TestToken private eth;
@@ -40,8 +43,15 @@ contract UniswapBidderTest is OracleTest, ILotBuyer {
         (eth, usdc) = (new TestToken("Ether", "ETH", 18), new TestToken("Dollar", "USDC", 6));
         vault =
             new CollateralVault(governance, makeAddr("gateway"), 1, "network", ICollateralVault(address(0)));
+        vaults = new Vaults();
+        vaults.open(vault);
         executor = new LiquidationExecutor(
-            governance, oracle, vault, address(usdc), BACKSTOP, LiquidationExecutor.Terms(500, 1_000, 1_000)
+            governance,
+            oracle,
+            ISpokeGateway(address(vaults)),
+            address(usdc),
+            BACKSTOP,
+            LiquidationExecutor.Terms(500, 1_000, 1_000)
         );
         vm.startPrank(governance);
         vault.setListed(address(usdc), true);

@@ -57,7 +57,7 @@ export function createSpoke(
     args: [
       owner,
       at('priceOracle'),
-      at('vault'),
+      at('spokeGateway'),
       at(`token ${settlementOf(markets)}`),
       accountId(at('backstop')),
       { ...LOT_TERMS, duration: timing.lotSeconds },

@@ -40,6 +40,17 @@ export function batches<T>(items: readonly T[], size: number): T[][] {
   )
 }
 
+/** Takes `size` of a list at a time, and next time those that follow: what stays in front keeps no other from its turn. */
+export function createTurns(size: number) {
+  let next = 0
+  return <T>(list: readonly T[]): T[] => {
+    const from = list.length === 0 ? 0 : next % list.length
+    const turn = [...list.slice(from), ...list.slice(0, from)].slice(0, size)
+    next = from + turn.length
+    return turn
+  }
+}
+
 /**
  * Keys that may differ between two chains. All known keys are dirty after `markAll`; a key is clean once both sides were seen equal and nothing
  * has touched it since.

@@ -4,10 +4,21 @@ import { describe, expect, it } from 'vitest'
 import { lotLimit } from '../bidder.js'
 import { bidFraction } from '../bidding.js'
 import { createStages, percentiles, stageLatencies } from '../stages.js'
-import { batches, createDirtyKeys, dueCounters } from './counters.js'
+import { batches, createDirtyKeys, createTurns, dueCounters } from './counters.js'
 import { rankByDeficit } from './ranking.js'
 
 describe('counters', () => {
+  it('takes every key in its turn, whatever stays in front', () => {
+    const inTurns = createTurns(2)
+    expect(inTurns([])).toEqual([])
+    expect([1, 2, 3].map(() => inTurns(['a', 'b', 'c']))).toEqual([
+      ['a', 'b'],
+      ['c', 'a'],
+      ['b', 'c'],
+    ])
+    expect(inTurns(['d'])).toEqual(['d'])
+  })
+
   const counter = fc.record({
     key: fc.nat(50),
     owned: fc.bigInt({ min: 0n, max: 5n }),

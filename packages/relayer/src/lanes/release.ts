@@ -7,7 +7,7 @@ import { requestOf } from '../chains/request.js'
 import { trySequence } from '../chains/simulate.js'
 import { nonceSent, pathBetween, usedUp } from './carried.js'
 import { assertSent, type LaneContext, type LanePart, openLane } from './context.js'
-import { batches, createDirtyKeys, dueCounters } from './counters.js'
+import { batches, createDirtyKeys, createTurns, dueCounters } from './counters.js'
 
 /** Keys compared in one job. */
 const LOOKUP = 300
@@ -33,6 +33,7 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
   const assets = new Map(chain.tokens.map(({ address, assetId }) => [address.toLowerCase(), BigInt(assetId)]))
   const keys = createDirtyKeys<ReleaseKey>()
   const path = pathBetween(hub.chain, hubGateway, chain, chain.contracts.spokeGateway)
+  const inTurns = createTurns(PAYOUTS)
   let lastMessage = 0n
 
   async function requestFor(releases: readonly ReleaseKey[]): Promise<TransactionRequest> {
@@ -117,7 +118,7 @@ export async function createReleaseLane(context: LaneContext, spoke: ChainContex
 
   /** Only payouts that the vault would make now: a failing token or a vault that is short is nobody's to force, nor is its limit. */
   async function pay(owed: readonly (ReleaseKey & { rest: bigint })[]): Promise<void> {
-    const tried = owed.slice(0, PAYOUTS)
+    const tried = inTurns(owed)
     if (tried.length === 0) return
     const calls = tried.map(({ account, token, recipient }) => {
       const call = { address: vault, abi: collateralVaultAbi, functionName: 'pay' } as const

@@ -77,7 +77,7 @@ abstract contract LiquidationBase is Test {
         executor = new LiquidationExecutor(
             address(this),
             oracle,
-            vault,
+            spokeGateway,
             address(usdc),
             backstopAccount,
             LiquidationExecutor.Terms(100, 500, 1 hours)
