@@ -118,6 +118,7 @@ contract CollateralVault is ICollateralVault, PayoutQueue, Nonces, ReentrancyGua
 
     /// @notice Ends deposits for good, before a successor opens. Payouts go on.
     function seal() external onlyOwner {
+        if (isSealed) revert VaultSealed();
         isSealed = true;
         emit Sealed();
     }

@@ -172,8 +172,11 @@ contract VenueGatewayTest is Test {
         _offer(ALICE);
         vm.prank(governance);
         vault.seal();
-        CollateralVault next = _vault(2);
         vm.warp(block.timestamp + 1 days);
+        vm.expectRevert(CollateralVault.VaultSealed.selector);
+        _offer(ALICE);
+        assertEq(gateway.pending(1, ALICE, address(token)), 100e6, "it waits for a vault that takes it");
+        CollateralVault next = _vault(2);
         _offer(ALICE);
         assertEq(next.depositedIn(ALICE, address(token)), 100e6);
         venue.setManner(FickleVenue.Manner.Take);
