@@ -35,13 +35,21 @@ export default async function measure(say: (line: string) => void) {
   const random = seededRandom(SEED)
   const perps = booksOf(random, 0, perpBook)
   const options = booksOf(random, OPTIONS, optionBook)
+  const anew = (market: MarginMarket) => ({ ...market, instruments: listed(options.options, market) })
   return [
     measured('margin.twin_perp_books_per_s', 'books of 3 claims and 3 perps', perps, say),
     measured(
       'margin.twin_option_books_per_s',
-      'books of 1 claim, 1 perp and 8 options over 23 points',
+      'books of 1 claim, 1 perp and 8 options over 23 points, all at one moment',
       options,
       say,
+    ),
+    measured(
+      'margin.twin_option_books_anew_per_s',
+      'of the same books, each in a market of its own, whose options are priced anew but for the logarithms of spots',
+      options,
+      say,
+      anew,
     ),
   ]
 }
@@ -51,9 +59,10 @@ function measured(
   what: string,
   { market, options, portfolios }: Books,
   say: (line: string) => void,
+  marketOf: (market: MarginMarket) => MarginMarket = (same) => same,
 ) {
   const plain = (portfolio: MarginPortfolio) => transcribed(portfolio, market, options)
-  const twin = (portfolio: MarginPortfolio) => marginHealth(portfolio, market)
+  const twin = (portfolio: MarginPortfolio) => marginHealth(portfolio, marketOf(market))
   for (const portfolio of portfolios) {
     const [ours, theirs] = [twin(portfolio), plain(portfolio)]
     for (const key of ['equity', 'im', 'mm', 'pnl', 'notional', 'fresh'] as const)
@@ -98,23 +107,13 @@ function booksOf(random: Random, count: number, book: (random: Random) => Margin
   )
   const mid = prices.get(1)!.price
   const options = new Map<number, PlainOption>()
-  const instruments = new Map<number, MarginInstrument>([1, 2, 3].map((id) => [id, perpetual(id)]))
-  for (let n = 0; n < count; n++) {
-    const option = {
+  for (let n = 0; n < count; n++)
+    options.set(4 + n, {
       isCall: n % 2 === 0,
       strike: (mid * BigInt(70 + n * 8)) / 100n,
       secondsLeft: BigInt(n + 1) * 15n * DAY,
       volatility: drawn(random, 1) + WAD / 5n,
-    }
-    options.set(4 + n, option)
-    const { isCall, strike, secondsLeft, volatility } = option
-    const terms = { isCall, strike, expiry: NOW + secondsLeft }
-    const skew = { slope: 0n, curvature: 0n }
-    instruments.set(
-      4 + n,
-      createOption(1, terms, { now: NOW, mid, volatility, skew, fixing: 0n, fresh: true }),
-    )
-  }
+    })
   const market: MarginMarket = {
     settlementFeed: 0,
     prices,
@@ -122,7 +121,7 @@ function booksOf(random: Random, count: number, book: (random: Random) => Margin
       feeds.map((feed) => [feed, { shockIm: 1_000n, shockMm: 600n, tailShock: 5_000n, tailDamping: 2_000n }]),
     ),
     assets: new Map([1, 2, 3].map((id) => [id, { feed: id, creditIm: 8_000n, creditMm: 9_000n }])),
-    instruments,
+    instruments: listed(options, { prices }),
     grid: {
       volatilityUp: 3_000n,
       volatilityDown: 2_500n,
@@ -136,6 +135,20 @@ function booksOf(random: Random, count: number, book: (random: Random) => Margin
     profitCapIm: 100_000n * WAD,
   }
   return { market, options, portfolios: Array.from({ length: PORTFOLIOS }, () => book(random)) }
+}
+
+function listed(
+  options: ReadonlyMap<number, PlainOption>,
+  { prices }: Pick<MarginMarket, 'prices'>,
+): Map<number, MarginInstrument> {
+  const instruments = new Map([1, 2, 3].map((id) => [id, perpetual(id)]))
+  const mid = prices.get(1)!.price
+  const skew = { slope: 0n, curvature: 0n }
+  for (const [id, { isCall, strike, secondsLeft, volatility }] of options) {
+    const terms = { isCall, strike, expiry: NOW + secondsLeft }
+    instruments.set(id, createOption(1, terms, { now: NOW, mid, volatility, skew, fixing: 0n, fresh: true }))
+  }
+  return instruments
 }
 
 const position = (random: Random, instrumentId: number) => ({

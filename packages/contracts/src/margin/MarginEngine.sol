@@ -104,8 +104,8 @@ contract MarginEngine is IMarginEngine {
     function isFresh(bytes32 account) external view returns (bool) {
         Book memory book = _read(account);
         // What it is worth matters to nobody: without curves two scenarios do, and the same inputs are read.
-        for (uint256 n = 1 + book.claims.length; n < book.parameters.length; ++n) {
-            book.parameters[n] &= ~(uint256(type(uint16).max) << 80);
+        for (uint256 n; n < book.holdings.length; ++n) {
+            book.parameters[1 + book.claims.length + n] &= ~(uint256(type(uint16).max) << 80);
         }
         return _health(book).fresh;
     }

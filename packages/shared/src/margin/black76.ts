@@ -1,5 +1,5 @@
 import { PermanentError } from '../errors.js'
-import { max } from './math.js'
+import { max, WAD } from './math.js'
 
 /** Fixed point of `Black76.sol`: 96 bits. Shifts of negative numbers round down there and here. */
 const BITS = 96n
@@ -87,7 +87,7 @@ export function black76(forward: bigint, strike: bigint, deviation: bigint): { c
   if (deviation < MIN_DEVIATION || deviation > MAX_DEVIATION)
     throw new PermanentError('black76: deviation is out of range')
   const [low, high] = forward < strike ? [forward, strike] : [strike, forward]
-  const outside = outOfTheMoney(low, logarithm((high << BITS) / low), deviation)
+  const outside = outOfTheMoney(low, logarithm((high << BITS) / low), scaledDeviation(deviation))
   const inside = outside + high - low
   return forward < strike ? { call: outside, put: inside } : { call: inside, put: outside }
 }
@@ -97,24 +97,31 @@ export function logarithmOf(x: bigint): bigint {
   return logarithm(x << BITS)
 }
 
-/** `Black76.value`: one of both from the logarithms of forward and strike. All within the bounds of {@link black76}. */
+/** `Black76.scaled` of a deviation (WAD) within the bounds of {@link black76}: 96 bits. */
+export function scaledDeviation(deviation: bigint): bigint {
+  return (deviation << BITS) / WAD
+}
+
+/**
+ * `Black76.value`: one of both from the logarithms of forward and strike and the `scaledDeviation`. All within the bounds of {@link black76}.
+ */
 export function black76Value(
   isCall: boolean,
   forward: bigint,
   strike: bigint,
   lnForward: bigint,
   lnStrike: bigint,
-  deviation: bigint,
+  s: bigint,
 ): bigint {
-  const [low, high, log] =
-    forward < strike ? [forward, strike, lnStrike - lnForward] : [strike, forward, lnForward - lnStrike]
-  const outside = outOfTheMoney(low, max(log, 0n), deviation)
-  return isCall === forward < strike ? outside : outside + high - low
+  const rises = forward < strike
+  const log = rises ? lnStrike - lnForward : lnForward - lnStrike
+  const outside = outOfTheMoney(rises ? forward : strike, max(log, 0n), s)
+  if (isCall === rises) return outside
+  return outside + (rises ? strike - forward : forward - strike)
 }
 
 /** low × Φ(s/2 − l) − high × Φ(−s/2 − l), l = ln(high/low)/s, with one density for both. */
-function outOfTheMoney(low: bigint, log: bigint, deviation: bigint): bigint {
-  const s = (deviation << BITS) / 10n ** 18n
+function outOfTheMoney(low: bigint, log: bigint, s: bigint): bigint {
   const x = (log << BITS) / s - (s >> 1n)
   if (x >= FAR) return 0n
   const density = exponentialOfMinus((x * x) >> (BITS + 1n))
@@ -132,7 +139,7 @@ function tail(x: bigint, density: bigint): bigint {
 
 /** ln of a ratio ≥ 1. */
 function logarithm(ratio: bigint): bigint {
-  let k = BigInt(ratio.toString(2).length - 1) - BITS
+  let k = binaryDigits(ratio) - 1n - BITS
   let m = ratio >> k
   if (m > SQRT2) {
     m >>= 1n
@@ -149,5 +156,13 @@ function exponentialOfMinus(y: bigint): bigint {
 }
 
 function polynomial(coefficients: readonly bigint[], x: bigint): bigint {
-  return coefficients.reduce((sum, coefficient) => ((sum * x) >> BITS) + coefficient)
+  let sum = 0n
+  for (const coefficient of coefficients) sum = ((sum * x) >> BITS) + coefficient
+  return sum
+}
+
+/** Of x > 0. Written out in sixteens: in twos it would take longer than the logarithm. */
+function binaryDigits(x: bigint): bigint {
+  const digits = x.toString(16)
+  return BigInt(4 * digits.length - Math.clz32(Number.parseInt(digits[0]!, 16)) + 28)
 }

@@ -1,5 +1,5 @@
 import { PermanentError } from '../errors.js'
-import { black76Value, logarithmOf } from './black76.js'
+import { black76Value, logarithmOf, scaledDeviation } from './black76.js'
 import { BPS, max, min, mulFloor, squareRoot, WAD } from './math.js'
 import type { MarginInstrument } from './types.js'
 
@@ -14,6 +14,8 @@ const MAX_DEVIATION = 10n ** 19n
 const MOST_FACTOR = (1n << 127n) - 1n
 const LOG_BITS = 96n
 const PRICE_BITS = 120n
+/** Values that are kept at most of each. */
+const REMEMBERED = 1_024
 
 /** As listed: strike WAD, expiry in seconds. */
 export interface OptionTerms {
@@ -64,6 +66,7 @@ export function optionDeviation({ strike, expiry }: OptionTerms, market: OptionM
 /** @param root √T, WAD. */
 function skewFactor(strike: bigint, mid: bigint, root: bigint, { slope, curvature }: OptionMarket['skew']) {
   if (slope === 0n && curvature === 0n) return WAD
+  if (mid >> PRICE_BITS !== 0n) throw new PermanentError('option: price is out of range')
   const away = ((logarithmOf(strike) - logarithmOfSpot(mid)) * WAD) >> LOG_BITS
   const x = clamp((away * WAD) / root, -MAX_MONEYNESS, MAX_MONEYNESS)
   return clamp(WAD + (slope * x + ((curvature * x) / WAD) * x) / WAD, MIN_FACTOR, MAX_FACTOR)
@@ -82,46 +85,68 @@ export function optionValue(
   factor: bigint = WAD,
 ): bigint {
   if (market.fixing !== 0n) return intrinsic(terms, market.fixing)
-  return scenarioValue(terms, market.now < terms.expiry ? optionDeviation(terms, market) : 0n, spot, factor)
+  return createUnit(terms, market)(spot, factor)
 }
 
 /** The option on a feed, for the margin twin. */
 export function createOption(feed: number, terms: OptionTerms, market: OptionMarket): MarginInstrument {
-  const live = market.fixing === 0n && market.now < terms.expiry
-  const deviation = live ? optionDeviation(terms, market) : 0n
+  const unit = remembered(createUnit(terms, market))
   return {
     feed,
     curved: true,
     fresh: market.fresh || market.fixing !== 0n,
-    value: (size, spot, factor) =>
-      size === 0n
-        ? 0n
-        : mulFloor(
-            size,
-            market.fixing === 0n
-              ? scenarioValue(terms, deviation, spot, factor)
-              : intrinsic(terms, market.fixing),
-          ),
+    value: (size, spot, factor) => (size === 0n ? 0n : mulFloor(size, unit(spot, factor))),
   }
 }
 
-function scenarioValue(terms: OptionTerms, deviation: bigint, spot: bigint, factor: bigint): bigint {
-  if (factor > MOST_FACTOR) throw new PermanentError('option: factor on volatility is out of range')
-  const lnSpot = spot === 0n ? 0n : logarithmOfSpot(spot)
-  if (spot === 0n || deviation === 0n) return intrinsic(terms, spot)
+/** Value of one unit (WAD) at a spot (WAD) with a factor on implied volatility (WAD). */
+type UnitValue = (spot: bigint, factor: bigint) => bigint
+
+function createUnit(terms: OptionTerms, market: OptionMarket): UnitValue {
+  if (market.fixing !== 0n) {
+    const payment = intrinsic(terms, market.fixing)
+    return () => payment
+  }
   const { isCall, strike } = terms
-  const s = clamp((deviation * factor) / WAD, MIN_DEVIATION, MAX_DEVIATION)
-  return black76Value(isCall, spot, strike, lnSpot, logarithmOf(strike), s)
+  const deviation = market.now < terms.expiry ? optionDeviation(terms, market) : 0n
+  const lnStrike = deviation === 0n ? 0n : logarithmOf(strike)
+  return (spot, factor) => {
+    if (factor > MOST_FACTOR) throw new PermanentError('option: factor on volatility is out of range')
+    if (spot >> PRICE_BITS !== 0n) throw new PermanentError('option: price is out of range')
+    if (spot === 0n || deviation === 0n) return intrinsic(terms, spot)
+    const s = scaledDeviation(clamp((deviation * factor) / WAD, MIN_DEVIATION, MAX_DEVIATION))
+    return black76Value(isCall, spot, strike, logarithmOfSpot(spot), lnStrike, s)
+  }
+}
+
+/** All accounts of a market are valued in the same scenarios: each is computed for the first of them. */
+function remembered(unit: UnitValue): UnitValue {
+  const byFactor = new Map<bigint, (spot: bigint) => bigint>()
+  return (spot, factor) => {
+    const known = byFactor.get(factor) ?? memo((at) => unit(at, factor))
+    byFactor.set(factor, known)
+    return known(spot)
+  }
+}
+
+function memo(compute: (x: bigint) => bigint): (x: bigint) => bigint {
+  const known = new Map<bigint, bigint>()
+  return (x) => {
+    const found = known.get(x)
+    if (found !== undefined) return found
+    const value = compute(x)
+    if (known.size === REMEMBERED) known.clear()
+    known.set(x, value)
+    return value
+  }
 }
 
 function intrinsic({ isCall, strike }: OptionTerms, price: bigint): bigint {
   return max(isCall ? price - strike : strike - price, 0n)
 }
 
-function logarithmOfSpot(spot: bigint): bigint {
-  if (spot >> PRICE_BITS !== 0n) throw new PermanentError('option: price is out of range')
-  return logarithmOf(spot)
-}
+/** Of spots, which the options of an underlying share. */
+const logarithmOfSpot = memo(logarithmOf)
 
 function clamp(x: bigint, low: bigint, high: bigint): bigint {
   return max(low, min(x, high))

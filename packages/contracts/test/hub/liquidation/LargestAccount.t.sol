@@ -45,7 +45,7 @@ contract LargestAccountTest is OracleTest {
 
     function setUp() public {
         _deploy(4, FEEDS);
-        _update(FEEDS);
+        _update(100e8, FEEDS);
         config = new RiskConfig(address(this), 0);
         hub = Clearinghouse(
             vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 4 + CLEARINGHOUSE_PARTS)
@@ -125,9 +125,9 @@ contract LargestAccountTest is OracleTest {
         _listInstruments(8, 3);
         _fund(target, 100_000);
         _fund(bidder, 10_000_000);
-        _trade(target, 1, 6, -1000e18);
+        _trade(target, 1, 6, -800e18);
         _trade(bidder, 7, 1, 1e18);
-        _fall();
+        _rise();
         _startAuction();
         vm.expectRevert(abi.encodeWithSelector(LedgerBase.TooManyRows.selector, bidder));
         auction.bid(target, bidder, 0.1e18, type(uint256).max);
@@ -148,7 +148,7 @@ contract LargestAccountTest is OracleTest {
         _fund(bidder, 10_000_000);
         uint16 feed = uint16(UNDERLYINGS);
         _claim(target, feed, 10e18, 1);
-        _trade(target, 1, options, -1000e18);
+        _trade(target, 1, options, -5000e18 / int256(options));
         _trade(target, options + 1, ROWS - 1 - options, 1e18);
         vm.prank(debtor);
         hub.setPortfolioMargin(target, true);
@@ -161,7 +161,7 @@ contract LargestAccountTest is OracleTest {
         assertEq(_rows(bidder), ROWS);
 
         _claim(target, feed, 9e18, REGRESSED);
-        _fall();
+        _rise();
         gas = _startAuction();
     }
 
@@ -185,12 +185,9 @@ contract LargestAccountTest is OracleTest {
     }
 
     /// @dev What the target wrote is under water, and one feed that it needs has no new price.
-    function _fall() internal {
-        vm.warp(block.timestamp + 200);
-        _update(UNDERLYINGS);
-        for (uint256 feed = 1; feed < UNDERLYINGS; ++feed) {
-            config.setUnderlying(feed, IRiskConfig.Underlying(9000, 8000, 5000, 2000));
-        }
+    function _rise() internal {
+        vm.warp(block.timestamp + 20 minutes);
+        _update(118e8, UNDERLYINGS);
     }
 
     /// @dev Options first, on underlyings in turn, then perpetuals on feeds of their own.
@@ -203,25 +200,17 @@ contract LargestAccountTest is OracleTest {
                 id, IRiskConfig.Instrument(address(curved ? IInstrument(option) : perp), feed, 1e24, 1e22, 1)
             );
             if (!curved) continue;
-            option.list(
-                id,
-                id % 2 == 0,
-                (90 + 2 * id) * 1e18,
-                expiry,
-                feed,
-                uint16(FIXING),
-                uint16(UNDERLYINGS + feed)
-            );
+            option.list(id, true, (95 + id) * 1e18, expiry, feed, uint16(FIXING), uint16(UNDERLYINGS + feed));
             option.setSkew(feed, expiry, -2000, 500);
         }
     }
 
-    /// @dev All underlyings at 100, volatilities at 60 %, but for one feed that has no price. @param without Of none: FEEDS.
-    function _update(uint256 without) internal {
+    /// @dev Volatilities at 60 %. @param spot Of all underlyings, 8 decimals. @param without Feed that has no price; of none: FEEDS.
+    function _update(int64 spot, uint256 without) internal {
         int64[] memory prices = new int64[](FEEDS);
         uint16[] memory confidences = new uint16[](FEEDS);
         for (uint256 n; n < FEEDS; ++n) {
-            prices[n] = n == 0 ? int64(1e8) : n <= UNDERLYINGS ? int64(100e8) : int64(0.6e8);
+            prices[n] = n == 0 ? int64(1e8) : n <= UNDERLYINGS ? spot : int64(0.6e8);
             confidences[n] = n == without ? type(uint16).max : 10;
         }
         oracle.update(_report(_now(), prices, confidences));
