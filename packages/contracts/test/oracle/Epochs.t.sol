@@ -66,7 +66,7 @@ contract EpochsTest is OracleTest {
 
     /// @dev Whatever is opened, revoked or replaced in whatever order, no slot is two epochs' at once.
     /// forge-config: default.fuzz.runs = 48
-    /// forge-config: full.fuzz.runs = 10000
+    /// forge-config: full.fuzz.runs = 1500
     function testFuzz_no_slot_has_two_epochs(uint256 seed) public {
         for (uint256 i; i < 12; ++i) {
             seed = uint256(keccak256(abi.encode(seed)));
