@@ -52,6 +52,8 @@ interface World {
   refused?: Hex[]
   /** Make the whole transaction revert. */
   reverting?: Hex[]
+  /** Words of every account's rows. */
+  words?: number
 }
 
 const report = { epoch: 1, seq: 1n, observedAt: 1_000, encoded: '0x01' }
@@ -62,10 +64,23 @@ function liquidated({
   revoked = false,
   refused = [],
   reverting = [],
+  words = 3,
 }: World): Promise<readonly Hex[]> {
+  return sent({ accounts, revoked, refused, reverting, words }).then(({ list }) => list)
+}
+
+/** The same, with the gas of the transaction. */
+function sent({
+  accounts,
+  revoked,
+  refused,
+  reverting,
+  words,
+}: Required<World>): Promise<{ list: readonly Hex[]; gas: bigint }> {
   const answer = ({ functionName, args }: Call) => {
     if (functionName === 'accountsHealth')
       return (args as unknown as [Hex[]])[0].map((account) => ({ mm: -BigInt(account), fresh: true }))
+    if (functionName === 'rows') return [0n, 0n, 0n, 0n, false, Array(words).fill(0n)]
     if (functionName !== 'updateAndStart') return undefined
     const [bundled, list] = args
     if (revoked && bundled !== '0x') return undefined
@@ -82,9 +97,9 @@ function liquidated({
   }
   return new Promise((resolve, reject) => {
     const urgent = {
-      async send({ data = '0x' }: TransactionRequest) {
+      async send({ data = '0x', gas = 0n }: TransactionRequest) {
         const { args } = decodeFunctionData({ abi: liquidationAuctionAbi, data })
-        resolve(args[1] as readonly Hex[])
+        resolve({ list: args[1] as readonly Hex[], gas })
         return { receipt: { logs: [] } }
       },
     }
@@ -133,4 +148,17 @@ it('leaves out an account that would take the whole transaction down', async () 
 
 it('starts liquidations on the stored prices when the hub refuses the newest report', async () => {
   expect(await liquidated({ accounts: [accountOf(1)], revoked: true })).toEqual([accountOf(1)])
+})
+
+it.each([
+  { held: 'a claim and a perpetual', words: 3, atOnce: 20, gas: 200_000n },
+  // `largest_account_start` of the contracts' gas snapshots.
+  { held: '16 rows, of which 8 are options', words: 25, atOnce: 5, gas: 2_350_000n },
+])('gives accounts of $held their gas, within a transaction', async ({ words, atOnce, gas }) => {
+  const accounts = Array.from({ length: 20 }, (_, i) => accountOf(i))
+  const bundle = await sent({ accounts, revoked: false, refused: [], reverting: [], words })
+  expect(bundle.list).toHaveLength(atOnce)
+  expect(bundle.gas).toBeGreaterThan(BigInt(atOnce) * gas)
+  // EIP-7825.
+  expect(bundle.gas).toBeLessThan(16_777_216n)
 })

@@ -1,4 +1,4 @@
-import { liquidationAuctionAbi } from '@clearspan/contracts'
+import { clearinghouseAbi, liquidationAuctionAbi } from '@clearspan/contracts'
 import { accountId, type SentTransaction, type SignedReport } from '@clearspan/shared'
 import { encodeFunctionData, type Hex, parseEventLogs } from 'viem'
 import { type Moment, trySequence } from '../chains/simulate.js'
@@ -21,9 +21,10 @@ export async function createLiquidateLane(
 ): Promise<LanePart & { ring(): void }> {
   const { network, networkClock, hub, prices, stages, config, logger } = context
   const { client, senders, chain } = hub
-  const { marginEngine, liquidationAuction, backstop, insuranceFund } = network.hub.contracts
+  const { clearinghouse, marginEngine, liquidationAuction, backstop, insuranceFund } = network.hub.contracts
   const contracts = { priceOracle: chain.contracts.priceOracle, marginEngine }
   const auction = { address: liquidationAuction, abi: liquidationAuctionAbi } as const
+  const ledger = { address: clearinghouse, abi: clearinghouseAbi } as const
   // The auction skips both; ranked, they would take the place of accounts that can start.
   const exempt = new Set([accountId(backstop), accountId(insuranceFund)])
 
@@ -60,7 +61,7 @@ export async function createLiquidateLane(
   }
 
   /** How many accounts fall below with the report, and the first group of them that can start. */
-  async function due(report?: SignedReport): Promise<{ count: number; first?: readonly Hex[] | undefined }> {
+  async function due(report?: SignedReport): Promise<{ count: number; first?: Bundle | undefined }> {
     const accounts = book.accounts().filter((account) => !book.auctions.has(account) && !exempt.has(account))
     if (accounts.length === 0) return { count: 0 }
     const moment = await nextBlock(report?.observedAt ?? 0)
@@ -83,19 +84,24 @@ export async function createLiquidateLane(
     return { blockNumber, time: BigInt(Math.ceil(latest / 1000)) }
   }
 
-  /** How many auctions the transaction would open; undefined when it would revert. */
-  async function starts(report: Hex, list: readonly Hex[], moment: Moment): Promise<bigint | undefined> {
+  /** How many auctions the transaction would open; undefined when it would revert, or be larger than a transaction may be. */
+  async function starts(report: Hex, list: readonly Hex[], moment: Moment): Promise<Trial | undefined> {
+    const rows = list.map((account) => ({ ...ledger, functionName: 'rows', args: [account] }) as const)
     const call = { ...auction, functionName: 'updateAndStart', args: [report, list] } as const
-    const [started] = await trySequence(client, [call], moment)
-    return typeof started === 'bigint' ? started : undefined
+    const results = await trySequence(client, [...rows, call], moment)
+    const started = results.at(-1)
+    const gas = results.slice(0, -1).reduce<bigint>((total, held) => total + gasOf(held), LIQUIDATE_GAS)
+    return typeof started === 'bigint' && (gas <= MOST_GAS || list.length === 1)
+      ? { started, gas }
+      : undefined
   }
 
-  async function send(report: Hex, list: readonly Hex[]): Promise<SentTransaction & { opened: number }> {
+  async function send(report: Hex, { list, gas }: Bundle): Promise<SentTransaction & { opened: number }> {
     const args = [report, list] as const
     const sent = await senders.urgent.send({
       to: liquidationAuction,
       data: encodeFunctionData({ abi: liquidationAuctionAbi, functionName: 'updateAndStart', args }),
-      gas: LIQUIDATE_GAS + GAS_PER_ACCOUNT * BigInt(list.length),
+      gas,
       label: 'liquidate',
       abi: liquidationAuctionAbi,
     })
@@ -110,24 +116,47 @@ export async function createLiquidateLane(
   return { lane, ring: () => ring('start'), sweep: () => ring('start') }
 }
 
+interface Trial {
+  started: bigint
+  gas: bigint
+}
+
+/** Accounts of one transaction. */
+interface Bundle {
+  list: readonly Hex[]
+  gas: bigint
+}
+
 /**
  * The first group, in order of rank, of which at least one can start. `starts` answers how many would, and undefined for a group that holds one
- * which takes the others down with it: then its halves are asked.
+ * which takes the others down with it, or that is too large: then its halves are asked.
  */
 async function firstToStart(
   groups: readonly (readonly Hex[])[],
-  starts: (group: readonly Hex[]) => Promise<bigint | undefined>,
-): Promise<readonly Hex[] | undefined> {
-  for (const group of groups) {
-    const started = await starts(group)
-    if (started !== undefined && started > 0n) return group
-    if (started !== undefined || group.length === 1) continue
-    const found = await firstToStart(batches(group, Math.ceil(group.length / 2)), starts)
+  starts: (group: readonly Hex[]) => Promise<Trial | undefined>,
+): Promise<Bundle | undefined> {
+  for (const list of groups) {
+    const trial = await starts(list)
+    if (trial !== undefined && trial.started > 0n) return { list, gas: trial.gas }
+    if (trial !== undefined || list.length === 1) continue
+    const found = await firstToStart(batches(list, Math.ceil(list.length / 2)), starts)
     if (found !== undefined) return found
   }
   return undefined
 }
 
-/** Reports are stored within it, accounts are valued within their share: 20 of them stay below the cap of a transaction (EIP-7825). */
+/** A report is stored within it. */
 const LIQUIDATE_GAS = 1_500_000n
-const GAS_PER_ACCOUNT = 700_000n
+/** What a transaction may ask for (EIP-7825 caps it at 16.7 million). */
+const MOST_GAS = 16_000_000n
+/** An account is valued within it, and within so much for each word of its rows: two of a position, which may be an option over the whole grid. */
+const GAS_PER_ACCOUNT = 250_000n
+const GAS_PER_WORD = 100_000n
+
+/** @param rows As `Clearinghouse.rows` answers; undefined: it doesn't, and the account counts as the largest there is. */
+function gasOf(rows: unknown): bigint {
+  const words = Array.isArray(rows) ? (rows.at(-1) as readonly bigint[]).length : MOST_WORDS
+  return GAS_PER_ACCOUNT + GAS_PER_WORD * BigInt(words)
+}
+/** Two for each of the most rows that a contract allows. */
+const MOST_WORDS = 32
