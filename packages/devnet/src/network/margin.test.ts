@@ -1,18 +1,24 @@
 // The twin of the margin engine against the engine itself: random markets and portfolios, and stored ones at the edges.
 import {
+  futureAbi,
+  futureBytecode,
   marginEngineAbi,
   marginEngineBytecode,
   optionAbi,
   optionBytecode,
   perpAbi,
   perpBytecode,
+  rateSwapAbi,
+  rateSwapBytecode,
   riskConfigAbi,
   riskConfigBytecode,
   testOracleAbi,
   testOracleBytecode,
 } from '@clearspan/contracts'
 import {
+  createFuture,
   createOption,
+  createRateSwap,
   type Health,
   isAnswered,
   type MarginInstrument,
@@ -51,6 +57,15 @@ const OPTIONS: { feed: number; terms: OptionTerms }[] = [
   { feed: 2, terms: { isCall: true, strike: 40_000n * WAD, expiry: BigInt(GENESIS + 365 * DAY) } },
   { feed: 2, terms: { isCall: false, strike: WAD, expiry: BigInt(GENESIS + 90 * DAY) } },
 ]
+/** Listed behind the options: of each of these feeds a future, then a swap. Before its first coupon, so that nothing has been paid. */
+const STRAIGHT_FEEDS = [2, 3]
+const SWAP = {
+  paidUntil: BigInt(GENESIS + 30 * DAY),
+  expiry: BigInt(GENESIS + 120 * DAY),
+  period: BigInt(30 * DAY),
+  paid: 0n,
+}
+const INSTRUMENTS = INSTRUMENT_FEEDS.length + OPTIONS.length + 2 * STRAIGHT_FEEDS.length
 
 let chain: LocalChain
 let close: (() => Promise<void>) | undefined
@@ -109,12 +124,36 @@ beforeAll(async () => {
       args: [id, isCall, strike, Number(expiry), feed, FIXING, VOLATILITY],
     })
   }
+  listStraight(owner.address)
   await batch.send()
 })
 
 afterAll(async () => {
   await close?.()
 })
+
+function listStraight(owner: Address) {
+  const args = [owner, oracle, config] as const
+  const future = batch.create('Future', { abi: futureAbi, bytecode: futureBytecode, args })
+  const swap = batch.create('RateSwap', { abi: rateSwapAbi, bytecode: rateSwapBytecode, args })
+  const [start, expiry, period] = [SWAP.paidUntil, SWAP.expiry, SWAP.period].map(Number) as [
+    number,
+    number,
+    number,
+  ]
+  let id = BigInt(INSTRUMENT_FEEDS.length + OPTIONS.length)
+  const open = (module: Address, feed: number) => {
+    const instrument = { module, feed, maxOpenInterest: WAD, backstopCap: WAD, priceBand: 1 }
+    batch.call(config, { abi: riskConfigAbi, functionName: 'setInstrument', args: [++id, instrument] })
+    return id
+  }
+  for (const feed of STRAIGHT_FEEDS) {
+    const terms = [open(future, feed), GENESIS + 60 * DAY, feed, FIXING] as const
+    batch.call(future, { abi: futureAbi, functionName: 'list', args: terms })
+    const swapped = [open(swap, feed), start, expiry, period, feed, FIXING] as const
+    batch.call(swap, { abi: rateSwapAbi, functionName: 'list', args: swapped })
+  }
+}
 
 function setUnderlying(feed: number, shocks: Shocks) {
   const [shockIm, shockMm, tailShock, tailDamping] = [
@@ -190,8 +229,8 @@ function setPrices(priceOf: (feed: number) => MarginPrice) {
   batch.call(oracle, { abi: testOracleAbi, functionName: 'set', args: [prices] })
 }
 
-/** The market with the options as they are worth at a time: made when first valued, as some market has no price for them. */
-function withOptions(market: MarginMarket, now: bigint): MarginMarket {
+/** The market with what expires as it is worth at a time: options made when first valued, as some market has no price for them. */
+function withDated(market: MarginMarket, now: bigint): MarginMarket {
   const price = (feed: number) => market.prices.get(feed)!.price
   const instruments = new Map(market.instruments)
   for (const [n, { feed, terms }] of OPTIONS.entries()) {
@@ -217,6 +256,10 @@ function withOptions(market: MarginMarket, now: bigint): MarginMarket {
         return option.value(size, spot, volatility)
       },
     })
+  }
+  for (const feed of STRAIGHT_FEEDS) {
+    instruments.set(instruments.size + 1, createFuture(feed, 0n))
+    instruments.set(instruments.size + 1, createRateSwap(feed, SWAP))
   }
   return { ...market, instruments }
 }
@@ -348,7 +391,7 @@ const portfolioArbitrary: fc.Arbitrary<MarginPortfolio> = fc
     ),
     positions: fc.uniqueArray(
       fc.record({
-        instrumentId: fc.integer({ min: 1, max: 8 }),
+        instrumentId: fc.integer({ min: 1, max: INSTRUMENTS }),
         size: signed(10n ** 26n),
         quote: signed(10n ** 30n),
       }),
@@ -387,7 +430,7 @@ function edges(): MarginPortfolio[] {
     ...amounts.map((amount) => ({ ...none, claims: [claim(2, amount), claim(5, amount, amount / 2n)] })),
     { ...none, claims: [claim(2, 1n, 2n)] },
     { ...none, claims: [claim(6, 1n)] },
-    { ...none, positions: [position(9, 1n)] },
+    { ...none, positions: [position(INSTRUMENTS + 1, 1n)] },
     ...sizes.map((size) => ({
       ...none,
       cash: 10n ** 24n,
@@ -412,7 +455,7 @@ const written = (value: unknown) =>
 async function compare(market: MarginMarket, portfolios: readonly MarginPortfolio[], seed: number) {
   await enter(market)
   const { timestamp } = await chain.client.getBlock()
-  const twins = withOptions(market, timestamp)
+  const twins = withDated(market, timestamp)
   const healths: (Health | null)[] = []
   for (let n = 0; n < portfolios.length; n += CALLS_AT_ONCE)
     healths.push(...(await Promise.all(portfolios.slice(n, n + CALLS_AT_ONCE).map(onChain))))
