@@ -28,6 +28,10 @@ test(
     const liquidated = report.accounts.filter((account) => account.liquidated).map(({ name }) => name)
     expect(liquidated).toContain('alice')
     expect(liquidated).not.toContain('erin')
+    // What expires was listed, and nobody who held it was forgotten.
+    expect(report.expiries.map(({ kind }) => kind)).toEqual(['future', 'call', 'put', 'swap'])
+    for (const { positions, settledAt, instrument } of report.expiries)
+      if (positions.length > 0) expect(settledAt, instrument).not.toBeNull()
     expect(report.latencies.length).toBeGreaterThan(0)
     expect(report.gas.length).toBeGreaterThan(0)
     expect(report.speed).toBe(480)

@@ -17,8 +17,17 @@ const BISECTIONS = 43
  * Undiscounted value of a European option on a forward, F Φ(d₁) − K Φ(d₂) for a call, with d₁ = ln(F/K)/s + s/2, d₂ = d₁ − s, s = σ√T
  * (F. Black, The pricing of commodity contracts, 1976). A put by parity: call − F + K. Strictly rising in s.
  */
-export function black76({ type, forward, strike }: Option, deviation: bigint): bigint {
-  const d1 = divide(naturalLogarithm(divide(forward, strike)), deviation) + deviation / 2n
+export function black76(option: Option, deviation: bigint): bigint {
+  return valueAt(option, logarithmOf(option), deviation)
+}
+
+/** ln(F/K): it takes as long as the rest, and no deviation changes it. */
+function logarithmOf({ forward, strike }: Option): bigint {
+  return naturalLogarithm(divide(forward, strike))
+}
+
+function valueAt({ type, forward, strike }: Option, logarithm: bigint, deviation: bigint): bigint {
+  const d1 = divide(logarithm, deviation) + deviation / 2n
   const call =
     multiply(forward, normalDistribution(d1)) - multiply(strike, normalDistribution(d1 - deviation))
   return type === 'call' ? call : call - forward + strike
@@ -31,10 +40,12 @@ export function black76({ type, forward, strike }: Option, deviation: bigint): b
 export function impliedDeviation(option: Option, price: bigint): bigint | null {
   let low = MIN_DEVIATION
   let high = MAX_DEVIATION
-  if (price < black76(option, low) || price > black76(option, high)) return null
+  const logarithm = logarithmOf(option)
+  const value = (deviation: bigint) => valueAt(option, logarithm, deviation)
+  if (price < value(low) || price > value(high)) return null
   for (let step = 0; step < BISECTIONS; step++) {
     const middle = (low + high) / 2n
-    if (black76(option, middle) < price) low = middle
+    if (value(middle) < price) low = middle
     else high = middle
   }
   return (low + high) / 2n

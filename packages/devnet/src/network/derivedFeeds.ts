@@ -7,8 +7,8 @@ import type { Timing } from './timing.js'
 const SAMPLES = 20
 /** Real ms between two looks at a chain. */
 const LIVENESS_POLL_MS = 1_000
-/** Real ms between two looks at the marks of options and at what lending costs. */
-const DERIVATIVES_POLL_MS = 2_000
+/** Real ms between two looks at the marks of options, which are costly to invert, and at what lending costs. Within the age of a source. */
+const DERIVATIVES_POLL_MS = 4_000
 /** A fixing is signed four slots after its expiry, and stands until the next: time for a chain to hear of it. */
 const FIXING_SLOTS = 8
 /** Mean of the price that options and futures settle at. */

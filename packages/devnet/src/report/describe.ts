@@ -21,6 +21,11 @@ export function describeNetwork(network: LocalNetwork): string {
     ...column(Object.fromEntries(first!.tokens.map(({ symbol, address }) => [symbol, address]))),
     `contracts on ${manifest.chains.find(({ chainId }) => chainId === manifest.hub.chainId)!.name}`,
     ...column(manifest.hub.contracts),
+    ...column(
+      Object.fromEntries(
+        manifest.hub.instruments.map(({ id, symbol, feed }) => [symbol, `instrument ${id} on ${feed}`]),
+      ),
+    ),
     '',
     'accounts, funded on every chain; everybody knows these keys, so never use them elsewhere',
     ...accounts.map(({ name, account, key }) => `  ${name.padEnd(12)} ${account.address}  ${key}`),

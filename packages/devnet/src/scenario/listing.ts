@@ -3,7 +3,7 @@ import { type Address, parseUnits } from 'viem'
 import { datedFeeds, fixingPeriods } from '../network/derivedFeeds.js'
 import type { LocalNetwork } from '../network/localNetwork.js'
 import type { LocalInstrument } from '../network/markets.js'
-import { createActor } from './cast.js'
+import type { Actor } from './cast.js'
 import { feedAt, feedValue, oraclePrice } from './prices.js'
 import type { Stage } from './stage.js'
 import { usd } from './state.js'
@@ -27,42 +27,39 @@ const STRIKE_DIGITS = 3
  * Lists what expires, with strikes around the present price and expiries late in the replay that is about to begin, as soon as the hub has
  * a volatility and a rate. Without what would end long after the replay, and nothing where nothing expires.
  */
-export async function listDated(stage: Stage): Promise<DatedTerms[]> {
-  const { network, logger, onProgress, signal } = stage
+export async function listDated(
+  { network, onProgress, signal }: Stage,
+  governor: Actor,
+): Promise<DatedTerms[]> {
   const { dated, instruments } = network.markets
   if (dated === undefined) return []
   let left = instruments.filter(({ kind }) => kind !== 'perpetual')
   const listed: DatedTerms[] = []
   let missing = ''
-  const governor = createActor(network, network.roles.deployer, logger)
-  try {
-    await until({
-      what: 'listing what expires',
-      clock: network.realClock,
-      timeoutMs: LIST_TIMEOUT_MS,
-      signal,
-      missing: () => missing,
-      found: async () => {
-        const { volatility, rate } = datedFeeds(dated)
-        const known = await Promise.all([volatility, rate].map((feed) => feedValue(network, feed)))
-        missing = 'the hub has no volatility or no lending rate yet'
-        if (known.includes(0n)) return undefined
-        const spot = await oraclePrice(network, dated)
-        const planned = left.flatMap((instrument) => planTerms(network, instrument, spot))
-        // A swap whose first coupon has begun by then is refused, and tried again with a later one.
-        const results = await governor.hub.trySend(planned.map((terms) => listCall(network, dated, terms)))
-        listed.push(...planned.filter((_, at) => results[at]!.status === 'fulfilled'))
-        left = left.filter(({ id }) =>
-          planned.some((terms, at) => terms.id === id && results[at]!.status === 'rejected'),
-        )
-        const refused = results.find((result) => result.status === 'rejected')
-        if (refused) missing = refused.reason.message
-        return left.length === 0 || undefined
-      },
-    })
-  } finally {
-    await governor.close()
-  }
+  await until({
+    what: 'listing what expires',
+    clock: network.realClock,
+    timeoutMs: LIST_TIMEOUT_MS,
+    signal,
+    missing: () => missing,
+    found: async () => {
+      const { volatility, rate } = datedFeeds(dated)
+      const known = await Promise.all([volatility, rate].map((feed) => feedValue(network, feed)))
+      missing = 'the hub has no volatility or no lending rate yet'
+      if (known.includes(0n)) return undefined
+      const spot = await oraclePrice(network, dated)
+      const planned = left.flatMap((instrument) => planTerms(network, instrument, spot))
+      // A swap whose first coupon has begun by then is refused, and tried again with a later one.
+      const results = await governor.hub.trySend(planned.map((terms) => listCall(network, dated, terms)))
+      listed.push(...planned.filter((_, at) => results[at]!.status === 'fulfilled'))
+      left = left.filter(({ id }) =>
+        planned.some((terms, at) => terms.id === id && results[at]!.status === 'rejected'),
+      )
+      const refused = results.find((result) => result.status === 'rejected')
+      if (refused) missing = refused.reason.message
+      return left.length === 0 || undefined
+    },
+  })
   onProgress(`listed: ${listed.map(describeTerms).join('; ')}`)
   return listed
 }

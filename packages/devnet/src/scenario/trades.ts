@@ -47,11 +47,13 @@ export async function openPositions(
     missing: () => refusal,
     found: async () => {
       trades = trades.filter(({ instrumentId }) => isOpen(stage, dated, instrumentId))
-      const made = []
-      for (const trade of trades) {
-        made.push(await makeTrade(stage, { trade, maker: cast.maker, nonce }))
-        nonce += 2n
-      }
+      const first = nonce
+      nonce += 2n * BigInt(trades.length)
+      const made = await Promise.all(
+        trades.map((trade, at) =>
+          makeTrade(stage, { trade, maker: cast.maker, nonce: first + 2n * BigInt(at) }),
+        ),
+      )
       const results = await cast.operator.hub.trySend(made.map(({ call }) => call))
       lines.push(...made.filter((_, at) => results[at]!.status === 'fulfilled').map(({ line }) => line))
       trades = trades.filter((_, at) => results[at]!.status === 'rejected')

@@ -8,8 +8,8 @@ import { formatPrice } from './feed.js'
 const DAY_MS = 86_400_000
 const YEAR_MS = 365 * DAY_MS
 const EXPIRY_HOUR_MS = 8 * 3_600_000
-/** Two expiries around the month that is asked for. */
-const LIVES_DAYS = [7, 35]
+/** One expiry, about the month that is asked for: nodes invert the options on either side of each. */
+const LIFE_DAYS = 35
 const MONTHS = ['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', 'OCT', 'NOV', 'DEC']
 /** Volatility and what borrowing costs in calm, a year, and what a fall of everything would add. */
 const CALM = { volatility: 0.8, rate: 0.08 }
@@ -152,16 +152,14 @@ function quotesOf({ base, fall, now }: Derivatives, forward: number, flicker: nu
   const step = 10 ** Math.floor(Math.log10(forward)) / 20
   const below = Math.floor(forward / step)
   const volatility = CALM.volatility + PANIC.volatility * fall()
-  return LIVES_DAYS.flatMap((days) => {
-    const expiry = Math.floor((now() + days * DAY_MS) / DAY_MS) * DAY_MS + EXPIRY_HOUR_MS
-    const deviation = volatility * Math.sqrt((expiry - now()) / YEAR_MS)
-    return [below - 1, below, below + 1, below + 2].map((steps) => {
-      const strike = text(steps * step)
-      const { call, put } = black76(wad(text(forward)), wad(strike), wad(deviation.toFixed(18)))
-      const isCall = steps > below
-      const mark = Number(formatUnits(isCall ? call : put, 18)) * flicker
-      return { name: `${base}-${dateOf(expiry)}-${strike}-${isCall ? 'C' : 'P'}`, forward, mark, volatility }
-    })
+  const expiry = Math.floor((now() + LIFE_DAYS * DAY_MS) / DAY_MS) * DAY_MS + EXPIRY_HOUR_MS
+  const deviation = volatility * Math.sqrt((expiry - now()) / YEAR_MS)
+  return [below - 1, below, below + 1, below + 2].map((steps) => {
+    const strike = text(steps * step)
+    const { call, put } = black76(wad(text(forward)), wad(strike), wad(deviation.toFixed(18)))
+    const isCall = steps > below
+    const mark = Number(formatUnits(isCall ? call : put, 18)) * flicker
+    return { name: `${base}-${dateOf(expiry)}-${strike}-${isCall ? 'C' : 'P'}`, forward, mark, volatility }
   })
 }
 

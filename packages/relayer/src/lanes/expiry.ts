@@ -10,7 +10,7 @@ import type { KeeperBook } from './keeper-book.js'
 /** Positions settled in one job; the next head brings the next. */
 const LOOKUP = 50
 /** Heads between two looks: what is fixed stands until the next expiry, and nothing here is urgent. */
-const HEADS = 3n
+const HEADS = 3
 /** What an account is still owed is fetched when it is more than this, WAD: less isn't worth a transaction. */
 const LEAST_PAID = 10n ** 15n
 /** A winner's payment needs more gas once the losers before it have filled the pool than when it is estimated. */
@@ -46,6 +46,7 @@ export async function createExpiryLane(context: LaneContext, book: KeeperBook): 
   /** All accounts are asked again, for what they were owed when a pool was empty. */
   let isThorough = true
   let skipped = 0
+  let heads = 0
 
   /** Perpetuals never expire, and their funding follows from time: nothing is called for them. */
   async function learn(): Promise<void> {
@@ -124,8 +125,9 @@ export async function createExpiryLane(context: LaneContext, book: KeeperBook): 
 
   async function settle(settled: readonly Dated[]): Promise<void> {
     const all = await expired(settled)
-    skipped %= Math.max(1, all.length)
-    const waiting = [...all.slice(skipped), ...all.slice(0, skipped)].slice(0, LOOKUP)
+    // Where not all can be looked at, those that nothing can be done for now keep no others from their turn.
+    const first = all.length > LOOKUP ? skipped % all.length : 0
+    const waiting = [...all.slice(first), ...all.slice(0, first)].slice(0, LOOKUP)
     const calls = waiting.map(
       ({ account, id }) => ({ ...ledger, functionName: 'settleExpired', args: [account, id] }) as const,
     )
@@ -135,8 +137,7 @@ export async function createExpiryLane(context: LaneContext, book: KeeperBook): 
       if (typeof amount !== 'bigint') return false
       return waiting[i]!.size !== 0n || amount >= LEAST_PAID || -amount >= LEAST_PAID
     })
-    // Those that nothing can be done for now keep no others waiting.
-    skipped += waiting.length - due.length
+    skipped = first + waiting.length - due.length
     assertSent(
       await senders.bulk.sendMany(
         due.map((call) => ({ ...requestOf(call, 'settle expired'), gas: SETTLE_GAS })),
@@ -163,8 +164,8 @@ export async function createExpiryLane(context: LaneContext, book: KeeperBook): 
   }
 
   const { lane, ring } = await openLane(context, 'expiry', { finish })
-  feed.onHead(({ number }) => {
-    if (number % HEADS === 0n && (!isKnown || live.length > 0)) ring('finish')
+  feed.onHead(() => {
+    if (heads++ % HEADS === 0 && (!isKnown || live.length > 0)) ring('finish')
   })
   return {
     lane,
