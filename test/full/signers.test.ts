@@ -63,6 +63,8 @@ test(
         operators: operators.known,
         rpcUrls: { [String(alpha!.chainId)]: [proxy.url] },
         stuckAfterMs: 1_500,
+        // Work for more than two signers at once.
+        batch: { packets: 5 },
       },
       moreSigners,
     )
