@@ -98,8 +98,8 @@ export function transcribed(
     sums.mm += lossMm
     sums.mmSquares += lossMm * lossMm
   }
-  const rhoIm = portfolioSet ? grid.portfolioRhoIm : market.rhoIm
-  const rhoMm = portfolioSet ? grid.portfolioRhoMm : market.rhoMm
+  const rhoIm = portfolioSet ? (market.rhoIm * grid.portfolioRhoIm) / BPS : market.rhoIm
+  const rhoMm = portfolioSet ? (market.rhoMm * grid.portfolioRhoMm) / BPS : market.rhoMm
   health.im -= root(((BPS - rhoIm) * sums.imSquares + rhoIm * sums.im * sums.im) / BPS) + 1n
   health.mm -= root(((BPS - rhoMm) * sums.mmSquares + rhoMm * sums.mm * sums.mm) / BPS)
   if (health.pnl > market.profitCapIm) health.im -= health.pnl - market.profitCapIm

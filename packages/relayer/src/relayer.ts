@@ -31,6 +31,7 @@ import { createMatureLane } from './lanes/mature.js'
 import { createPriceLane } from './lanes/price.js'
 import { createReleaseLane } from './lanes/release.js'
 import { createRevocationLane } from './lanes/revocation.js'
+import { createRiskLane } from './lanes/risk.js'
 import { openedEpoch } from './prices/opened.js'
 import { createPriceSubscription } from './prices/subscription.js'
 import { createReportTurn } from './prices/turn.js'
@@ -197,6 +198,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
     await open(createAuctionLane(context, book))
     await open(createBackstopLane(context))
     await open(createExpiryLane(context, book))
+    await open(createRiskLane(context))
     for (const on of chains) await open(createLotsLane(context, on))
   }
 

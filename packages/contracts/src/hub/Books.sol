@@ -113,7 +113,7 @@ contract Books is Backing, PositionBook {
         uint256 lost = _lost(assetId);
         v.shortfall = shortfall;
         v.flawed = shortfall != 0 || v.written != 0;
-        if (v.flawed) _mark(_unequalAssets, assetId);
+        if (v.flawed) _mark(assetId);
         v.lostSince = _blend(v.lostSince, lost, _lost(assetId));
     }
 
@@ -212,7 +212,7 @@ contract Books is Backing, PositionBook {
         paid = uint128((held == total ? burnt : burnt.mulDiv(held, total)).min(lack));
         r.claim -= uint128(burnt);
         v.claims -= uint120(burnt);
-        _mark(_unequalAssets, assetId);
+        _mark(assetId);
         _shift(assetId, a, -int256(uint256(lack)), 0, 0);
         v.lostSince = _blend(v.lostSince, lost, _lost(assetId));
     }
@@ -358,7 +358,7 @@ contract Books is Backing, PositionBook {
         if (base == 0) return 0;
         uint256 step = amount.divWad(base);
         charged = step.mulWad(base);
-        _mark(_chargedInstruments, instrumentId);
+        _mark(CHARGED | instrumentId);
         if (longsPay) m.longLoss += step.toUint128();
         if (shortsPay) m.shortLoss += step.toUint128();
         p.quote = (p.quote + charged.toInt256()).toInt128();

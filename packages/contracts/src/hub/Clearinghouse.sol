@@ -183,7 +183,7 @@ contract Clearinghouse is Collateral, Positions {
                 word := sload(p.slot)
             }
             int256 index = p.index;
-            if (_isMarked(_chargedInstruments, id)) {
+            if (_isMarked(CHARGED | id)) {
                 index -= _sideIndex(_markets[id], int256(int128(uint128(word))), 0);
             }
             words[n++] = word;
@@ -196,7 +196,7 @@ contract Clearinghouse is Collateral, Positions {
         view
         returns (uint256)
     {
-        bool doubted = claim != 0 && (regressed || _isMarked(_unequalAssets, assetId));
+        bool doubted = claim != 0 && (regressed || _isMarked(assetId));
         return doubted ? this.claimWord(account, assetId) : claim | (claim << 128);
     }
 

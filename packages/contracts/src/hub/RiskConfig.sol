@@ -2,14 +2,22 @@
 pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {IInstrument} from "../interfaces/IInstrument.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {IdList} from "../libraries/IdList.sol";
+import {CLASSES, FeedRisk} from "../margin/FeedRisk.sol";
 
 /// @title RiskConfig
 /// @notice Parameters of assets, feeds and instruments, set by the owner within hard bounds.
 /// Identity never changes: an id keeps its token, decimals, feed and module for ever.
+///
+/// What MM needs of shocks, depth, correlation and credit never jumps, whoever sets it: it ramps towards what was set, by at most a slope times
+/// the time since it last moved, of which no more than MAX_ELAPSED counts, so that nobody saves time up. IM follows at once, and is never
+/// the milder one. What nobody holds anything on yet is set at once.
 contract RiskConfig is IRiskConfig, Ownable {
+    using FeedRisk for uint256;
+    using FixedPointMathLib for uint256;
     using IdList for uint256;
 
     uint256 internal constant BPS = 10_000;
@@ -23,6 +31,19 @@ contract RiskConfig is IRiskConfig, Ownable {
     uint256 internal constant LISTED_ASSET = 1 << 56;
     /// @notice Most that a maturing bucket may hold, whole tokens: keeps every sum far inside 128 bits.
     uint256 public constant MAX_MATURE_TOKENS = 1e12;
+    /// @notice What margin takes from shocks grows to at most so many times the owner's, bps.
+    uint256 public constant MAX_FACTOR = 50_000;
+    /// @notice Slopes, bps an hour: of a shock for MM (of price), a correlation for MM, a credit for MM (of value), the factor on IM's shock as it
+    /// falls (of 1), and a thinness (of the unit it is told with).
+    uint256 public constant SHOCK_SLOPE = 100;
+    uint256 public constant RHO_SLOPE = 500;
+    uint256 public constant CREDIT_SLOPE = 200;
+    uint256 public constant FACTOR_SLOPE = 10_000;
+    uint256 public constant THINNESS_SLOPE = 2500;
+    /// @notice Of the time since something last moved, no more counts (seconds).
+    uint256 public constant MAX_ELAPSED = 10 minutes;
+    /// @dev Ramps are kept in 2^-16 of their unit.
+    uint256 internal constant FINE = 16;
 
     /// @inheritdoc IRiskConfig
     uint256 public immutable settlementFeed;
@@ -58,17 +79,61 @@ contract RiskConfig is IRiskConfig, Ownable {
         uint128 backstopCap;
     }
 
+    /// @dev What is set, and how far margin has come towards it. Fine: bps × 2^16, thinness × 2^16.
+    struct FeedState {
+        uint16 shockIm;
+        uint16 shockMm;
+        uint16 tailShock;
+        uint16 tailDamping;
+        uint8 class;
+        /// Something is listed on it.
+        bool used;
+        uint32 factorMm;
+        uint40 movedAt;
+        /// Fine; IM's, as it is now.
+        uint32 factorIm;
+        uint32 gridShock;
+        uint32 fineShockMm;
+        uint48 thinnessIm;
+        uint48 thinnessMm;
+    }
+
+    /// @dev Stress in bps.
+    struct ClassState {
+        uint16 rhoIm;
+        uint16 rhoMm;
+        uint16 stressedRhoIm;
+        uint16 stressedRhoMm;
+        uint16 stress;
+        uint32 fineRhoIm;
+        uint32 fineRhoMm;
+        uint40 movedAt;
+    }
+
+    struct CreditState {
+        uint32 fineCreditMm;
+        uint40 movedAt;
+    }
+
+    /// @notice Tells how volatile and how deep markets are.
+    address public dynamicRisk;
+
+    mapping(uint256 feed => FeedState) internal _feeds;
+    ClassState[CLASSES] internal _classes;
+    mapping(uint256 assetId => CreditState) internal _credits;
     mapping(uint256 assetId => StoredAsset) internal _assets;
     mapping(uint256 instrumentId => StoredInstrument) internal _instruments;
     Global internal _global;
+    /// @dev What of all that every portfolio needs: `profitCapIm u96`, then of each class from the last `rhoMm u14 | rhoIm u14`.
+    uint256 internal _globalWord;
     /// @dev Apart from what every portfolio needs.
     Grid internal _grid;
 
     /// @dev What margin needs of assets and instruments once more, and all of the underlyings, many in a slot: a portfolio's parameters are
     /// a handful of reads. Four assets a slot, `listed u8 | decimals u8 | creditMm u16 | creditIm u16 | feed u16` of 64 bits each, by assetId − 1.
     uint256[1024] internal _assetWords;
-    /// @dev Four a slot, `tailDamping u16 | tailShock u16 | shockMm u16 | shockIm u16`, by feed.
-    uint256[16_384] internal _underlyingWords;
+    /// @dev Two a slot, as FeedRisk, by feed.
+    uint256[32_768] internal _feedWords;
     /// @dev Ten a slot, `place in _modules from 1 u8 | feed u16` of 24 bits each, by instrumentId − 1.
     uint256[410] internal _instrumentWords;
     /// @dev Distinct modules in the order in which they were first listed, `curved u16 | address`.
@@ -83,6 +148,7 @@ contract RiskConfig is IRiskConfig, Ownable {
     error OutOfBounds(string field);
     error IdentityChanged();
     error UnknownId(uint256 id);
+    error OnlyDynamicRisk();
 
     /// @param settlementFeed_ Oracle feed index of the settlement token.
     constructor(address owner, uint256 settlementFeed_) Ownable(owner) {
@@ -98,13 +164,15 @@ contract RiskConfig is IRiskConfig, Ownable {
         _bound(a.creditIm <= a.creditMm && a.creditMm <= BPS, "credit");
         _bound(a.matureCap <= MAX_MATURE_TOKENS * 10 ** a.decimals, "matureCap");
         _bound(a.matureRate <= a.matureCap, "matureRate");
-        _bound(a.settlement ? a.feed == settlementFeed : _shocks(a.feed) != 0, "feed");
+        _bound(a.settlement ? a.feed == settlementFeed : _feedWord(a.feed) != 0, "feed");
         if (_isNew(assetId, assetCount)) {
             _bound(a.token != address(0), "token");
             _bound(a.epoch != 0, "epoch");
             if (assetIdOf[a.eid][a.epoch][a.token] != 0) revert IdentityChanged();
             assetIdOf[a.eid][a.epoch][a.token] = assetId;
             assetCount = assetId;
+            _feeds[a.feed].used = true;
+            _credits[assetId] = CreditState(uint32(uint256(a.creditMm) << FINE), uint40(block.timestamp));
         } else {
             StoredAsset storage old = _assets[assetId];
             if (
@@ -124,38 +192,74 @@ contract RiskConfig is IRiskConfig, Ownable {
             uint104(a.matureRate),
             a.epoch
         );
-        uint256 word = a.feed | (uint256(a.creditIm) << 16) | (uint256(a.creditMm) << 32)
-            | (uint256(a.decimals) << 48) | LISTED_ASSET;
-        uint256 place = assetId - 1;
-        _assetWords[place / 4] = _put(_assetWords[place / 4], word, 64, place % 4);
+        _moveCredit(assetId);
         ++version;
         emit AssetSet(assetId, a);
     }
 
-    /// @notice Shocks of a feed. MM's stays above the trade band of every instrument on it.
+    /// @notice Shocks of a feed. MM's stays above the trade band of every instrument on it, and ramps once something is listed on the feed.
     function setUnderlying(uint256 feed, Underlying calldata u) external onlyOwner {
         _bound(feed <= type(uint16).max, "feed");
         _bound(u.shockMm > 0 && u.shockMm <= u.shockIm && u.shockIm <= BPS, "shock");
         _bound(u.tailDamping <= BPS, "tailDamping");
-        uint256 word = u.shockIm | (uint256(u.shockMm) << 16) | (uint256(u.tailShock) << 32)
-            | (uint256(u.tailDamping) << 48);
-        _underlyingWords[feed / 4] = _put(_underlyingWords[feed / 4], word, 64, feed % 4);
+        FeedState storage f = _feeds[feed];
+        (f.shockIm, f.shockMm, f.tailShock, f.tailDamping) =
+        (u.shockIm, u.shockMm, u.tailShock, u.tailDamping);
+        if (!f.used) {
+            (f.factorIm, f.factorMm) = (uint32(BPS << FINE), uint32(BPS));
+            (f.gridShock, f.fineShockMm) =
+            (uint32(uint256(u.shockIm) << FINE), uint32(uint256(u.shockMm) << FINE));
+            f.movedAt = uint40(block.timestamp);
+        } else {
+            _moveShocks(f, _elapsed(f.movedAt));
+            f.movedAt = uint40(block.timestamp);
+        }
+        _writeFeed(feed);
         _requireBands(_grid.portfolioShock);
         ++version;
         emit UnderlyingSet(feed, u);
     }
 
+    /// @notice Risk class of a feed on which nothing is listed yet. Losses of one class add by its correlation, those of different classes in full.
+    function setRiskClass(uint256 feed, uint8 class) external onlyOwner {
+        _bound(feed <= type(uint16).max, "feed");
+        // Of a class without a correlation losses would hardly add.
+        _bound(class < CLASSES && (class == 0 || _classes[class].movedAt != 0), "class");
+        if (_feeds[feed].used) revert IdentityChanged();
+        _feeds[feed].class = class;
+        if (_feedWord(feed) != 0) _writeFeed(feed);
+        ++version;
+        emit RiskClassSet(feed, class);
+    }
+
+    /// @notice Correlation of a class, calm and stressed. Class 0's calm one is Global's too.
+    function setClass(uint256 class, RiskClass calldata c) external onlyOwner {
+        _bound(class < CLASSES, "class");
+        _bound(c.rhoMm <= c.rhoIm && c.rhoIm <= c.stressedRhoIm && c.stressedRhoIm <= BPS, "rho");
+        _bound(c.rhoMm <= c.stressedRhoMm && c.stressedRhoMm <= c.stressedRhoIm, "stressedRho");
+        if (class == 0) (_global.rhoIm, _global.rhoMm) = (c.rhoIm, c.rhoMm);
+        _setClass(class, c);
+        ++version;
+        emit ClassSet(class, c);
+    }
+
+    /// @notice Who tells `moveFeed` and `moveClass`. Bounds and slopes here hold whatever it says.
+    function setDynamicRisk(address dynamicRisk_) external onlyOwner {
+        dynamicRisk = dynamicRisk_;
+        emit DynamicRiskSet(dynamicRisk_);
+    }
+
     /// @notice Lists an instrument (`instrumentId` = instrumentCount + 1) or changes one's caps and band. Its feed must have shocks, MM's above the band.
     function setInstrument(uint256 instrumentId, Instrument calldata i) external onlyOwner {
         _bound(i.priceBand > 0 && i.priceBand <= MAX_PRICE_BAND, "priceBand");
-        uint256 shocks = _shocks(i.feed);
-        _bound(shocks != 0, "feed");
-        _bound(i.priceBand < _widestBand(shocks, _grid.portfolioShock), "priceBand");
+        _bound(_feedWord(i.feed) != 0, "feed");
+        _bound(i.priceBand < _widestBand(i.feed, _grid.portfolioShock), "priceBand");
         // Sizes are int128 and an account may hold a whole side.
         _bound(i.maxOpenInterest <= uint128(type(int128).max) / 2, "maxOpenInterest");
         if (_isNew(instrumentId, instrumentCount)) {
             _bound(i.module != address(0), "module");
             instrumentCount = instrumentId;
+            _feeds[i.feed].used = true;
         } else {
             StoredInstrument storage old = _instruments[instrumentId];
             if (i.module != old.module || i.feed != old.feed) revert IdentityChanged();
@@ -183,10 +287,15 @@ contract RiskConfig is IRiskConfig, Ownable {
 
     function setGlobal(Global calldata g) external onlyOwner {
         _bound(g.rhoMm <= g.rhoIm && g.rhoIm <= BPS, "rho");
+        _bound(g.profitCapIm <= type(uint96).max, "profitCapIm");
         _bound(g.bufferBps <= BPS, "bufferBps");
         _bound(g.maxRows > 0 && g.maxRows <= MAX_ROWS, "maxRows");
         _bound(g.regressionDelay >= MIN_REGRESSION_DELAY, "regressionDelay");
         _global = g;
+        ClassState storage c = _classes[0];
+        uint16 stressedIm = c.stressedRhoIm < g.rhoIm ? g.rhoIm : c.stressedRhoIm;
+        uint16 stressedMm = c.stressedRhoMm < g.rhoMm ? g.rhoMm : c.stressedRhoMm;
+        _setClass(0, RiskClass(g.rhoIm, g.rhoMm, stressedIm, stressedMm));
         ++version;
         emit GlobalSet(g);
     }
@@ -230,8 +339,36 @@ contract RiskConfig is IRiskConfig, Ownable {
 
     /// @inheritdoc IRiskConfig
     function underlying(uint256 feed) external view returns (Underlying memory) {
-        uint256 word = feed > type(uint16).max ? 0 : _shocks(feed);
-        return Underlying(uint16(word), uint16(word >> 16), uint16(word >> 32), uint16(word >> 48));
+        FeedState storage f = _feeds[feed];
+        return Underlying(f.shockIm, f.shockMm, f.tailShock, f.tailDamping);
+    }
+
+    /// @inheritdoc IRiskConfig
+    function currentUnderlying(uint256 feed) external view returns (CurrentUnderlying memory) {
+        uint256 word = feed > type(uint16).max ? 0 : _feedWord(feed);
+        return CurrentUnderlying(
+            word.shockIm(),
+            word.gridShock(),
+            word.shockMm(),
+            word.tailShock(),
+            word.tailDamping(),
+            word.class(),
+            word.thinnessIm(),
+            word.thinnessMm()
+        );
+    }
+
+    /// @inheritdoc IRiskConfig
+    function currentRho(uint256 class) external view returns (uint256 im, uint256 mm) {
+        uint256 pair = _globalWord >> (28 * class);
+        return (pair & FeedRisk.MASK, (pair >> 14) & FeedRisk.MASK);
+    }
+
+    /// @inheritdoc IRiskConfig
+    function currentCredit(uint256 assetId) external view returns (uint256 im, uint256 mm) {
+        uint256 place = assetId - 1;
+        uint256 word = _assetWords[place / 4] >> (64 * (place % 4));
+        return (uint16(word >> 16), uint16(word >> 32));
     }
 
     /// @inheritdoc IRiskConfig
@@ -266,43 +403,56 @@ contract RiskConfig is IRiskConfig, Ownable {
         view
         returns (uint256[] memory words)
     {
-        uint256 count = assets.length();
-        uint256 last = 1 + count + instruments.length();
+        uint256 rows = assets.length() + instruments.length();
+        uint256 to;
+        uint256 feeds;
         assembly ("memory-safe") {
             // With the head of its ABI encoding before it: it is returned as it lies.
             let head := mload(0x40)
             mstore(head, 32)
             words := add(head, 32)
-            mstore(words, last)
-            // Without what margin doesn't need.
-            mstore(add(words, 32), and(sload(_global.slot), sub(shl(160, 1), 1)))
-            mstore(0x40, add(add(words, 32), shl(5, last)))
+            mstore(add(words, 32), sload(_globalWord.slot))
+            to := add(words, 64)
+            feeds := add(to, shl(5, rows))
+            // At most a feed a row.
+            mstore(0x40, add(feeds, shl(5, rows)))
         }
+        uint256 end = feeds;
+        uint256 curved;
         unchecked {
-            uint256 n = 1;
-            uint256 curved;
             for (; assets != 0; assets >>= 12) {
-                uint256 place = (assets & IdList.MAX_ID) - 1;
-                if (place >= IdList.MAX_ID) revert UnknownId(0);
-                uint256 word = uint64(_assetWords[place / 4] >> (64 * (place % 4)));
-                if (word & LISTED_ASSET == 0) revert UnknownId(place + 1);
-                words[n++] = (word ^ LISTED_ASSET) | (_shocks(uint16(word)) << 64);
+                uint256 n = (assets & IdList.MAX_ID) - 1;
+                if (n >= IdList.MAX_ID) revert UnknownId(0);
+                uint256 word = uint64(_assetWords[n / 4] >> (64 * (n % 4)));
+                if (word & LISTED_ASSET == 0) revert UnknownId(n + 1);
+                uint256 place;
+                (place, end) = _place(feeds, end, uint16(word));
+                word = ((word ^ LISTED_ASSET) >> 16 << 16) | place;
+                assembly ("memory-safe") {
+                    mstore(to, word)
+                    to := add(to, 32)
+                }
             }
             for (; instruments != 0; instruments >>= 12) {
-                uint256 place = (instruments & IdList.MAX_ID) - 1;
-                if (place >= IdList.MAX_ID) revert UnknownId(0);
-                uint256 word = _instrumentWords[place / 10] >> (24 * (place % 10));
+                uint256 n = (instruments & IdList.MAX_ID) - 1;
+                if (n >= IdList.MAX_ID) revert UnknownId(0);
+                uint256 word = _instrumentWords[n / 10] >> (24 * (n % 10));
                 uint256 module = uint8(word >> 16);
-                if (module == 0) revert UnknownId(place + 1);
+                if (module == 0) revert UnknownId(n + 1);
+                uint256 place;
+                (place, end) = _place(feeds, end, uint16(word));
                 module = _modules[module - 1];
                 curved |= module & CURVED;
-                words[n++] =
-                    uint16(word) | (module << 96) | ((module >> 160) << 80) | (_shocks(uint16(word)) << 16);
+                assembly ("memory-safe") {
+                    mstore(to, or(or(place, shl(96, module)), shl(80, shr(160, module))))
+                    to := add(to, 32)
+                }
             }
-            if (portfolioSet || curved != 0) _applyGrid(words, count, portfolioSet);
         }
+        if (portfolioSet || curved != 0) _applyGrid(words, feeds, end, portfolioSet);
         assembly ("memory-safe") {
-            return(sub(words, 32), add(64, shl(5, last)))
+            mstore(words, shr(5, sub(end, add(words, 32))))
+            return(sub(words, 32), sub(end, sub(words, 32)))
         }
     }
 
@@ -322,28 +472,202 @@ contract RiskConfig is IRiskConfig, Ownable {
         weight += count;
     }
 
+    /* RAMPS */
+
+    /// @inheritdoc IRiskConfig
+    function moveFeed(uint256 feed, FeedTarget calldata t) external returns (bool moved) {
+        if (msg.sender != dynamicRisk) revert OnlyDynamicRisk();
+        _bound(t.factorIm >= BPS && t.factorIm <= MAX_FACTOR, "factorIm");
+        _bound(t.factorMm >= BPS && t.factorMm <= t.factorIm, "factorMm");
+        _bound(t.thinness <= FeedRisk.MAX_THINNESS && t.thinnessUnit <= FeedRisk.MAX_THINNESS, "thinness");
+        uint256 word = _feedWord(feed);
+        _bound(word != 0, "feed");
+        FeedState storage f = _feeds[feed];
+        uint256 elapsed = _elapsed(f.movedAt);
+        f.movedAt = uint40(block.timestamp);
+        uint256 step = t.held ? 0 : _step(FACTOR_SLOPE, elapsed);
+        f.factorIm = uint32(_falling(f.factorIm, uint256(t.factorIm) << FINE, step));
+        uint256 thinness = uint256(t.thinness) << FINE;
+        step = t.held ? 0 : _step(THINNESS_SLOPE, elapsed) * t.thinnessUnit / BPS;
+        f.thinnessIm = uint48(_falling(f.thinnessIm, thinness, step));
+        if (!t.held) {
+            f.thinnessMm = uint48(_towards(f.thinnessMm, thinness, step));
+            f.factorMm = t.factorMm;
+            _moveShocks(f, elapsed);
+        }
+        moved = _writeFeed(feed) != word;
+        if (!moved) return false;
+        ++version;
+        emit FeedMoved(feed);
+    }
+
+    /// @inheritdoc IRiskConfig
+    function moveClass(uint256 class, uint256 stress, bool held) external returns (bool) {
+        if (msg.sender != dynamicRisk) revert OnlyDynamicRisk();
+        _bound(class < CLASSES, "class");
+        _bound(stress <= BPS, "stress");
+        ClassState storage c = _classes[class];
+        if (!held || stress > c.stress) c.stress = uint16(stress);
+        return _moveClass(class, held);
+    }
+
+    /// @inheritdoc IRiskConfig
+    function moveCredit(uint256 assetId) external returns (bool moved) {
+        if (assetId == 0 || assetId > assetCount) revert UnknownId(assetId);
+        moved = _moveCredit(assetId);
+        if (moved) ++version;
+    }
+
     /* INTERNAL */
 
-    /// @dev `words` as marginParameters answers them, of so many assets, by the Standard set and without shifts of volatility so far.
-    function _applyGrid(uint256[] memory words, uint256 assets, bool portfolioSet) internal view {
-        Grid memory g = _grid;
-        words[0] |= (uint256(g.volatilityUp) << 160) | (uint256(g.volatilityDown) << 176)
-            | (uint256(g.nakedShort) << 192);
-        if (!portfolioSet || g.portfolioShock == 0) return;
-        words[0] =
-            (words[0] & ~uint256(type(uint32).max)) | g.portfolioRhoIm | (uint256(g.portfolioRhoMm) << 16);
-        for (uint256 n = 1; n < words.length; ++n) {
-            uint256 at = n <= assets ? 64 : 16;
-            uint256 shocks = words[n] >> at;
-            uint256 im = uint16(shocks) * uint256(g.portfolioShock) / BPS;
-            uint256 mm = uint16(shocks >> 16) * uint256(g.portfolioShock) / BPS;
-            words[n] = (words[n] & ~(uint256(type(uint32).max) << at)) | ((im | (mm << 16)) << at);
+    function _setClass(uint256 class, RiskClass memory r) internal {
+        ClassState storage c = _classes[class];
+        bool first = c.movedAt == 0;
+        (c.rhoIm, c.rhoMm, c.stressedRhoIm, c.stressedRhoMm) =
+        (r.rhoIm, r.rhoMm, r.stressedRhoIm, r.stressedRhoMm);
+        if (first) c.fineRhoMm = uint32(uint256(r.rhoMm) << FINE);
+        // What the owner sets, IM follows at once in both directions.
+        c.fineRhoIm = 0;
+        _moveClass(class, false);
+    }
+
+    /// @dev Correlations by the class's stress.
+    function _moveClass(uint256 class, bool held) internal returns (bool moved) {
+        ClassState storage c = _classes[class];
+        uint256 elapsed = _elapsed(c.movedAt);
+        c.movedAt = uint40(block.timestamp);
+        uint256 step = held ? 0 : _step(RHO_SLOPE, elapsed);
+        c.fineRhoMm = uint32(_towards(c.fineRhoMm, _stressed(c.rhoMm, c.stressedRhoMm, c.stress), step));
+        c.fineRhoIm = uint32(_falling(c.fineRhoIm, _stressed(c.rhoIm, c.stressedRhoIm, c.stress), step));
+        uint256 mm = c.fineRhoMm >> FINE;
+        uint256 pair = (uint256(c.fineRhoIm) >> FINE).max(mm) | (mm << 14);
+        uint256 word = _put(_globalWord, pair, 28, class);
+        word = (uint256(_global.profitCapIm) << 112) | uint112(word);
+        if (word == _globalWord) return false;
+        _globalWord = word;
+        ++version;
+        emit ClassMoved(class);
+        return true;
+    }
+
+    /// @dev Fine.
+    function _stressed(uint256 calm, uint256 stressed, uint256 stress) internal pure returns (uint256) {
+        return (calm << FINE) + ((stressed - calm) << FINE) * stress / BPS;
+    }
+
+    /// @dev Brings MM's shock, and the grid's, closer to what they should be.
+    function _moveShocks(FeedState storage f, uint256 elapsed) internal {
+        uint256 step = _step(SHOCK_SLOPE, elapsed);
+        uint256 most = uint256(BPS << FINE);
+        uint256 factor = uint256(f.factorMm) << FINE;
+        f.fineShockMm = uint32(_towards(f.fineShockMm, (f.shockMm * factor / BPS).min(most), step));
+        f.gridShock = uint32(_towards(f.gridShock, (f.shockIm * factor / BPS).min(most), step));
+    }
+
+    /// @return word What margin reads of the feed from now on.
+    function _writeFeed(uint256 feed) internal returns (uint256 word) {
+        FeedState memory f = _feeds[feed];
+        uint256 mm = f.fineShockMm >> FINE;
+        uint256 grid_ = (uint256(f.gridShock) >> FINE).max(mm);
+        uint256 im = (uint256(f.shockIm) * f.factorIm / BPS >> FINE).min(BPS).max(grid_);
+        word = im | (grid_ << 14) | (mm << 28) | (uint256(f.tailShock) << 42) | (uint256(f.tailDamping) << 58)
+            | (uint256(f.class) << 72) | ((uint256(f.thinnessIm).max(f.thinnessMm) >> FINE) << 74)
+            | (uint256(f.thinnessMm >> FINE) << 101);
+        _feedWords[feed / 2] = _put(_feedWords[feed / 2], word, 128, feed % 2);
+    }
+
+    /// @dev Brings an asset's credits closer to what was set, and writes its word. @return moved
+    function _moveCredit(uint256 assetId) internal returns (bool moved) {
+        StoredAsset memory a = _assets[assetId];
+        CreditState storage c = _credits[assetId];
+        uint256 mm =
+            _towards(c.fineCreditMm, uint256(a.creditMm) << FINE, _step(CREDIT_SLOPE, _elapsed(c.movedAt)));
+        (c.fineCreditMm, c.movedAt) = (uint32(mm), uint40(block.timestamp));
+        mm >>= FINE;
+        uint256 word = a.feed | (uint256(a.creditIm).min(mm) << 16) | (mm << 32) | (uint256(a.decimals) << 48)
+            | LISTED_ASSET;
+        uint256 place = assetId - 1;
+        uint256 before = _assetWords[place / 4];
+        uint256 next = _put(before, word, 64, place % 4);
+        if (next == before) return false;
+        _assetWords[place / 4] = next;
+        emit CreditMoved(assetId);
+        return true;
+    }
+
+    function _elapsed(uint256 since) internal view returns (uint256) {
+        return (block.timestamp - since).min(MAX_ELAPSED);
+    }
+
+    /// @dev Fine. @param slope Bps an hour.
+    function _step(uint256 slope, uint256 elapsed) internal pure returns (uint256) {
+        return (slope << FINE) * elapsed / 1 hours;
+    }
+
+    function _towards(uint256 from, uint256 target, uint256 step) internal pure returns (uint256) {
+        return target > from ? target.min(from + step) : target.max(from.zeroFloorSub(step));
+    }
+
+    /// @dev Rises at once, and falls by the step.
+    function _falling(uint256 from, uint256 target, uint256 step) internal pure returns (uint256) {
+        return target.max(from.zeroFloorSub(step));
+    }
+
+    /// @dev Place of a feed among those from `feeds` to `end` in memory, where it is put if it isn't there: `FeedRisk u128 | feed u16`.
+    function _place(uint256 feeds, uint256 end, uint256 feed) internal view returns (uint256, uint256) {
+        unchecked {
+            for (uint256 at = feeds; at < end; at += 32) {
+                uint256 known;
+                assembly ("memory-safe") {
+                    known := and(mload(at), 0xffff)
+                }
+                if (known == feed) return ((at - feeds) / 32, end);
+            }
+            uint256 word = feed | (_feedWord(feed) << 16);
+            assembly ("memory-safe") {
+                mstore(end, word)
+            }
+            return ((end - feeds) / 32, end + 32);
         }
     }
 
-    /// @dev Of a feed below 2^16; 0: it has none.
-    function _shocks(uint256 feed) internal view returns (uint256) {
-        return (_underlyingWords[feed / 4] >> (64 * (feed % 4))) & type(uint64).max;
+    /// @dev `words` as marginParameters answers them, by the Standard set and without shifts of volatility so far. Its feeds lie in memory from
+    /// `feeds` to `end`.
+    function _applyGrid(uint256[] memory words, uint256 feeds, uint256 end, bool portfolioSet) internal view {
+        Grid memory g = _grid;
+        uint256 global_;
+        assembly ("memory-safe") {
+            global_ := mload(add(words, 32))
+        }
+        global_ |= (uint256(g.volatilityUp) << 208) | (uint256(g.volatilityDown) << 224)
+            | (uint256(g.nakedShort) << 240);
+        if (portfolioSet && g.portfolioShock != 0) {
+            for (uint256 at = feeds; at < end; at += 32) {
+                uint256 word;
+                assembly ("memory-safe") {
+                    word := mload(at)
+                }
+                word = uint16(word) | ((word >> 16).scaled(g.portfolioShock) << 16);
+                assembly ("memory-safe") {
+                    mstore(at, word)
+                }
+            }
+            uint256 rhos;
+            for (uint256 at; at < 28 * CLASSES; at += 28) {
+                uint256 im = ((global_ >> at) & FeedRisk.MASK) * g.portfolioRhoIm / BPS;
+                uint256 mm = ((global_ >> (at + 14)) & FeedRisk.MASK) * g.portfolioRhoMm / BPS;
+                rhos |= (im | (mm << 14)) << at;
+            }
+            global_ = (global_ >> 112 << 112) | rhos;
+        }
+        assembly ("memory-safe") {
+            mstore(add(words, 32), global_)
+        }
+    }
+
+    /// @dev Of a feed below 2^16; 0: it has no shocks.
+    function _feedWord(uint256 feed) internal view returns (uint256) {
+        return uint128(_feedWords[feed / 2] >> (128 * (feed % 2)));
     }
 
     /// @dev `word` with its field `place` of `bits` replaced.
@@ -363,14 +687,14 @@ contract RiskConfig is IRiskConfig, Ownable {
     function _requireBands(uint256 portfolioShock) internal view {
         for (uint256 id = instrumentCount; id > 0; --id) {
             StoredInstrument storage i = _instruments[id];
-            _bound(i.priceBand < _widestBand(_shocks(i.feed), portfolioShock), "priceBand");
+            _bound(i.priceBand < _widestBand(i.feed, portfolioShock), "priceBand");
         }
     }
 
     /// @dev Most that trades on a feed may lie beside the oracle, bps: what a trade at the band's edge gives away, maintenance margin of both
-    /// sets must still cover.
-    function _widestBand(uint256 shocks, uint256 portfolioShock) internal pure returns (uint256) {
-        uint256 shock = uint16(shocks >> 16);
+    /// sets must still cover, wherever its shock is on its way.
+    function _widestBand(uint256 feed, uint256 portfolioShock) internal view returns (uint256) {
+        uint256 shock = _feedWord(feed).shockMm().min(_feeds[feed].shockMm);
         return portfolioShock == 0 ? shock : shock * portfolioShock / BPS;
     }
 

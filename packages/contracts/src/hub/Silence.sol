@@ -41,7 +41,7 @@ contract Silence is Backing {
             if (liveness == v.liveness && from == v.fadeFrom) continue;
             ++changed;
             (v.liveness, v.fadeFrom, v.fadeUntil) = (liveness, from, until);
-            if (liveness != Liveness.Live) _mark(_unequalAssets, assetId);
+            if (liveness != Liveness.Live) _mark(assetId);
             emit LivenessChanged(assetId, liveness, from, until);
         }
     }

@@ -9,18 +9,20 @@ import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {IdList} from "../libraries/IdList.sol";
 import {WadMath} from "../libraries/WadMath.sol";
+import {CLASSES, FeedRisk} from "./FeedRisk.sol";
 import {Holdings} from "./Holdings.sol";
 import {Losses} from "./Losses.sol";
 import {Scenarios} from "./Scenarios.sol";
 
 /// @title MarginEngine
-/// @notice The Standard parameter set. Per underlying: value V and worst loss L over spot scenarios, of positions and credited claims together;
-/// across underlyings the losses add as √((1−ρ)ΣL² + ρ(ΣL)²).
+/// @notice Per underlying: value V and worst loss L over spot scenarios, of positions and credited claims together. Across underlyings of a
+/// risk class the losses add as √((1−ρ)ΣL² + ρ(ΣL)²), those of classes in full; and what it costs to sell more than a market is deep.
 ///
 /// IM takes the lower V and the higher L of both ends of the price interval (widened to a parked value); MM the higher V and the lower L
 /// of the stored interval, with its own, milder credit, shocks and ρ. Hence mm >= im.
 /// @dev One call each for the account's rows, their parameters and the prices, and one a module.
 contract MarginEngine is IMarginEngine {
+    using FeedRisk for uint256;
     using FixedPointMathLib for uint256;
     using FixedPointMathLib for int256;
     using IdList for uint256;
@@ -61,8 +63,8 @@ contract MarginEngine is IMarginEngine {
     /// @dev One underlying of the book. Claims are WAD token units, full and scaled by credit.
     struct Exposure {
         uint256 feed;
-        /// Packed.
-        uint256 shocks;
+        /// As FeedRisk.
+        uint256 risk;
         uint256 claims;
         uint256 claimsIm;
         uint256 claimsMm;
@@ -173,8 +175,8 @@ contract MarginEngine is IMarginEngine {
         uint256[] memory parameters =
             riskConfig.marginParameters(book.assets, book.instruments, book.portfolioSet);
         book.parameters = parameters;
-        uint256 positions = (words.length + 1 - parameters.length);
-        uint256 count = words.length - 2 * positions;
+        uint256 count = book.assets.length();
+        uint256 positions = (words.length - count) / 2;
         book.claims = new uint256[](count);
         book.impaired = new uint256[](count);
         for (uint256 n; n < count; ++n) {
@@ -296,24 +298,28 @@ contract MarginEngine is IMarginEngine {
         uint256 global = book.parameters[0];
         Losses.Answers memory answers = _answers(book, exposures, modules, prices);
         if (!answers.fresh) (h.fresh, h.inputsFresh) = (false, false);
-        Losses.Sums memory im;
-        Losses.Sums memory mm;
+        Losses.Sums[CLASSES] memory im;
+        Losses.Sums[CLASSES] memory mm;
         for (uint256 n; n < exposures.length; ++n) {
             Exposure memory e = exposures[n];
             IPriceOracle.Price memory price = prices[n];
             Scenarios.Interval memory interval = Scenarios.intervalOf(price);
             _addMid(h, e, price, interval, answers.pnl[answers.at]);
+            uint256 class = e.risk.class();
             if (e.curved) {
-                answers.naked = _naked(e, price.price, uint16(global >> 192));
-                _addCurved(h, e, price.fresh, interval, answers, im, mm);
+                answers.naked = _naked(e, price.price, uint16(global >> 240));
+                _addCurved(h, e, price.fresh, interval, answers, im[class], mm[class]);
             } else {
-                _addLinear(h, e, price, interval, answers, im, mm);
+                _addLinear(h, e, price, interval, answers, im[class], mm[class]);
             }
             answers.at += answers.count;
         }
-        h.im -= int256(im.joint(uint16(global))) + 1;
-        h.mm -= int256(mm.joint(uint16(global >> 16)));
-        int256 cap = int256(uint256(uint128(global >> 32)));
+        h.im -= 1;
+        for (uint256 n; n < CLASSES; ++n) {
+            if (im[n].sum != 0) h.im -= int256(im[n].joint((global >> (28 * n)) & FeedRisk.MASK));
+            if (mm[n].sum != 0) h.mm -= int256(mm[n].joint((global >> (28 * n + 14)) & FeedRisk.MASK));
+        }
+        int256 cap = int256(uint256(uint96(global >> 112)));
         if (h.pnl > cap) h.im -= h.pnl - cap;
     }
 
@@ -332,10 +338,10 @@ contract MarginEngine is IMarginEngine {
             Exposure memory e = exposures[n];
             uint256 mid = prices[n].price;
             if (mid >> 127 != 0) revert Losses.OutOfRange();
-            if (e.curved) Scenarios.fill(a.spots, n * count, count, prices[n], e.shocks);
+            if (e.curved) Scenarios.fill(a.spots, n * count, count, prices[n], e.risk);
             else a.spots[n * count] = mid;
         }
-        uint256[] memory factors = Scenarios.volatilities(count, uint16(global >> 160), uint16(global >> 176));
+        uint256[] memory factors = Scenarios.volatilities(count, uint16(global >> 208), uint16(global >> 224));
         (a.pnl, a.fresh) = Holdings.pnl(book.holdings, modules, count, a.spots, factors);
     }
 
@@ -349,13 +355,17 @@ contract MarginEngine is IMarginEngine {
         uint256 claims = book.claims.length;
         uint256 positions = book.holdings.length;
         modules = new address[](positions);
-        list = _places(claims + positions);
+        if (claims + positions == 0) return (list, modules);
         unchecked {
+            uint256 feeds = parameters.length - 1 - claims - positions;
+            list = _places(feeds);
+            // Of each feed of the parameters, its place in the list, from 1.
+            uint256[] memory places = new uint256[](feeds);
             for (uint256 n; n < claims; ++n) {
                 uint256 claim = book.claims[n];
                 if (claim == 0) continue;
                 uint256 word = parameters[n + 1];
-                (Exposure memory e,) = _find(list, uint16(word), word >> 64);
+                Exposure memory e = list[_at(list, places, parameters, uint16(word))];
                 e.claims += claim;
                 e.claimsIm += (claim - book.impaired[n]) * uint16(word >> 16) / BPS;
                 e.claimsMm += claim * uint16(word >> 32) / BPS;
@@ -363,8 +373,8 @@ contract MarginEngine is IMarginEngine {
             for (uint256 n; n < positions; ++n) {
                 uint256 word = parameters[claims + n + 1];
                 IInstrument.Holding memory h = book.holdings[n];
-                Exposure memory e;
-                (e, h.underlying) = _find(list, uint16(word), uint64(word >> 16));
+                h.underlying = _at(list, places, parameters, uint16(word));
+                Exposure memory e = list[h.underlying];
                 modules[n] = address(uint160(word >> 96));
                 e.size += h.size;
                 if (uint16(word >> 80) == 0) continue;
@@ -383,20 +393,26 @@ contract MarginEngine is IMarginEngine {
         }
     }
 
-    function _find(Exposure[] memory list, uint256 feed, uint256 shocks)
+    /// @dev Place in the list of the exposure to a feed of the parameters, which lie at their end.
+    function _at(Exposure[] memory list, uint256[] memory places, uint256[] memory parameters, uint256 place)
         internal
         pure
-        returns (Exposure memory e, uint256 place)
+        returns (uint256 index)
     {
-        uint256 count = list.length;
-        for (; place < count; ++place) {
-            e = list[place];
-            if (e.feed == feed) return (e, place);
-        }
-        e = Exposure(feed, shocks, 0, 0, 0, 0, 0, false);
-        assembly ("memory-safe") {
-            mstore(list, add(count, 1))
-            mstore(add(list, add(32, shl(5, count))), e)
+        // The place is RiskConfig's, below the number of feeds.
+        unchecked {
+            assembly ("memory-safe") {
+                index := mload(add(add(places, 32), shl(5, place)))
+            }
+            if (index != 0) return index - 1;
+            index = list.length;
+            uint256 word = parameters[parameters.length - places.length + place];
+            Exposure memory e = Exposure(uint16(word), word >> 16, 0, 0, 0, 0, 0, false);
+            assembly ("memory-safe") {
+                mstore(add(add(places, 32), shl(5, place)), add(index, 1))
+                mstore(list, add(index, 1))
+                mstore(add(list, add(32, shl(5, index))), e)
+            }
         }
     }
 
@@ -424,7 +440,7 @@ contract MarginEngine is IMarginEngine {
             h.equity += pnl + int256(e.claims * mid / WAD);
         }
         if (!price.fresh) h.fresh = false;
-        if (!price.fresh || Losses.isUnsure(interval, e.shocks)) e.claimsIm = 0;
+        if (!price.fresh || Losses.isUnsure(interval, e.risk)) e.claimsIm = 0;
     }
 
     function _addLinear(
@@ -441,16 +457,34 @@ contract MarginEngine is IMarginEngine {
             int256 atZero = answers.pnl[answers.at + Scenarios.ZERO];
             int256 slope = answers.pnl[answers.at] - atZero;
             Losses.bounded(atZero);
-            uint256 shocks = e.shocks;
-            int256 claims = int256(e.claimsIm * price.price / WAD);
-            uint256 shock = price.fresh ? uint16(shocks) : 2 * uint256(uint16(shocks));
-            (int256 value, uint256 loss) = Losses.adverse(slope + claims, interval, shock, shocks);
+            uint256 risk = e.risk;
+            int256 slopeIm = slope + int256(e.claimsIm * price.price / WAD);
+            int256 slopeMm = slope + int256(e.claimsMm * price.price / WAD);
+            uint256 shock = price.fresh ? risk.shockIm() : 2 * risk.shockIm();
+            (int256 value, uint256 loss) = Losses.adverse(slopeIm, interval, shock, risk);
             h.im += atZero + value - ROUNDING;
             im.add(loss);
-            claims = int256(e.claimsMm * price.price / WAD);
-            (value, loss) = Losses.favourable(slope + claims, interval, shocks);
+            (value, loss) = Losses.favourable(slopeMm, interval, risk);
             h.mm += atZero + value;
             mm.add(loss);
+            _addDepth(h, slopeIm.abs(), slopeMm.abs(), interval, risk);
+        }
+    }
+
+    /// @dev What it costs to sell more than the market is deep. MM's size counts for IM too: so IM never holds back less, and impairing a claim,
+    /// which leaves less of it to sell, never helps. @param sizeIm Of the net position (WAD quote).
+    function _addDepth(
+        Health memory h,
+        uint256 sizeIm,
+        uint256 sizeMm,
+        Scenarios.Interval memory interval,
+        uint256 risk
+    ) internal pure {
+        if (risk >> 74 == 0) return;
+        unchecked {
+            uint256 size = (sizeIm.max(sizeMm) * interval.imHigh + (WAD - 1)) / WAD;
+            h.im -= int256(Losses.impactUp(size, risk.thinnessIm()));
+            h.mm -= int256(Losses.impact(sizeMm * interval.low / WAD, risk.thinnessMm()));
         }
     }
 
@@ -468,11 +502,20 @@ contract MarginEngine is IMarginEngine {
         Losses.Sums memory im,
         Losses.Sums memory mm
     ) internal pure {
-        (int256 value, uint256 loss) = Losses.adverse(answers, e.claimsIm, interval, fresh ? 1 : 2, e.shocks);
+        uint256 risk = e.risk;
+        (int256 value, uint256 loss) = Losses.adverse(answers, e.claimsIm, interval, fresh ? 1 : 2, risk);
         h.im += value - ROUNDING;
         im.add(loss);
-        (value, loss) = Losses.favourable(answers, e.claimsMm, interval, e.shocks);
+        (value, loss) = Losses.favourable(answers, e.claimsMm, interval, risk);
         h.mm += value;
         mm.add(loss);
+        if (risk >> 74 == 0) return;
+        _addDepth(
+            h,
+            Losses.gridSlope(answers, e.claimsIm, risk).abs(),
+            Losses.gridSlope(answers, e.claimsMm, risk).abs(),
+            interval,
+            risk
+        );
     }
 }

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
+import {FeedRisk} from "./FeedRisk.sol";
 
 /// @notice What margin asks modules to price of one underlying: [mid, zero] where all values are straight lines in the spot, and otherwise
 /// [mid, IM low, IM high, MM low, MM high, grid...], the grid being spot × implied volatility around mid.
@@ -10,6 +11,7 @@ import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 /// Standard grid, 12 points: spot −1, −½, 0, ½, 1 shock, volatility up and down; and both tails. Portfolio grid, 22 points beside mid itself:
 /// spot −1, −⅔ ... 1 shock, volatility up, as it is and down; and both tails. A tail's volatility is up. A fall stops at zero.
 library Scenarios {
+    using FeedRisk for uint256;
     using FixedPointMathLib for uint256;
 
     uint256 internal constant WAD = 1e18;
@@ -55,13 +57,13 @@ library Scenarios {
         return GRID + (portfolioSet ? PORTFOLIO : STANDARD);
     }
 
-    /// @notice Writes the spots (WAD) of one underlying with a grid from place `at` on. @param shocks Packed, as in RiskConfig.marginParameters.
+    /// @notice Writes the spots (WAD) of one underlying with a grid from place `at` on. @param risk As FeedRisk.
     function fill(
         uint256[] memory spots,
         uint256 at,
         uint256 count,
         IPriceOracle.Price memory price,
-        uint256 shocks
+        uint256 risk
     ) internal pure {
         uint256 mid = price.price;
         Interval memory i = intervalOf(price);
@@ -71,12 +73,12 @@ library Scenarios {
         spots[at + MM_LOW] = mid.fullMulDiv(i.low, WAD);
         spots[at + MM_HIGH] = mid.fullMulDiv(i.high, WAD);
         uint256 steps = count == GRID + STANDARD ? 2 : 3;
-        uint256 shock = uint16(shocks);
+        uint256 shock = risk.gridShock();
         at = _row(spots, at + GRID, mid, shock, steps, false);
         at = _row(spots, at, mid, shock, steps, false);
         // Its centre is mid as it is, which stands in front of all.
         if (steps == 3) at = _row(spots, at, mid, shock, steps, true);
-        uint256 tail = uint16(shocks >> 32);
+        uint256 tail = risk.tailShock();
         spots[at] = _moved(mid, tail, 0, 1);
         spots[at + 1] = _moved(mid, tail, 2, 1);
     }

@@ -147,6 +147,15 @@ abstract contract HubFixture is Test {
         );
     }
 
+    /// @dev Shocks that MM has reached, too.
+    function setShocks(uint256 feed, IRiskConfig.Underlying memory u) internal {
+        config.setUnderlying(feed, u);
+        while (config.currentUnderlying(feed).shockMm != u.shockMm) {
+            vm.warp(block.timestamp + config.MAX_ELAPSED());
+            config.setUnderlying(feed, u);
+        }
+    }
+
     function _listPerp(uint256 feed) internal {
         config.setInstrument(
             config.instrumentCount() + 1,

@@ -4,6 +4,10 @@ pragma solidity ^0.8.28;
 import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
 import {IMarginEngine} from "../../src/interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
+import {RiskConfig} from "../../src/hub/RiskConfig.sol";
+import {FeedRisk} from "../../src/margin/FeedRisk.sol";
+import {MarginEngine} from "../../src/margin/MarginEngine.sol";
+import {Perp} from "../../src/margin/Perp.sol";
 import {HubFixture} from "../hub/HubFixture.sol";
 import {Quadratic} from "./Quadratic.sol";
 
@@ -143,12 +147,17 @@ contract MarginEngineTest is HubFixture {
     }
 
     function test_correlationAcrossUnderlyings() public {
-        config.setUnderlying(FEED_ETH, IRiskConfig.Underlying(1000, 1000, 0, 0));
-        config.setUnderlying(FEED_BTC, IRiskConfig.Underlying(1000, 1000, 0, 0));
+        setShocks(FEED_ETH, IRiskConfig.Underlying(1000, 1000, 0, 0));
+        setShocks(FEED_BTC, IRiskConfig.Underlying(1000, 1000, 0, 0));
         IClearinghouse.Portfolio memory p = _portfolio(0, 2);
         (p.instrumentIds[0], p.sizes[0], p.quotes[0]) = (ETH_PERP, 15e18, -30_000e18);
         (p.instrumentIds[1], p.sizes[1], p.quotes[1]) = (BTC_PERP, -1e18, 40_000e18);
         config.setGlobal(IRiskConfig.Global(10_000, 0, 0, 1500, 12, 1 hours));
+        assertLt(engine.health(p).mm, -5000e18, "on its way");
+        for (uint256 n; n < 60; ++n) {
+            vm.warp(block.timestamp + 10 minutes);
+            config.setGlobal(config.global());
+        }
         IMarginEngine.Health memory h = engine.health(p);
         assertEq(h.im, -7000e18 - 33, "sum");
         assertEq(h.mm, -5000e18, "root of squares");
@@ -160,11 +169,16 @@ contract MarginEngineTest is HubFixture {
         uint256 r = seed;
         // Half of the runs leave IM and MM no difference but rounding, so that nothing hides a wrong order.
         bool equal = seed % 2 == 0;
-        // Shocks lie above every trade band.
-        for (uint256 id = 1; id <= 3; ++id) {
-            IRiskConfig.Instrument memory i = config.instrument(id);
-            i.priceBand = 1;
-            config.setInstrument(id, i);
+        // On which nothing is listed yet, so that all is as it is set.
+        config = new RiskConfig(address(this), FEED_USDC);
+        config.setDynamicRisk(address(this));
+        engine = new MarginEngine(hub, oracle, config);
+        perp = new Perp(address(hub), oracle, config);
+        for (uint256 class; class < 4; ++class) {
+            r = uint256(keccak256(abi.encode(r)));
+            uint16 rhoIm = uint16(r % 10_001);
+            uint16 rhoMm = equal ? rhoIm : uint16((r >> 16) % (uint256(rhoIm) + 1));
+            config.setClass(class, IRiskConfig.RiskClass(rhoIm, rhoMm, rhoIm, rhoMm));
         }
         for (uint256 feed; feed < 4; ++feed) {
             r = uint256(keccak256(abi.encode(r)));
@@ -176,37 +190,43 @@ contract MarginEngineTest is HubFixture {
                 !equal && r % 3 == 0 ? 1 + (r >> 120) % (2 * price) : 0,
                 equal || r % 5 != 0
             );
-            uint16 im = uint16(4 + (r >> 170) % 9997);
+            // A claim that a fall and a thin market could make worse than worthless leaves IM alone.
+            uint16 im = uint16(4 + (r >> 170) % (equal ? 7900 : 9997));
             uint16 mm = equal ? im : uint16(4 + (r >> 190) % (im - 3));
+            config.setRiskClass(feed, uint8((r >> 212) % 4));
             config.setUnderlying(
-                feed, IRiskConfig.Underlying(im, mm, uint16((r >> 200) % 60_000), uint16((r >> 220) % 10_001))
+                feed,
+                IRiskConfig.Underlying(
+                    im, mm, uint16((r >> 200) % 60_000), uint16((r >> 220) % (equal ? 7900 : 10_001))
+                )
             );
+            if (r % 2 == 0) _moveFeed(feed, r >> 10, equal);
         }
-        r = uint256(keccak256(abi.encode(r)));
-        uint16 rhoIm = uint16(r % 10_001);
-        config.setGlobal(
-            IRiskConfig.Global(
-                rhoIm,
-                equal ? rhoIm : uint16((r >> 16) % (uint256(rhoIm) + 1)),
-                equal ? type(uint128).max >> 1 : uint128((r >> 32) % 1e24),
-                0,
-                12,
-                1 hours
-            )
-        );
-        uint16 rho = equal ? rhoIm : uint16((r >> 48) % (uint256(rhoIm) + 1));
+        IRiskConfig.Global memory g = config.global();
+        g.profitCapIm = equal ? type(uint96).max : uint128((r >> 32) % 1e24);
+        (g.maxRows, g.regressionDelay) = (12, 1 hours);
+        config.setGlobal(g);
+        _listUsdc();
+        for (uint256 n; n < 3; ++n) {
+            r = uint256(keccak256(abi.encode(r)));
+            uint16 creditMm = uint16(r % 10_001);
+            uint16 creditIm = equal ? creditMm : uint16((r >> 16) % (uint256(creditMm) + 1));
+            _list(B, string(abi.encode(n)), 18, 1 + n, false, creditIm, creditMm, 1e24);
+            config.setInstrument(1 + n, IRiskConfig.Instrument(address(perp), uint16(1 + n), 1, 1, 1));
+        }
         config.setInstrument(
             4,
             IRiskConfig.Instrument(address(new Quadratic(oracle, 1, 100_000e18)), uint16(1 + r % 3), 1, 1, 1)
         );
+        uint16 share = uint16((r >> 48) % 10_001);
         config.setGrid(
             IRiskConfig.Grid(
                 uint16(r >> 64),
                 uint16((r >> 80) % 10_000),
                 uint16((r >> 96) % 10_001),
                 uint16(5001 + (r >> 112) % 5000),
-                rhoIm,
-                rho
+                share,
+                equal ? share : share / 2
             )
         );
         IClearinghouse.Portfolio memory p = _portfolio(3, 4);
@@ -217,11 +237,7 @@ contract MarginEngineTest is HubFixture {
         else oracle.set(FEED_USDC, 1e18);
         for (uint256 n; n < 3; ++n) {
             r = uint256(keccak256(abi.encode(r)));
-            IRiskConfig.Asset memory a = config.asset(WETH + n);
-            a.creditMm = uint16(r % 10_001);
-            a.creditIm = equal ? a.creditMm : uint16((r >> 16) % (uint256(a.creditMm) + 1));
-            config.setAsset(WETH + n, a);
-            p.assetIds[n] = WETH + n;
+            p.assetIds[n] = 2 + n;
             p.claims[n] = (r >> 32) % 1e24;
             p.impaired[n] = !equal && r % 4 == 0 ? (r >> 120) % (p.claims[n] + 1) : 0;
             p.instrumentIds[n] = 1 + n;
@@ -231,6 +247,24 @@ contract MarginEngineTest is HubFixture {
         IMarginEngine.Health memory h = engine.health(p);
         assertGe(h.mm, h.im);
         if (equal) assertLe(h.mm - h.im, 100, "only what is held back for roundings");
+    }
+
+    function _listUsdc() private {
+        _list(A, "cash", 6, FEED_USDC, true, 10_000, 10_000, USDC_CAP);
+    }
+
+    /// @dev A market as thin as IM has it from now on, and MM as far as it comes in a step; all the way if they are to be equal.
+    function _moveFeed(uint256 feed, uint256 r, bool equal) private {
+        vm.warp(block.timestamp + 10 minutes);
+        uint256 most = equal ? FeedRisk.MAX_THINNESS / 25 : FeedRisk.MAX_THINNESS;
+        uint32 factorIm = equal ? 10_000 : uint32(10_000 + r % 40_001);
+        uint32 factorMm = equal ? 10_000 : uint32(10_000 + (r >> 30) % (factorIm - 9999));
+        config.moveFeed(
+            feed,
+            IRiskConfig.FeedTarget(
+                factorIm, factorMm, uint32((r >> 60) % most), uint32(FeedRisk.MAX_THINNESS), false
+            )
+        );
     }
 
     function test_accountsHealthIsAccountHealth() public {

@@ -23,6 +23,7 @@ export function predict(from: Address, nonce: bigint, tokens: readonly string[])
     'future',
     'option',
     'rateSwap',
+    'dynamicRisk',
   ] as const
   const addresses = new Map<string, Address>(
     names.map((name, index) => [name, getContractAddress({ from, nonce: nonce + BigInt(index) })]),

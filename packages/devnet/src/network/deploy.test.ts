@@ -1,16 +1,17 @@
-import { epochRevokerAbi, priceOracleAbi, riskConfigAbi } from '@clearspan/contracts'
+import { dynamicRiskAbi, epochRevokerAbi, priceOracleAbi, riskConfigAbi } from '@clearspan/contracts'
 import { zeroHash } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startTestChains } from '../chains/chains.test-util.js'
 import type { LocalChain } from '../chains/index.js'
 import { deployLayerZero } from '../layerzero/index.js'
 import { type Deployment, deployClearspan } from './deploy.js'
-import { planMarkets } from './markets.js'
+import { feedIndex, planMarkets } from './markets.js'
 import { localRoles } from './roles.js'
 import { planTiming } from './timing.js'
 
 const roles = localRoles()
-const markets = planMarkets(['BTC', 'ETH'], ['BTC/USD', 'ETH/USD', 'USDT/USD', 'USDC/USD'])
+const planned = planMarkets(['BTC', 'ETH'], ['BTC/USD', 'ETH/USD', 'USDT/USD', 'USDC/USD'])
+const markets = { ...planned, feeds: [...planned.feeds, { name: 'ETH.RV/VOL', exponent: -8 }] }
 let chains: LocalChain[]
 let close: (() => Promise<void>) | undefined
 let deployed: Deployment
@@ -74,6 +75,27 @@ test("every chain's oracle can be revoked by the hub's word, and by no other cha
   }
 })
 
+test('margin follows realised volatility where a feed has it, and anyone may have it do so before there is any', async () => {
+  const { client } = chains[0]!
+  const address = await client.readContract({
+    address: deployed.hub.contracts.riskConfig,
+    abi: riskConfigAbi,
+    functionName: 'dynamicRisk',
+  })
+  const risk = { address, abi: dynamicRiskAbi } as const
+  const [eth, btc] = ['ETH', 'BTC'].map((base) => BigInt(feedIndex(markets, base))) as [bigint, bigint]
+  const inputsOf = (feed: bigint) => client.readContract({ ...risk, functionName: 'inputs', args: [feed] })
+  expect(await inputsOf(eth)).toMatchObject({ realisedFeed: 4, volatility: 30_000 })
+  expect(await inputsOf(btc)).toMatchObject({ realisedFeed: 65_535, volatility: 0 })
+  const stranger = roles.observers[0]!.account.address
+  const tried = { ...risk, account: stranger } as const
+  const ids = deployed.hub.instruments.filter(({ feed }) => feed === 'ETH/USD').map(({ id }) => BigInt(id))
+  expect(ids.length).toBeGreaterThan(0)
+  const { result } = await client.simulateContract({ ...tried, functionName: 'refresh', args: [eth, ids] })
+  expect(result).toBe(false)
+  await client.simulateContract({ ...tried, functionName: 'refreshClass', args: [0n] })
+})
+
 test('every chain knows the signers, and the hub every asset and instrument', async () => {
   for (const [index, { contracts }] of deployed.chains.entries()) {
     const count = await chains[index]!.client.readContract({
@@ -81,7 +103,7 @@ test('every chain knows the signers, and the hub every asset and instrument', as
       abi: priceOracleAbi,
       functionName: 'feedCount',
     })
-    expect(count).toBe(4n)
+    expect(count).toBe(5n)
   }
   const { riskConfig, clearinghouse } = deployed.hub.contracts
   const hub = chains[0]!.client

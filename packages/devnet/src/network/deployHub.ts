@@ -5,6 +5,8 @@ import {
   booksBytecode,
   clearinghouseAbi,
   clearinghouseBytecode,
+  dynamicRiskAbi,
+  dynamicRiskBytecode,
   futureAbi,
   futureBytecode,
   hubGatewayAbi,
@@ -33,17 +35,21 @@ import type { Batch } from '../chains/index.js'
 import { type At, peer } from './addresses.js'
 import type { DeployOptions } from './deployOptions.js'
 import { livenessFeed } from './derivedFeeds.js'
-import { assetId, baseOf, feedIndex, settlementOf } from './markets.js'
+import { assetId, baseOf, feedIndex, type LocalMarkets, settlementOf } from './markets.js'
 import {
   auctionTerms,
   CREDIT_BPS,
+  DYNAMIC_RISK,
   EPOCH,
   globalRisk,
   grid,
   instrumentRisk,
   silenceTerms,
 } from './parameters.js'
+import type { Timing } from './timing.js'
 
+/** Of `DynamicRisk`: there is none. */
+const NO_FEED = 65_535
 /** Room for exits of the fund once they are ripe, seconds. */
 const EXIT_WINDOW = 7 * 86_400
 /** Maturing of a local network's assets: whole tokens at once, and a second. */
@@ -146,6 +152,11 @@ export function createHub(
   batch.create('Future', { abi: futureAbi, bytecode: futureBytecode, args })
   batch.create('Option', { abi: optionAbi, bytecode: optionBytecode, args })
   batch.create('RateSwap', { abi: rateSwapAbi, bytecode: rateSwapBytecode, args })
+  batch.create('DynamicRisk', {
+    abi: dynamicRiskAbi,
+    bytecode: dynamicRiskBytecode,
+    args: [owner, at('riskConfig'), at('priceOracle'), at('clearinghouse')],
+  })
 }
 
 const MODULES = {
@@ -221,9 +232,56 @@ export function configureHub(batch: Batch, at: At, { chains, markets, timing }: 
       args: [BigInt(id), instrument],
     })
   })
+  configureDynamicRisk(batch, at, markets, timing)
   batch.call(at('clearinghouse'), {
     abi: clearinghouseAbi,
     functionName: 'setVenue',
     args: [at('venue'), true],
+  })
+}
+
+/** What margin follows: the realised volatility of each base that has a feed of it, and the open interest of all. */
+function configureDynamicRisk(batch: Batch, at: At, markets: LocalMarkets, timing: Timing) {
+  const risk = { abi: dynamicRiskAbi }
+  const { stressedRhoIm, stressedRhoMm, volatility, ...bounds } = DYNAMIC_RISK
+  const { rhoIm, rhoMm } = globalRisk(timing)
+  const feeds = markets.feeds.map(({ name }) => name)
+  const volatilityOf = (base: string) => feeds.indexOf(`${base}.RV/VOL`)
+  batch.call(at('riskConfig'), {
+    abi: riskConfigAbi,
+    functionName: 'setClass',
+    args: [0n, { rhoIm, rhoMm, stressedRhoIm, stressedRhoMm }],
+  })
+  batch.call(at('riskConfig'), {
+    abi: riskConfigAbi,
+    functionName: 'setDynamicRisk',
+    args: [at('dynamicRisk')],
+  })
+  for (const base of new Set(markets.instruments.map((instrument) => instrument.base))) {
+    const realised = volatilityOf(base)
+    const known = realised >= 0
+    batch.call(at('dynamicRisk'), {
+      ...risk,
+      functionName: 'setInputs',
+      args: [
+        BigInt(feedIndex(markets, base)),
+        {
+          realisedFeed: known ? realised : NO_FEED,
+          impliedFeed: NO_FEED,
+          depthFeed: NO_FEED,
+          volatility: known ? volatility : 0,
+          depthShare: 0,
+          depth: 0n,
+          ...bounds,
+        },
+      ],
+    })
+  }
+  const leader = markets.tokens.map(({ base }) => volatilityOf(base)).find((feed) => feed >= 0)
+  if (leader === undefined) return
+  batch.call(at('dynamicRisk'), {
+    ...risk,
+    functionName: 'setClassInputs',
+    args: [0n, { volatilityFeed: leader, volatility }],
   })
 }

@@ -49,6 +49,7 @@ const FEEDS = [0, 1, 2, 3]
 /** At-the-money volatility of the options, and their fixing, which never comes. */
 const [VOLATILITY, FIXING] = [4, 5]
 const GENESIS = 1_700_000_000
+const MAX_THINNESS = 2 ** 27 - 1
 const DAY = 86_400
 /** Listed behind the perpetuals. */
 const OPTIONS: { feed: number; terms: OptionTerms }[] = [
@@ -70,61 +71,18 @@ const INSTRUMENTS = INSTRUMENT_FEEDS.length + OPTIONS.length + 2 * STRAIGHT_FEED
 let chain: LocalChain
 let close: (() => Promise<void>) | undefined
 let batch: Batch
-let engine: Address
-let config: Address
+let owner: ReturnType<typeof localAccounts>[number]
 let oracle: Address
+/** Of the market that is entered. */
+let engine: Address
 
 beforeAll(async () => {
   const started = await startTestChains([{ name: 'hub', chainId: 31_951 }], { genesisTime: GENESIS })
   ;({ close } = started)
   chain = started.chains[0]!
-  const owner = localAccounts(1)[0]!
+  owner = localAccounts(1)[0]!
   batch = await createBatch(chain, owner)
   oracle = batch.create('TestOracle', { abi: testOracleAbi, bytecode: testOracleBytecode })
-  config = batch.create('RiskConfig', {
-    abi: riskConfigAbi,
-    bytecode: riskConfigBytecode,
-    args: [owner.address, 0n],
-  })
-  await batch.send()
-  engine = batch.create('MarginEngine', {
-    abi: marginEngineAbi,
-    bytecode: marginEngineBytecode,
-    args: [zeroAddress, oracle, config],
-  })
-  const perp = batch.create('Perp', {
-    abi: perpAbi,
-    bytecode: perpBytecode,
-    args: [zeroAddress, oracle, config],
-  })
-  const option = batch.create('Option', {
-    abi: optionAbi,
-    bytecode: optionBytecode,
-    args: [owner.address, oracle, config],
-  })
-  for (const feed of FEEDS) setUnderlying(feed, { shockIm: 2n, shockMm: 2n, tailShock: 0n, tailDamping: 0n })
-  setPrices(() => ({ price: WAD, confidence: 0n, parked: 0n, fresh: true }))
-  for (const [index, feed] of INSTRUMENT_FEEDS.entries())
-    batch.call(config, {
-      abi: riskConfigAbi,
-      functionName: 'setInstrument',
-      args: [BigInt(index + 1), { module: perp, feed, maxOpenInterest: WAD, backstopCap: WAD, priceBand: 1 }],
-    })
-  for (const [n, { feed, terms }] of OPTIONS.entries()) {
-    const id = BigInt(INSTRUMENT_FEEDS.length + n + 1)
-    batch.call(config, {
-      abi: riskConfigAbi,
-      functionName: 'setInstrument',
-      args: [id, { module: option, feed, maxOpenInterest: WAD, backstopCap: WAD, priceBand: 1 }],
-    })
-    const { isCall, strike, expiry } = terms
-    batch.call(option, {
-      abi: optionAbi,
-      functionName: 'list',
-      args: [id, isCall, strike, Number(expiry), feed, FIXING, VOLATILITY],
-    })
-  }
-  listStraight(owner.address)
   await batch.send()
 })
 
@@ -132,8 +90,87 @@ afterAll(async () => {
   await close?.()
 })
 
-function listStraight(owner: Address) {
-  const args = [owner, oracle, config] as const
+/** An engine for the market alone: on its feeds nothing is listed yet, so that parameters are at once as they are set, but for what ramps. */
+async function enter(drawn: DrawnMarket): Promise<MarginMarket> {
+  const risk = { abi: riskConfigAbi }
+  const config = batch.create('RiskConfig', {
+    ...risk,
+    bytecode: riskConfigBytecode,
+    args: [owner.address, 0n],
+  })
+  await batch.send()
+  const modules = [zeroAddress, oracle, config] as const
+  engine = batch.create('MarginEngine', {
+    abi: marginEngineAbi,
+    bytecode: marginEngineBytecode,
+    args: modules,
+  })
+  const perp = batch.create('Perp', { abi: perpAbi, bytecode: perpBytecode, args: modules })
+  const option = batch.create('Option', {
+    abi: optionAbi,
+    bytecode: optionBytecode,
+    args: [owner.address, oracle, config],
+  })
+  await batch.send()
+  const set = (functionName: RiskSetter, ...args: readonly unknown[]) =>
+    batch.call(config, { ...risk, functionName, args } as never)
+  setPrices(() => ({ price: WAD, confidence: 0n, parked: 0n, fresh: true }))
+  set('setDynamicRisk', owner.address)
+  set('setGlobal', {
+    ...numbers(drawn.classes[0]!),
+    profitCapIm: drawn.profitCapIm,
+    bufferBps: 0,
+    maxRows: 16,
+    regressionDelay: 3_600,
+  })
+  for (const [riskClass, { rhoIm, rhoMm }] of drawn.classes.entries())
+    set('setClass', BigInt(riskClass), numbers({ rhoIm, rhoMm, stressedRhoIm: rhoIm, stressedRhoMm: rhoMm }))
+  for (const [feed, { riskClass, shockIm, shockMm, tailShock, tailDamping }] of drawn.shocks.entries()) {
+    set('setRiskClass', BigInt(feed), riskClass)
+    set('setUnderlying', BigInt(feed), numbers({ shockIm, shockMm, tailShock, tailDamping }))
+  }
+  set('setGrid', numbers(drawn.grid))
+  for (const [n, feed] of ASSET_FEEDS.entries()) {
+    const { creditIm, creditMm } = drawn.credits[n]!
+    set('setAsset', BigInt(n + 1), {
+      eid: n + 1,
+      epoch: 1,
+      token: `0x${(n + 1).toString(16).padStart(40, '0')}`,
+      decimals: 18,
+      feed,
+      settlement: n === 0,
+      ...numbers({ creditIm, creditMm }),
+      matureCap: WAD,
+      matureRate: 1n,
+    })
+  }
+  const listed = { maxOpenInterest: WAD, backstopCap: WAD, priceBand: 1 }
+  for (const [n, feed] of INSTRUMENT_FEEDS.entries())
+    set('setInstrument', BigInt(n + 1), { module: perp, feed, ...listed })
+  for (const [n, { feed, terms }] of OPTIONS.entries()) {
+    const id = BigInt(INSTRUMENT_FEEDS.length + n + 1)
+    set('setInstrument', id, { module: option, feed, ...listed })
+    const { isCall, strike, expiry } = terms
+    batch.call(option, {
+      abi: optionAbi,
+      functionName: 'list',
+      args: [id, isCall, strike, Number(expiry), feed, FIXING, VOLATILITY],
+    })
+  }
+  listStraight(config)
+  await batch.send()
+  // Long enough for a step of every ramp.
+  const { timestamp } = await chain.client.getBlock()
+  await chain.mine(Number(timestamp) + 600)
+  for (const [feed, target] of drawn.targets.entries())
+    set('moveFeed', BigInt(feed), { ...target, thinnessUnit: MAX_THINNESS, held: false })
+  setPrices((feed) => drawn.prices.get(feed)!)
+  await batch.send()
+  return { ...drawn.market, shocks: await currentShocks(config) }
+}
+
+function listStraight(config: Address) {
+  const args = [owner.address, oracle, config] as const
   const future = batch.create('Future', { abi: futureAbi, bytecode: futureBytecode, args })
   const swap = batch.create('RateSwap', { abi: rateSwapAbi, bytecode: rateSwapBytecode, args })
   const [start, expiry, period] = [SWAP.paidUntil, SWAP.expiry, SWAP.period].map(Number) as [
@@ -155,73 +192,32 @@ function listStraight(owner: Address) {
   }
 }
 
-function setUnderlying(feed: number, shocks: Shocks) {
-  const [shockIm, shockMm, tailShock, tailDamping] = [
-    Number(shocks.shockIm),
-    Number(shocks.shockMm),
-    Number(shocks.tailShock),
-    Number(shocks.tailDamping),
-  ]
-  batch.call(config, {
-    abi: riskConfigAbi,
-    functionName: 'setUnderlying',
-    args: [BigInt(feed), { shockIm, shockMm, tailShock, tailDamping }],
-  })
-}
+type RiskSetter =
+  | 'setDynamicRisk'
+  | 'setGlobal'
+  | 'setClass'
+  | 'setRiskClass'
+  | 'setUnderlying'
+  | 'setGrid'
+  | 'setAsset'
+  | 'setInstrument'
+  | 'moveFeed'
 
-/** Brings the chain to the market. */
-async function enter(market: MarginMarket) {
-  for (const [feed, shocks] of market.shocks) setUnderlying(feed, shocks)
-  for (const [assetId, { feed, creditIm, creditMm }] of market.assets)
-    batch.call(config, {
-      abi: riskConfigAbi,
-      functionName: 'setAsset',
-      args: [
-        BigInt(assetId),
-        {
-          eid: assetId,
-          epoch: 1,
-          token: `0x${assetId.toString(16).padStart(40, '0')}`,
-          decimals: 18,
-          feed,
-          settlement: assetId === 1,
-          creditIm: Number(creditIm),
-          creditMm: Number(creditMm),
-          matureCap: WAD,
-          matureRate: 1n,
-        },
-      ],
-    })
-  batch.call(config, {
-    abi: riskConfigAbi,
-    functionName: 'setGlobal',
-    args: [
-      {
-        rhoIm: Number(market.rhoIm),
-        rhoMm: Number(market.rhoMm),
-        profitCapIm: market.profitCapIm,
-        bufferBps: 0,
-        maxRows: 16,
-        regressionDelay: 3_600,
-      },
-    ],
-  })
-  batch.call(config, {
-    abi: riskConfigAbi,
-    functionName: 'setGrid',
-    args: [
-      {
-        volatilityUp: Number(market.grid.volatilityUp),
-        volatilityDown: Number(market.grid.volatilityDown),
-        nakedShort: Number(market.grid.nakedShort),
-        portfolioShock: Number(market.grid.portfolioShock),
-        portfolioRhoIm: Number(market.grid.portfolioRhoIm),
-        portfolioRhoMm: Number(market.grid.portfolioRhoMm),
-      },
-    ],
-  })
-  setPrices((feed) => market.prices.get(feed)!)
-  await batch.send()
+const numbers = (fields: Record<string, bigint>) =>
+  Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, Number(value)]))
+
+/** What margin takes of each feed now. */
+async function currentShocks(config: Address): Promise<Map<number, Shocks>> {
+  const read = { address: config, abi: riskConfigAbi, functionName: 'currentUnderlying' } as const
+  const current = await Promise.all(
+    FEEDS.map((feed) => chain.client.readContract({ ...read, args: [BigInt(feed)] })),
+  )
+  return new Map(
+    current.map(({ class: riskClass, ...shocks }, feed) => [
+      feed,
+      { ...shocks, riskClass: Number(riskClass) },
+    ]),
+  )
 }
 
 function setPrices(priceOf: (feed: number) => MarginPrice) {
@@ -340,12 +336,42 @@ const ordered = fc
   .tuple(bps(10_000), bps(10_000))
   .map(([a, b]) => (a > b ? [b, a] : [a, b]) as [bigint, bigint])
 
-const marketArbitrary: fc.Arbitrary<MarginMarket> = fc
+/** A market as it is set, with what is read of RiskConfig only once it is. */
+interface DrawnMarket {
+  prices: ReadonlyMap<number, MarginPrice>
+  /** By feed. */
+  shocks: readonly (Shocks & { riskClass: number })[]
+  targets: readonly { factorIm: number; factorMm: number; thinness: number }[]
+  /** By asset id − 1. */
+  credits: readonly { creditIm: bigint; creditMm: bigint }[]
+  classes: readonly { rhoIm: bigint; rhoMm: bigint }[]
+  grid: Record<keyof MarginMarket['grid'], bigint>
+  profitCapIm: bigint
+  market: Omit<MarginMarket, 'shocks'>
+}
+
+const feedArbitrary = fc.record({
+  shocks: shocksArbitrary,
+  riskClass: fc.integer({ min: 0, max: 3 }),
+  target: fc
+    .record({
+      factors: fc.tuple(fc.integer({ min: 10_000, max: 50_000 }), fc.integer({ min: 10_000, max: 50_000 })),
+      thinness: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: MAX_THINNESS })),
+      bits: fc.integer({ min: 0, max: 26 }),
+    })
+    .map(({ factors, thinness, bits }) => ({
+      factorIm: Math.max(...factors),
+      factorMm: Math.min(...factors),
+      thinness: thinness >> bits,
+    })),
+})
+
+const marketArbitrary: fc.Arbitrary<DrawnMarket> = fc
   .record({
     prices: fc.tuple(priceArbitrary, priceArbitrary, priceArbitrary, priceArbitrary),
-    shocks: fc.tuple(shocksArbitrary, shocksArbitrary, shocksArbitrary, shocksArbitrary),
+    feeds: fc.tuple(feedArbitrary, feedArbitrary, feedArbitrary, feedArbitrary),
     credits: fc.array(ordered, { minLength: 5, maxLength: 5 }),
-    rho: ordered,
+    rhos: fc.array(ordered, { minLength: 4, maxLength: 4 }),
     portfolioRho: ordered,
     profitCapIm: amount(10n ** 26n),
     volatility: fc.record({
@@ -356,29 +382,41 @@ const marketArbitrary: fc.Arbitrary<MarginMarket> = fc
     // Half of the shock at least, so that it stays above the trade band.
     portfolioShock: fc.oneof(fc.constant(0n), fc.bigInt({ min: 5_001n, max: 10_000n })),
   })
-  .map(({ prices, shocks, credits, rho, profitCapIm, volatility, shifts, portfolioRho, portfolioShock }) => ({
-    settlementFeed: 0,
-    prices: new Map([
-      ...prices.map((price, feed) => [feed, price] as const),
+  .map(({ feeds, rhos, profitCapIm, volatility, shifts, portfolioRho, portfolioShock, ...drawn }) => {
+    const prices = new Map([
+      ...drawn.prices.map((price, feed) => [feed, price] as const),
       ...[VOLATILITY, FIXING].map((feed) => [feed, { ...volatility, confidence: 0n, parked: 0n }] as const),
-    ]),
-    shocks: new Map(shocks.map((shock, feed) => [feed, shock])),
-    assets: new Map(
-      ASSET_FEEDS.map((feed, n) => [n + 1, { feed, creditIm: credits[n]![0], creditMm: credits[n]![1] }]),
-    ),
-    instruments: new Map(INSTRUMENT_FEEDS.map((feed, n) => [n + 1, perpetual(feed)])),
-    grid: {
+    ])
+    const credits = drawn.credits.map(([creditIm, creditMm]) => ({ creditIm, creditMm }))
+    const classes = rhos.map(([rhoMm, rhoIm]) => ({ rhoIm, rhoMm }))
+    const grid = {
       volatilityUp: shifts[0],
       volatilityDown: shifts[1],
       nakedShort: shifts[2],
       portfolioShock,
       portfolioRhoIm: portfolioRho[1],
       portfolioRhoMm: portfolioRho[0],
-    },
-    rhoIm: rho[1],
-    rhoMm: rho[0],
-    profitCapIm,
-  }))
+    }
+    return {
+      prices,
+      shocks: feeds.map(({ shocks, riskClass }) => ({ ...shocks, riskClass })),
+      targets: feeds.map(({ target }) => target),
+      credits,
+      classes,
+      grid,
+      profitCapIm,
+      market: {
+        settlementFeed: 0,
+        prices,
+        assets: new Map(ASSET_FEEDS.map((feed, n) => [n + 1, { feed, ...credits[n]! }])),
+        instruments: new Map(INSTRUMENT_FEEDS.map((feed, n) => [n + 1, perpetual(feed)])),
+        grid,
+        ...classes[0]!,
+        classes: new Map(classes.entries()),
+        profitCapIm,
+      },
+    }
+  })
 
 const portfolioArbitrary: fc.Arbitrary<MarginPortfolio> = fc
   .record({
@@ -452,8 +490,8 @@ function edges(): MarginPortfolio[] {
 const written = (value: unknown) =>
   JSON.stringify(value, (_, x) => (typeof x === 'bigint' ? x.toString() : x instanceof Map ? [...x] : x))
 
-async function compare(market: MarginMarket, portfolios: readonly MarginPortfolio[], seed: number) {
-  await enter(market)
+async function compare(drawn: DrawnMarket, portfolios: readonly MarginPortfolio[], seed: number) {
+  const market = await enter(drawn)
   const { timestamp } = await chain.client.getBlock()
   const twins = withDated(market, timestamp)
   const healths: (Health | null)[] = []

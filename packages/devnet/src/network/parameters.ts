@@ -49,6 +49,19 @@ export function silenceTerms({ heartbeat }: Timing) {
   }
 }
 
+/**
+ * How far margin follows a market: shocks of three times 100 % a year are the calm ones, as markets of a local network are sped up and made to crash;
+ * 25 % more at most, for MM 10 %. Open interest counts from 10^9 quote units on. bps but the last.
+ */
+export const DYNAMIC_RISK = {
+  stressedRhoIm: 8_000,
+  stressedRhoMm: 6_000,
+  volatility: 30_000,
+  maxFactorIm: 12_500,
+  maxFactorMm: 11_000,
+  openInterest: 1_000_000_000n,
+}
+
 /** What options are shocked by beside the spot, and what the Portfolio set grants. bps. */
 export function grid() {
   return {
@@ -56,8 +69,8 @@ export function grid() {
     volatilityDown: 3_000,
     nakedShort: 100,
     portfolioShock: 8_000,
-    portfolioRhoIm: 6_000,
-    portfolioRhoMm: 4_000,
+    portfolioRhoIm: 10_000,
+    portfolioRhoMm: 10_000,
   }
 }
 

@@ -6,6 +6,10 @@ import {
   divideUp,
   favourableGrid,
   favourableLine,
+  gridShockOf,
+  gridSlope,
+  impact,
+  impactUp,
   isUnsure,
   joint,
   refuse,
@@ -14,7 +18,15 @@ import {
 } from './losses.js'
 import { abs, BPS, max, min, mulFloor, WAD } from './math.js'
 import { type Interval, intervalOf, type Scenario, scenariosOf } from './scenarios.js'
-import type { Health, MarginInstrument, MarginMarket, MarginPortfolio, MarginPrice, Shocks } from './types.js'
+import type {
+  Correlation,
+  Health,
+  MarginInstrument,
+  MarginMarket,
+  MarginPortfolio,
+  MarginPrice,
+  Shocks,
+} from './types.js'
 
 /** Held back from IM per underlying (`MarginEngine.ROUNDING`). */
 const ROUNDING = 16n
@@ -37,6 +49,20 @@ interface Exposure {
   quote: bigint
 }
 
+/** Of one risk class. */
+interface ClassSums {
+  im: Sums
+  mm: Sums
+}
+
+/** Value and loss for IM and MM, and what a doubling of the spot would gain by either's claims. */
+interface Valuations {
+  adverse: Valued
+  favourable: Valued
+  slopeIm: bigint
+  slopeMm: bigint
+}
+
 /** One exposure with what it is valued by. */
 interface Valuation {
   exposure: Exposure
@@ -48,9 +74,9 @@ interface Valuation {
 /**
  * Health of a portfolio, equal to `MarginEngine.health` to the wei.
  *
- * Per underlying, value V and worst loss L; across underlyings √((1−ρ)ΣL² + ρ(ΣL)²). Where all values are straight lines in the spot L is a
- * fraction of what is held, otherwise the worst of a grid of spot and volatility. IM takes the lowest V of the price's interval and L at its
- * high end, MM the highest V and L at the low end.
+ * Per underlying, value V and worst loss L; across underlyings of a risk class √((1−ρ)ΣL² + ρ(ΣL)²), across classes the sum. Where all values are
+ * straight lines in the spot L is a fraction of what is held, otherwise the worst of a grid of spot and volatility. IM takes the lowest V of the
+ * price's interval and L at its high end, MM the highest V and L at the low end; both hold back what selling in a thin market costs.
  *
  * @throws PermanentError where the contract reverts: an id that isn't listed, too many rows, a number beyond its bits.
  */
@@ -72,14 +98,15 @@ export function marginHealth(portfolio: MarginPortfolio, market: MarginMarket): 
     health.fresh = par.fresh
     health.im = par.fresh ? mulFloor(safeCash, min(lowEnd(par), WAD)) : 0n
   }
-  const im: Sums = { sum: 0n, squares: 0n }
-  const mm: Sums = { sum: 0n, squares: 0n }
+  const sums = new Map<number, ClassSums>()
   const portfolioSet = portfolio.portfolioSet === true
-  for (const exposure of exposures) addExposure(health, exposure, market, portfolioSet, im, mm)
-  // A Portfolio set that isn't offered is the Standard set over the finer grid.
-  const own = portfolioSet && market.grid.portfolioShock !== 0n
-  health.im -= joint(im, own ? market.grid.portfolioRhoIm : market.rhoIm) + 1n
-  health.mm -= joint(mm, own ? market.grid.portfolioRhoMm : market.rhoMm)
+  for (const exposure of exposures) addExposure(health, exposure, market, portfolioSet, sums)
+  health.im -= 1n
+  for (const [riskClass, { im, mm }] of sums) {
+    const { rhoIm, rhoMm } = correlationOf(market, riskClass, portfolioSet)
+    health.im -= joint(im, rhoIm)
+    health.mm -= joint(mm, rhoMm)
+  }
   if (health.pnl > market.profitCapIm) health.im -= health.pnl - market.profitCapIm
   return health
 }
@@ -139,8 +166,7 @@ function addExposure(
   exposure: Exposure,
   market: MarginMarket,
   portfolioSet: boolean,
-  im: Sums,
-  mm: Sums,
+  sums: Map<number, ClassSums>,
 ): void {
   const price = priceOf(market, exposure.feed)
   if (price.price >> NUMBER_BITS !== 0n) refuse(`feed ${exposure.feed} is out of range`)
@@ -156,33 +182,53 @@ function addExposure(
   health.notional += (abs(exposure.size) * price.price) / WAD
 
   const valuation = { exposure, price, interval, shocks }
-  const [adverse, favourable] = exposure.curved
+  const { adverse, favourable, slopeIm, slopeMm } = exposure.curved
     ? overGrid(valuation, market, portfolioSet)
     : alongLine(valuation, pnl)
+  const { im, mm } = sumsOf(sums, shocks.riskClass ?? 0)
   health.im += adverse.value - ROUNDING
   add(im, adverse.loss)
   health.mm += favourable.value
   add(mm, favourable.loss)
+  // MM's size counts for IM too, so that impairing a claim, which leaves less of it to sell, never helps.
+  health.im -= impactUp(divideUp(max(abs(slopeIm), abs(slopeMm)) * interval.imHigh, WAD), shocks.thinnessIm)
+  health.mm -= impact((abs(slopeMm) * interval.low) / WAD, shocks.thinnessMm)
 }
 
-function alongLine({ exposure, price, interval, shocks }: Valuation, atMid: bigint): [Valued, Valued] {
+function sumsOf(all: Map<number, ClassSums>, riskClass: number): ClassSums {
+  const sums = all.get(riskClass) ?? { im: { sum: 0n, squares: 0n }, mm: { sum: 0n, squares: 0n } }
+  all.set(riskClass, sums)
+  return sums
+}
+
+function correlationOf(market: MarginMarket, riskClass: number, portfolioSet: boolean): Correlation {
+  const none = { rhoIm: 0n, rhoMm: 0n }
+  const { rhoIm, rhoMm } = riskClass === 0 ? market : (market.classes?.get(riskClass) ?? none)
+  const { portfolioShock, portfolioRhoIm, portfolioRhoMm } = market.grid
+  // A Portfolio set that isn't offered is the Standard set over the finer grid.
+  if (!portfolioSet || portfolioShock === 0n) return { rhoIm, rhoMm }
+  return { rhoIm: (rhoIm * portfolioRhoIm) / BPS, rhoMm: (rhoMm * portfolioRhoMm) / BPS }
+}
+
+function alongLine({ exposure, price, interval, shocks }: Valuation, atMid: bigint): Valuations {
   const atZero = pnlAt(exposure, { spot: 0n, volatility: WAD })
   const slope = atMid - atZero
   bounded(atZero)
   const shock = price.fresh ? shocks.shockIm : 2n * shocks.shockIm
-  const claims = (credited: bigint) => (credited * price.price) / WAD
-  const adverse = adverseLine(slope + claims(exposure.claimsIm), interval, shock, shocks)
-  const favourable = favourableLine(slope + claims(exposure.claimsMm), interval, shocks)
+  const slopeIm = slope + (exposure.claimsIm * price.price) / WAD
+  const slopeMm = slope + (exposure.claimsMm * price.price) / WAD
+  const adverse = adverseLine(slopeIm, interval, shock, shocks)
+  const favourable = favourableLine(slopeMm, interval, shocks)
   adverse.value += atZero
   favourable.value += atZero
-  return [adverse, favourable]
+  return { adverse, favourable, slopeIm, slopeMm }
 }
 
 function overGrid(
   { exposure, price, interval, shocks }: Valuation,
   market: MarginMarket,
   portfolioSet: boolean,
-): [Valued, Valued] {
+): Valuations {
   const { volatilityUp: up, volatilityDown: down, nakedShort } = market.grid
   const scenarios = scenariosOf(price.price, interval, shocks, { up, down }, portfolioSet)
   const naked = divideUp(divideUp(max(-exposure.curvedSize, 0n) * price.price, WAD) * nakedShort, BPS)
@@ -193,10 +239,13 @@ function overGrid(
     return pnl + (claims * scenario.spot) / WAD
   }
   const factor = price.fresh ? 1n : 2n
-  return [
-    adverseGrid(at(exposure.claimsIm), scenarios, interval, factor, naked, shocks),
-    favourableGrid(at(exposure.claimsMm), scenarios, interval, naked, shocks),
-  ]
+  const [atIm, atMm] = [at(exposure.claimsIm), at(exposure.claimsMm)]
+  return {
+    adverse: adverseGrid(atIm, scenarios, interval, factor, naked, shocks),
+    favourable: favourableGrid(atMm, scenarios, interval, naked, shocks),
+    slopeIm: gridSlope(atIm, scenarios, shocks, shocks.thinnessIm),
+    slopeMm: gridSlope(atMm, scenarios, shocks, shocks.thinnessIm),
+  }
 }
 
 function pnlAt(exposure: Exposure, { spot, volatility }: Scenario): bigint {
@@ -215,7 +264,12 @@ function shocksOf(market: MarginMarket, feed: number, portfolioSet: boolean): Sh
   const shocks = market.shocks.get(feed) ?? NO_SHOCKS
   if (!portfolioSet || market.grid.portfolioShock === 0n) return shocks
   const part = (shock: bigint) => (shock * market.grid.portfolioShock) / BPS
-  return { ...shocks, shockIm: part(shocks.shockIm), shockMm: part(shocks.shockMm) }
+  return {
+    ...shocks,
+    shockIm: part(shocks.shockIm),
+    gridShock: part(gridShockOf(shocks)),
+    shockMm: part(shocks.shockMm),
+  }
 }
 
 function priceOf(market: MarginMarket, feed: number): MarginPrice {

@@ -30,10 +30,15 @@ const market = (widest: bigint): fc.Arbitrary<MarginMarket> =>
         minLength: 3,
         maxLength: 3,
       }),
+      // Of depth, and of MM's way there.
+      thin: fc.array(fc.tuple(bps(0, 10_000), bps(0, 10_000), fc.integer({ min: 0, max: 3 })), {
+        minLength: 3,
+        maxLength: 3,
+      }),
       rho: fc.tuple(bps(0, 5_000), bps(0, 5_000)),
       profitCapIm: wads(10n ** 6n),
     })
-    .map(({ prices, shocks, rho, profitCapIm }) => ({
+    .map(({ prices, shocks, thin, rho, profitCapIm }) => ({
       settlementFeed: 0,
       prices: new Map([
         [0, { price: WAD, confidence: 0n, parked: 0n, fresh: true }],
@@ -42,7 +47,15 @@ const market = (widest: bigint): fc.Arbitrary<MarginMarket> =>
       shocks: new Map(
         shocks.map(([shockMm, more, tailShock, tailDamping], n) => [
           n + 1,
-          { shockMm, shockIm: shockMm + more, tailShock, tailDamping },
+          {
+            shockMm,
+            shockIm: shockMm + more,
+            tailShock,
+            tailDamping,
+            riskClass: thin[n]![2],
+            thinnessIm: thin[n]![0] ** 2n,
+            thinnessMm: (thin[n]![0] ** 2n * thin[n]![1]) / 10_000n,
+          },
         ]),
       ),
       assets: new Map([1, 2, 3].map((id) => [id, { feed: id, creditIm: 8_000n, creditMm: 9_000n }])),
@@ -50,6 +63,7 @@ const market = (widest: bigint): fc.Arbitrary<MarginMarket> =>
       grid: NO_GRID,
       rhoIm: rho[0] + rho[1],
       rhoMm: rho[0],
+      classes: new Map([1, 2].map((riskClass) => [riskClass, { rhoIm: rho[0] + rho[1], rhoMm: rho[0] }])),
       profitCapIm,
     }))
 
@@ -91,6 +105,32 @@ test('more loss never raises health', () => {
       const [before, after] = [marginHealth(p, m), marginHealth({ ...p, positions }, m)]
       noBetter(after, before)
       expect(after.equity).toBe(before.equity - loss)
+    }),
+    RUNS,
+  )
+})
+
+test('a larger claim never lowers margin, however thin its market', () => {
+  fc.assert(
+    fc.property(market(WAD / 20n), portfolio, wads(1_000n), (m, p, more) => {
+      const bare = { ...p, positions: [] }
+      const claims = p.claims.map((held, n) => (n === 0 ? { ...held, amount: held.amount + more } : held))
+      noBetter(marginHealth(bare, m), marginHealth({ ...bare, claims }, m), DUST)
+    }),
+    RUNS,
+  )
+})
+
+test('a thinner market never raises margin', () => {
+  fc.assert(
+    fc.property(market(WAD), portfolio, bps(0, 10_000), (m, p, part) => {
+      const shocks = new Map(
+        [...m.shocks].map(([feed, s]) => {
+          const deeper = (thinness = 0n) => (thinness * part) / 10_000n
+          return [feed, { ...s, thinnessIm: deeper(s.thinnessIm), thinnessMm: deeper(s.thinnessMm) }] as const
+        }),
+      )
+      noBetter(marginHealth(p, m), marginHealth(p, { ...m, shocks }), DUST)
     }),
     RUNS,
   )

@@ -24,6 +24,8 @@ export interface Scenarios {
   imEnds: Scenario[]
   mmEnds: Scenario[]
   core: Scenario[]
+  /** Place in `core` of the highest spot with volatility up; the lowest is its first. */
+  lastUp: number
   tails: Scenario[]
 }
 
@@ -45,17 +47,18 @@ export function intervalOf({ price, confidence, parked }: MarginPrice): Interval
 export function scenariosOf(
   mid: bigint,
   interval: Interval,
-  { shockIm, tailShock }: Shocks,
+  shocks: Shocks,
   volatility: { up: bigint; down: bigint },
   portfolioSet: boolean,
 ): Scenarios {
+  const { shockIm, gridShock = shockIm, tailShock } = shocks
   const up = (BPS + volatility.up) * (WAD / BPS)
   const down = (BPS - volatility.down) * (WAD / BPS)
   const end = (fraction: bigint): Scenario => ({ spot: (mid * fraction) / WAD, volatility: WAD })
   const steps = portfolioSet ? 3n : 2n
   const moves = Array.from({ length: Number(2n * steps + 1n) }, (_, k) => BigInt(k) - steps)
   const row = (factor: bigint, at: readonly bigint[]): Scenario[] =>
-    at.map((k) => ({ spot: moved(mid, shockIm * k, steps), volatility: factor }))
+    at.map((k) => ({ spot: moved(mid, gridShock * k, steps), volatility: factor }))
   return {
     mid: { spot: mid, volatility: WAD },
     imEnds: [end(interval.imLow), end(interval.imHigh)],
@@ -70,6 +73,7 @@ export function scenariosOf(
           )
         : []),
     ],
+    lastUp: moves.length - 1,
     tails: [-tailShock, tailShock].map((shift) => ({ spot: moved(mid, shift, 1n), volatility: up })),
   }
 }

@@ -8,12 +8,19 @@ export interface MarginPrice {
   fresh: boolean
 }
 
-/** Shocks of a feed, bps. */
+/** What margin takes of an underlying now: shocks in bps. `IRiskConfig.CurrentUnderlying`. */
 export interface Shocks {
   shockIm: bigint
   shockMm: bigint
   tailShock: bigint
   tailDamping: bigint
+  /** Of the scenarios of a grid; `shockIm` unless it is on its way. */
+  gridShock?: bigint
+  /** 0 unless it is another. */
+  riskClass?: number
+  /** 2^37 ÷ depth, the depth in whole quote units; 0: boundless. */
+  thinnessIm?: bigint
+  thinnessMm?: bigint
 }
 
 /** Credits in bps. */
@@ -34,7 +41,13 @@ export interface MarginInstrument {
   value(size: bigint, spot: bigint, volatility: bigint): bigint
 }
 
-/** `IRiskConfig.Grid`, bps. */
+/** ρ in bps. */
+export interface Correlation {
+  rhoIm: bigint
+  rhoMm: bigint
+}
+
+/** `IRiskConfig.Grid`, bps; correlations in bps of the Standard set's. */
 export interface MarginGrid {
   volatilityUp: bigint
   volatilityDown: bigint
@@ -45,7 +58,7 @@ export interface MarginGrid {
 }
 
 /** All that margin reads beside the account: `RiskConfig` and `PriceOracle` at one block. */
-export interface MarginMarket {
+export interface MarginMarket extends Correlation {
   settlementFeed: number
   /** By feed. */
   prices: ReadonlyMap<number, MarginPrice>
@@ -56,9 +69,8 @@ export interface MarginMarket {
   /** By id. */
   instruments: ReadonlyMap<number, MarginInstrument>
   grid: MarginGrid
-  /** ρ in bps. */
-  rhoIm: bigint
-  rhoMm: bigint
+  /** Correlation of risk classes other than 0; none: 0. */
+  classes?: ReadonlyMap<number, Correlation>
   /** WAD. */
   profitCapIm: bigint
 }

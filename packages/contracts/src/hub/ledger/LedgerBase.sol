@@ -134,17 +134,17 @@ abstract contract LedgerBase is ILedger, Ownable {
         _released;
 
     mapping(uint256 assetId => Vaulted) internal _vaulted;
-    /// @dev Bit assetId % 256 of word assetId ÷ 256: something has been missing at its vault, or its chain is silent. Without it a share is a
-    /// token, and the one word tells so of all assets of an account.
-    mapping(uint256 word => uint256) internal _unequalAssets;
     mapping(uint256 assetId => Bucket.State) internal _buckets;
     /// @notice Rows of a chain under regression: nothing of it matures while there is one.
     mapping(uint32 eid => uint256) public suspicions;
 
     mapping(bytes32 account => mapping(uint256 instrumentId => Position)) internal _positions;
     mapping(uint256 instrumentId => Market) internal _markets;
-    /// @dev Bit instrumentId % 256 of word instrumentId ÷ 256: a loss has been charged to a side of it.
-    mapping(uint256 word => uint256) internal _chargedInstruments;
+    /// @dev By id ÷ 128, one word for all rows of an account: in its low half bit assetId % 128, that something has been missing at the asset's vault,
+    /// or its chain is silent (without it a share is a token); in its high half bit instrumentId % 128, that a loss has been charged to a side.
+    mapping(uint256 word => uint256) internal _marks;
+    /// @dev Added to an instrument's id among the marks.
+    uint256 internal constant CHARGED = 1 << 12;
 
     /// @dev Cash that no backing stands behind (WAD, signed).
     int256 internal _lostBacking;
@@ -256,12 +256,19 @@ abstract contract LedgerBase is ILedger, Ownable {
         return riskConfig.global();
     }
 
-    function _isMarked(mapping(uint256 => uint256) storage bitmap, uint256 id) internal view returns (bool) {
-        return (bitmap[id >> 8] >> (id & 0xff)) & 1 != 0;
+    function _isMarked(uint256 id) internal view returns (bool) {
+        (uint256 word, uint256 bit) = _markOf(id);
+        return (_marks[word] >> bit) & 1 != 0;
     }
 
-    function _mark(mapping(uint256 => uint256) storage bitmap, uint256 id) internal {
-        bitmap[id >> 8] |= 1 << (id & 0xff);
+    /// @param id Of an asset, or CHARGED with one of an instrument.
+    function _mark(uint256 id) internal {
+        (uint256 word, uint256 bit) = _markOf(id);
+        _marks[word] |= 1 << bit;
+    }
+
+    function _markOf(uint256 id) private pure returns (uint256 word, uint256 bit) {
+        return ((id & IdList.MAX_ID) >> 7, (id & 0x7f) | ((id & CHARGED) >> 5));
     }
 
     function _positive(int256 x) internal pure returns (uint256) {

@@ -1,0 +1,55 @@
+import { dynamicRiskAbi, riskConfigAbi } from '@clearspan/contracts'
+import type { Network } from '@clearspan/shared'
+import { type Address, zeroAddress } from 'viem'
+import { type Call, requestOf } from '../chains/request.js'
+import { trySequence } from '../chains/simulate.js'
+import { assertSent, type LaneContext, type LanePart, openLane } from './context.js'
+
+/** There are so many (`FeedRisk.CLASSES`). */
+const CLASSES = [0n, 1n, 2n, 3n]
+
+/**
+ * Has margin follow volatility, depth and open interest, and what the owner set: tries at each sweep what would move, and sends that. A ramp that
+ * is tried rarely falls behind: no more than ten minutes count.
+ */
+export async function createRiskLane(context: LaneContext): Promise<LanePart> {
+  const { network, hub } = context
+  const { client, senders } = hub
+  const { riskConfig } = network.hub.contracts
+
+  async function refresh(): Promise<void> {
+    const dynamicRisk = await client.readContract({
+      address: riskConfig,
+      abi: riskConfigAbi,
+      functionName: 'dynamicRisk',
+    })
+    const calls = riskCalls(network, dynamicRisk)
+    const results = await trySequence(client, calls)
+    const moving = calls.filter((_, i) => results[i] === true)
+    assertSent(await senders.bulk.sendMany(moving.map((call) => requestOf(call, 'refresh risk'))))
+  }
+
+  const { lane, ring } = await openLane(context, 'risk', { refresh })
+  return { lane, sweep: () => ring('refresh') }
+}
+
+/** All that anyone may have moved; a call answers whether it moves something. @param dynamicRisk Zero where none is set. */
+export function riskCalls({ chains, hub, oracle }: Network, dynamicRisk: Address): Call[] {
+  const tokens = chains.flatMap((chain) => chain.tokens)
+  const credits = tokens.map(({ assetId }) => ({
+    address: hub.contracts.riskConfig,
+    abi: riskConfigAbi,
+    functionName: 'moveCredit',
+    args: [BigInt(assetId)],
+  }))
+  if (dynamicRisk === zeroAddress) return credits
+  const risk = { address: dynamicRisk, abi: dynamicRiskAbi }
+  const names = new Set([...tokens, ...hub.instruments].map(({ feed }) => feed))
+  const feeds = [...names].map((name) => {
+    const instrumentIds = hub.instruments.filter(({ feed }) => feed === name).map(({ id }) => BigInt(id))
+    const feed = BigInt(oracle.feeds.findIndex((known) => known.name === name))
+    return { ...risk, functionName: 'refresh', args: [feed, instrumentIds] }
+  })
+  const classes = CLASSES.map((riskClass) => ({ ...risk, functionName: 'refreshClass', args: [riskClass] }))
+  return [...feeds, ...classes, ...credits]
+}
