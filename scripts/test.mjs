@@ -1,6 +1,7 @@
 // `pnpm test [--full] [FILTER...]`: build, type-check of tests, contract tests, TypeScript tests, and one closing count.
 // `--full` adds long fuzz runs and soaks. A filter names test files of TypeScript, and leaves the contracts out.
 // What the machine lacks is printed and its tests are counted as skipped; under CI=true its absence fails.
+import { randomBytes } from 'node:crypto'
 import { accessSync, constants, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -68,7 +69,9 @@ function close() {
 }
 
 async function contractTests() {
-  const env = full ? { FOUNDRY_PROFILE: 'full' } : {}
+  const seed = `0x${randomBytes(8).toString('hex')}`
+  const env = full ? { FOUNDRY_PROFILE: 'full', FOUNDRY_FUZZ_SEED: seed } : {}
+  if (full) say(`FOUNDRY_FUZZ_SEED=${seed}`)
   const { status, stdout } = await forge(['test', '--json'], { env, stdio: ['ignore', 'pipe', 2] })
   const counts = { status, passed: 0, failed: 0, skipped: 0 }
   const failed = []
