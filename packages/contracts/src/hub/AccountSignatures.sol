@@ -3,18 +3,13 @@ pragma solidity ^0.8.28;
 
 import {IERC5267} from "@openzeppelin/contracts/interfaces/IERC5267.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {Accounts} from "../libraries/Accounts.sol";
+import {SigningDomain} from "../libraries/SigningDomain.sol";
 import {LedgerClient} from "./LedgerClient.sol";
 
 /// @notice EIP-712 messages that controllers of accounts sign, in a domain of contract, chain and network.
 abstract contract AccountSignatures is LedgerClient, IERC5267 {
-    bytes32 internal constant DOMAIN_TYPEHASH = keccak256(
-        "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)"
-    );
-    string internal constant VERSION = "1";
-
     /// @notice Salt of the signing domain: what is signed for one network means nothing in another.
     bytes32 public immutable networkId;
 
@@ -26,16 +21,7 @@ abstract contract AccountSignatures is LedgerClient, IERC5267 {
     }
 
     function domainSeparator() public view returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                DOMAIN_TYPEHASH,
-                keccak256(bytes(_name())),
-                keccak256(bytes(VERSION)),
-                block.chainid,
-                address(this),
-                networkId
-            )
-        );
+        return SigningDomain.separator(_name(), networkId);
     }
 
     /// @inheritdoc IERC5267
@@ -53,14 +39,23 @@ abstract contract AccountSignatures is LedgerClient, IERC5267 {
         )
     {
         // All five fields are used.
-        return (hex"1f", _name(), VERSION, block.chainid, address(this), networkId, new uint256[](0));
+        return
+            (
+                hex"1f",
+                _name(),
+                SigningDomain.VERSION,
+                block.chainid,
+                address(this),
+                networkId,
+                new uint256[](0)
+            );
     }
 
     /// @dev Name of the signing domain.
     function _name() internal pure virtual returns (string memory);
 
     function _digest(bytes32 structHash) internal view returns (bytes32) {
-        return MessageHashUtils.toTypedDataHash(domainSeparator(), structHash);
+        return SigningDomain.digest(_name(), networkId, structHash);
     }
 
     function _requireSigned(bytes32 account, bytes32 hash, bytes calldata signature) internal view {

@@ -117,8 +117,4 @@ contract Silence is Backing {
     function _faded(uint256 impaired, uint256 since, uint256 delay) internal view returns (uint256) {
         return impaired == 0 ? 0 : impaired.mulDivUp((block.timestamp - since).min(delay), delay);
     }
-
-    function _owes(bytes32) internal pure override returns (bool) {
-        return false;
-    }
 }

@@ -2,43 +2,14 @@
 pragma solidity ^0.8.28;
 
 import {ILiquidationExecutor} from "../../src/interfaces/ILiquidation.sol";
-import {TestToken} from "../../src/mocks/TestToken.sol";
-import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
-import {ISpokeGateway} from "../../src/interfaces/IGateways.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
 import {LiquidationExecutor} from "../../src/spoke/LiquidationExecutor.sol";
-import {OracleTest} from "../oracle/OracleTest.sol";
-import {Vaults} from "./Vaults.sol";
+import {LotFixture} from "./LotFixture.sol";
 
 /// @dev Feed 1 prices ETH (18 decimals) at 2,000 in the settlement token (6 decimals); from +5% to −10% in 1,000 s.
-contract LiquidationExecutorTest is OracleTest {
-    bytes32 private constant BACKSTOP = "backstop";
-
-    Vaults private vaults;
-    CollateralVault private vault;
-    LiquidationExecutor private executor;
-    TestToken private eth;
-    TestToken private usdc;
-
-    function setUp() public {
-        _deploy(4, 2);
-        (eth, usdc) = (new TestToken("Ether", "ETH", 18), new TestToken("Dollar", "USDC", 6));
-        vault =
-            new CollateralVault(governance, makeAddr("gateway"), 1, "network", ICollateralVault(address(0)));
-        vaults = new Vaults();
-        vaults.open(vault);
-        executor = new LiquidationExecutor(
-            governance,
-            oracle,
-            ISpokeGateway(address(vaults)),
-            address(usdc),
-            BACKSTOP,
-            LiquidationExecutor.Terms(500, 1_000, 1_000)
-        );
-        vm.startPrank(governance);
-        vault.setListed(address(usdc), true);
-        executor.setListing(address(eth), 1);
-        vm.stopPrank();
+contract LiquidationExecutorTest is LotFixture {
+    function setUp() public override {
+        super.setUp();
         oracle.update(_flat(_now(), 2_000e8));
         usdc.mint(address(this), 1e15);
         usdc.approve(address(executor), type(uint256).max);

@@ -4,14 +4,10 @@ pragma solidity ^0.8.28;
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {ISwapRouter, UniswapBidder} from "../../src/examples/UniswapBidder.sol";
-import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
-import {ISpokeGateway} from "../../src/interfaces/IGateways.sol";
 import {ILotBuyer} from "../../src/interfaces/ILiquidation.sol";
 import {TestToken} from "../../src/mocks/TestToken.sol";
-import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
 import {LiquidationExecutor} from "../../src/spoke/LiquidationExecutor.sol";
-import {OracleTest} from "../oracle/OracleTest.sol";
-import {Vaults} from "./Vaults.sol";
+import {LotFixture} from "./LotFixture.sol";
 
 interface IFactory {
     function createPool(address a, address b, uint24 fee) external returns (address);
@@ -26,37 +22,14 @@ interface IPool {
 }
 
 /// @dev Uniswap v3 from its published bytecode, a pool of 1,000 ETH at 2,000; lots from +5% to −10% in 1,000 s.
-contract UniswapBidderTest is OracleTest, ILotBuyer {
-    bytes32 private constant BACKSTOP = "backstop";
+contract UniswapBidderTest is LotFixture, ILotBuyer {
     string private constant UNISWAP = "node_modules/@uniswap/v3-";
 
-    Vaults private vaults;
-    CollateralVault private vault;
-    LiquidationExecutor private executor;
-    TestToken private eth;
-    TestToken private usdc;
     ISwapRouter private router;
     UniswapBidder private bidder;
 
-    function setUp() public {
-        _deploy(4, 2);
-        (eth, usdc) = (new TestToken("Ether", "ETH", 18), new TestToken("Dollar", "USDC", 6));
-        vault =
-            new CollateralVault(governance, makeAddr("gateway"), 1, "network", ICollateralVault(address(0)));
-        vaults = new Vaults();
-        vaults.open(vault);
-        executor = new LiquidationExecutor(
-            governance,
-            oracle,
-            ISpokeGateway(address(vaults)),
-            address(usdc),
-            BACKSTOP,
-            LiquidationExecutor.Terms(500, 1_000, 1_000)
-        );
-        vm.startPrank(governance);
-        vault.setListed(address(usdc), true);
-        executor.setListing(address(eth), 1);
-        vm.stopPrank();
+    function setUp() public override {
+        super.setUp();
         address factory = _create("core/artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json", "");
         router = ISwapRouter(
             _create(

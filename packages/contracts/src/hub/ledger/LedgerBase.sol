@@ -243,8 +243,14 @@ abstract contract LedgerBase is ILedger, Ownable {
         if (debt > 0 && 3 * debt > h.equity) revert ExcessiveDebt(account, uint256(debt), h.equity);
     }
 
-    /// @dev The account may owe something, now or at another price.
-    function _owes(bytes32 account) internal view virtual returns (bool);
+    /// @dev The account may owe something, now or at another price. A closed position's unpaid profit is no debt.
+    function _owes(bytes32 account) internal view returns (bool) {
+        for (uint256 list = _accounts[account].instruments; list != 0; list >>= 12) {
+            Position storage p = _positions[account][list & IdList.MAX_ID];
+            if (p.size != 0 || p.quote < 0) return true;
+        }
+        return false;
+    }
 
     /// @dev Reverts when the account already has `cap` rows.
     function _requireRoom(bytes32 account, uint256 cap) internal view {

@@ -24,15 +24,6 @@ abstract contract PositionBook is LedgerBase {
     /// bidder's it must fit a quarter of a block (LargestAccount.t.sol).
     uint256 internal constant MAX_CURVE_WEIGHT = 9;
 
-    /// @dev A closed position's unpaid profit is no debt.
-    function _owes(bytes32 account) internal view override returns (bool) {
-        for (uint256 list = _accounts[account].instruments; list != 0; list >>= 12) {
-            Position storage p = _positions[account][list & IdList.MAX_ID];
-            if (p.size != 0 || p.quote < 0) return true;
-        }
-        return false;
-    }
-
     function _settleClosed(bytes32 account, uint256 instrumentId) internal {
         Position storage p = _positions[account][instrumentId];
         if (p.size == 0) _settle(account, instrumentId, p.quote);
