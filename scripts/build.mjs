@@ -1,4 +1,4 @@
-// Builds everything: contracts, their typed ABIs, then every TypeScript package.
+// Builds everything: contracts, their typed ABIs, then every TypeScript package and, of their sources, the command line.
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -48,11 +48,17 @@ export async function build() {
   )
   if (contracts !== 0) return contracts
   writeAbis()
-  const packages = await step('packages', run(process.execPath, [tsc, '-b', root], { stdio }))
-  if (packages === 0 && spoke) {
+  // Only now, so that a compiler that is missing is said before it.
+  const { bundle } = await import('./bundle.mjs')
+  const statuses = await Promise.all([
+    step('packages', run(process.execPath, [tsc, '-b', root], { stdio })),
+    step('command line', bundle()),
+  ])
+  const status = Math.max(...statuses)
+  if (status === 0 && spoke) {
     process.stderr.write(`build: done in ${((Date.now() - started) / 1000).toFixed(1)} s\n`)
   }
-  return packages
+  return status
 }
 
 function fail(line) {

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { PermanentError, RetryableError, UserError } from '@clearspan/shared'
 import { Command, CommanderError } from 'commander'
 import { addLayerZero } from './commands/layerzero.js'
@@ -18,7 +19,7 @@ const program = new Command('clearspan')
   .description('One margin account over many chains: local networks, oracle nodes, relayers and keepers')
   .version(version)
   .exitOverride()
-addStart(program, process.env)
+addStart(program, process.env, fileURLToPath(import.meta.url))
 addRun(program, process.env)
 addOracle(program)
 addLayerZero(program)

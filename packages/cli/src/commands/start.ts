@@ -1,6 +1,5 @@
 import { accessSync, constants, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import {
   type ClosingReport,
   DEFAULT_RPC_PORTS,
@@ -49,7 +48,8 @@ const STOP_TIMEOUT_MS = 15_000
 const LEAVE_MS = 1_000
 const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 
-export function addStart(program: Command, env: Environment): void {
+/** @param main Path of the command line, which each process of the network runs again. */
+export function addStart(program: Command, env: Environment, main: string): void {
   program
     .command('start')
     .description('run a local network of three chains through a crash, report, and stay up')
@@ -81,10 +81,10 @@ export function addStart(program: Command, env: Environment): void {
         .default('both' satisfies Delivery),
     )
     .addOption(new Option('--log-level <level>', 'of network.log').choices(LEVELS).default('info'))
-    .action((options: StartOptions) => start(options, env))
+    .action((options: StartOptions) => start(options, env, main))
 }
 
-async function start(options: StartOptions, env: Environment): Promise<void> {
+async function start(options: StartOptions, env: Environment, main: string): Promise<void> {
   const dir = resolve(options.dir)
   const json = options.json === undefined ? undefined : resolve(options.json)
   if (json !== undefined) assertWritable('--json', json)
@@ -111,7 +111,7 @@ async function start(options: StartOptions, env: Environment): Promise<void> {
       speed: options.speed,
       delivery: options.delivery,
       redisUrl: env.REDIS_URL || undefined,
-      program: { command: process.execPath, args: [fileURLToPath(new URL('../main.js', import.meta.url))] },
+      program: { command: process.execPath, args: [main] },
       env,
       logger,
       realClock: systemClock,
