@@ -20,6 +20,7 @@ export function requireTools() {
   if (wanted.localeCompare(process.versions.node, undefined, { numeric: true }) > 0)
     fail(`Node ${process.versions.node} is too old: Clearspan needs ${wanted} or newer`)
   try {
+    require.resolve('esbuild')
     return join(dirname(require.resolve('typescript/package.json')), 'bin/tsc')
   } catch {
     return fail('the dependencies are not installed: run `npx -y pnpm@12 install`')
