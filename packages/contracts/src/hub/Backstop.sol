@@ -195,6 +195,7 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     /// @inheritdoc IBackstop
     /// @dev Spare is what the backstop holds above the initial margin that an ordinary account would need.
     function sweep() external nonReentrant returns (uint256 amount) {
+        clearinghouse.warm(account);
         IMarginEngine.Health memory health = _freshHealth(account);
         if (health.im <= 0) return 0;
         amount = uint256(health.im).min(clearinghouse.freeCash(account));

@@ -16,7 +16,7 @@ import {LedgerBase} from "./ledger/LedgerBase.sol";
 import {PositionBook} from "./ledger/PositionBook.sol";
 
 /// @title Books
-/// @notice The part of the Clearinghouse that books what vaults lack, expiries and losses that others bear: code that would not fit into one contract.
+/// @notice The part of the Clearinghouse that books what vaults lack, and withdrawals: code that would not fit into one contract.
 /// The Clearinghouse runs it on its own state by delegatecall. By itself it owns nothing and decides nothing.
 contract Books is Backing, PositionBook {
     using FixedPointMathLib for int256;
@@ -47,12 +47,29 @@ contract Books is Backing, PositionBook {
     error NotLiquidatable(bytes32 account);
     error PauseTooLong(uint64 until, uint256 longest);
     error NothingToBook();
-    /// @notice Not expired, or its fixing isn't known yet.
-    error NotSettled(uint256 instrumentId);
 
     constructor(Modules memory modules) Ownable(address(1)) LedgerBase(modules) {}
 
     /* ACCOUNTS */
+
+    function setVenue(address venue, bool listed) external onlyOwner {
+        isVenue[venue] = listed;
+        emit VenueListed(venue, listed);
+    }
+
+    /// @dev The limit bounds what a delegate's orders can lose, so no delegate sets it.
+    function approveVenue(bytes32 account, address venue, uint256 notionalLimit)
+        external
+        onlyOwnerOf(account)
+    {
+        venueAllowance[account][venue] = notionalLimit;
+        emit VenueApproved(account, venue, notionalLimit);
+    }
+
+    function setDelegate(bytes32 account, address delegate, bool allowed) external onlyOwnerOf(account) {
+        isDelegate[account][delegate] = allowed;
+        emit DelegateSet(account, delegate, allowed);
+    }
 
     function setPortfolioMargin(bytes32 account, bool on) external onlyOwnerOf(account) {
         _accounts[account].portfolioSet = on;
@@ -123,6 +140,7 @@ contract Books is Backing, PositionBook {
         external
         onlyOwnerOf(account)
     {
+        _warm(account);
         _release(account, assetId, recipient, amount);
         // Who owes nothing is held back by no price.
         if (_owes(account)) _requireMargin(account, true);
@@ -186,9 +204,11 @@ contract Books is Backing, PositionBook {
         uint256 fromCash;
         uint128 unpaid;
         if (a.settlement) {
+            _warm(account);
             uint256 due = _toWad(lack, a);
             fromCash = due.min(uint256(uint128(_accounts[account].cash)));
             _accounts[account].cash -= int128(uint128(fromCash));
+            fromCash += _takeWarming(account, due - fromCash);
             unpaid = uint128((due - fromCash).divUp(10 ** (18 - a.decimals)));
             _shift(assetId, a, -int256(uint256(lack)), 0, -int256(fromCash));
         } else {
@@ -270,27 +290,6 @@ contract Books is Backing, PositionBook {
         emit LossShared(paid, lost - paid);
     }
 
-    /* EXPIRY */
-
-    /// @notice Of what is under regression nothing is paid; of a profit, what losers have paid. What is left stays as a closed position's quote.
-    function settleExpired(bytes32 account, uint256 instrumentId) external returns (int256 amount) {
-        IRiskConfig.Instrument memory i = _instrument(instrumentId);
-        int256 costIndex = _accrue(i, instrumentId);
-        (bool settled, uint256 price) = IInstrument(i.module).settlement(instrumentId);
-        if (!settled) revert NotSettled(instrumentId);
-        Position storage p = _positions[account][instrumentId];
-        int256 size = p.size;
-        if (size != 0) {
-            Market storage m = _markets[instrumentId];
-            int256 proceeds = size.mulFloor(price.toInt256());
-            _change(account, instrumentId, costIndex, -size, proceeds, type(uint256).max);
-            m.houseSize = _resize(m, m.houseSize, size);
-            m.houseQuote = (m.houseQuote - proceeds).toInt128();
-            emit ExpirySettled(account, instrumentId, size, price);
-        }
-        return _settle(account, instrumentId, p.quote);
-    }
-
     /* LIQUIDATION ENGINES */
 
     /// @notice Lists an engine for an asset class, or ends that. It decides what a bidder pays; that an account is liquidatable at all, and what the
@@ -315,54 +314,5 @@ contract Books is Backing, PositionBook {
     /// @dev The fund and its own book are neither liquidated nor do they bid.
     function _isReserve(bytes32 account) internal view returns (bool) {
         return account == Accounts.main(fund) || account == Accounts.main(backstop);
-    }
-
-    /* LOSSES */
-
-    /// @notice Never charges more than it writes off; what rounding leaves (below a unit of the index per base unit) stays with the account.
-    /// A closed position's unpaid loss has no other side: it is charged to both.
-    function socialise(bytes32 account, uint256 amount) external onlyLiquidation returns (uint256 charged) {
-        uint256[] memory ids = _accounts[account].instruments.toArray();
-        uint256[] memory losses = new uint256[](ids.length);
-        uint256 total;
-        for (uint256 n; n < ids.length; ++n) {
-            IRiskConfig.Instrument memory i = _instrument(ids[n]);
-            int256 costIndex = _accrue(i, ids[n]);
-            _change(account, ids[n], costIndex, 0, 0, type(uint256).max);
-            Position storage p = _positions[account][ids[n]];
-            (uint256 mark,) = IInstrument(i.module).mark(ids[n]);
-            int256 pnl = _pnl(p, mark);
-            if (pnl < 0) losses[n] = uint256(-pnl);
-            total += losses[n];
-        }
-        if (total == 0) return 0;
-        amount = amount.min(total);
-        for (uint256 n; n < ids.length; ++n) {
-            if (losses[n] == 0) continue;
-            charged += _charge(account, ids[n], amount.mulDiv(losses[n], total));
-        }
-    }
-
-    function _charge(bytes32 account, uint256 instrumentId, uint256 amount)
-        internal
-        returns (uint256 charged)
-    {
-        Position storage p = _positions[account][instrumentId];
-        Market storage m = _markets[instrumentId];
-        bool longsPay = p.size <= 0;
-        bool shortsPay = p.size >= 0;
-        // Who has settled bears no more, and the house row stands for them.
-        uint256 longs = m.long - _positive(m.houseSize);
-        uint256 shorts = m.short - _positive(-int256(m.houseSize));
-        uint256 base = (longsPay ? longs : 0) + (shortsPay ? shorts : 0);
-        if (base == 0) return 0;
-        uint256 step = amount.divWad(base);
-        charged = step.mulWad(base);
-        _mark(CHARGED | instrumentId);
-        if (longsPay) m.longLoss += step.toUint128();
-        if (shortsPay) m.shortLoss += step.toUint128();
-        p.quote = (p.quote + charged.toInt256()).toInt128();
-        _relist(account, instrumentId, p, type(uint256).max);
-        emit LossSocialised(instrumentId, longsPay, amount, charged);
     }
 }

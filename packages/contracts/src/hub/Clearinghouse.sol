@@ -13,6 +13,7 @@ import {Silence} from "./Silence.sol";
 import {Collateral} from "./ledger/Collateral.sol";
 import {LedgerBase} from "./ledger/LedgerBase.sol";
 import {Positions} from "./ledger/Positions.sol";
+import {Settlement} from "./Settlement.sol";
 
 /// @title Clearinghouse
 /// @notice The hub's ledger. Collateral and positions are kept apart; here they meet: an account as a whole, valued and moved.
@@ -32,18 +33,37 @@ contract Clearinghouse is Collateral, Positions {
     /// @notice Code that has no room here, run on this contract's state: made with the same modules.
     address public immutable books;
     address public immutable silence;
+    address public immutable settlement;
 
-    constructor(address owner, Modules memory modules, Books books_, Silence silence_)
+    constructor(address owner, Modules memory modules, Books books_, Silence silence_, Settlement settlement_)
         Ownable(owner)
         LedgerBase(modules)
     {
         if (address(books_).code.length == 0) revert NoCode(address(books_));
         if (address(silence_).code.length == 0) revert NoCode(address(silence_));
+        if (address(settlement_).code.length == 0) revert NoCode(address(settlement_));
         books = address(books_);
         silence = address(silence_);
+        settlement = address(settlement_);
+        _warmings = Warmings(0, uint64(INDEX), 0, 1 days);
     }
 
     /* PARTS */
+
+    /// @notice Lists a venue, or ends that. Only the owner.
+    function setVenue(address, bool) external {
+        _run(books);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function approveVenue(bytes32, address, uint256) external {
+        _run(books);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function setDelegate(bytes32, address, bool) external {
+        _run(books);
+    }
 
     /// @notice Trades may only reduce until then (seconds), at most MAX_PAUSE ahead; a time that is past lifts it. Only the owner.
     function pauseNewRisk(uint64) external {
@@ -86,8 +106,23 @@ contract Clearinghouse is Collateral, Positions {
     }
 
     /// @inheritdoc IClearinghouse
+    function settlePnl(bytes32, uint256) external returns (int256) {
+        _run(settlement);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function warm(bytes32) external {
+        _run(settlement);
+    }
+
+    /// @notice How long settled profit warms from now on: an hour to seven days (seconds). Only the owner.
+    function setWarmingPeriod(uint32) external {
+        _run(settlement);
+    }
+
+    /// @inheritdoc IClearinghouse
     function settleExpired(bytes32, uint256) external returns (int256) {
-        _run(books);
+        _run(settlement);
     }
 
     /// @notice Lists a liquidation engine for an asset class, or ends that. Only the owner.
@@ -102,7 +137,7 @@ contract Clearinghouse is Collateral, Positions {
 
     /// @inheritdoc IClearinghouse
     function socialise(bytes32, uint256) external returns (uint256) {
-        _run(books);
+        _run(settlement);
     }
 
     /// @inheritdoc IClearinghouse
@@ -147,6 +182,17 @@ contract Clearinghouse is Collateral, Positions {
         }
     }
 
+    function _runSettlement(bytes memory data) internal override {
+        address part = settlement;
+        assembly ("memory-safe") {
+            if iszero(delegatecall(gas(), part, add(data, 0x20), mload(data), 0, 0)) {
+                let free := mload(0x40)
+                returndatacopy(free, 0, returndatasize())
+                revert(free, returndatasize())
+            }
+        }
+    }
+
     /* ACCOUNTS */
 
     /// @inheritdoc IClearinghouse
@@ -155,6 +201,7 @@ contract Clearinghouse is Collateral, Positions {
         view
         returns (
             int256 cash_,
+            uint256 warming_,
             uint256 regressedCash,
             uint256 assets,
             uint256 instruments,
@@ -164,6 +211,7 @@ contract Clearinghouse is Collateral, Positions {
     {
         AccountState storage state = _accounts[account];
         cash_ = state.cash;
+        if (state.warms) (warming_,,) = _warmth(account);
         bool regressed = state.regressedRows != 0;
         if (regressed) (cash_, regressedCash) = this.countedCash(account);
         (assets, instruments, portfolioSet) = (state.assets, state.instruments, state.portfolioSet);
@@ -227,6 +275,9 @@ contract Clearinghouse is Collateral, Positions {
         uint256 moved = _freeCash(from).mulWad(fraction);
         _debit(from, moved);
         _credit(to, moved);
+        if (_accounts[from].warms) {
+            _runSettlement(abi.encodeCall(Settlement.transferWarming, (from, to, fraction)));
+        }
         _debit(to, payment);
         _credit(from, payment);
         emit Transferred(from, to, fraction, int256(payment));

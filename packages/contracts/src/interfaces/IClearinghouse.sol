@@ -70,7 +70,8 @@ interface IClearinghouse is ILedger {
     /// While the price is stale both sides may only reduce, with equity >= 0, within the band of the last price.
     function trade(uint256 instrumentId, bytes32 buyer, bytes32 seller, uint256 size, uint256 price) external;
 
-    /// @notice Moves PnL at mark between the account's cash and the instrument's PnL pool: losses from positive cash, profit up to the pool. Anyone.
+    /// @notice Moves PnL at mark between the account and the instrument's PnL pool: losses from warming profit, then from positive cash; profit up
+    /// to the pool, and it warms. Anyone.
     function settlePnl(bytes32 account, uint256 instrumentId) external returns (int256 amount);
 
     /// @notice Once an instrument is expired and fixed: closes the account's position at the settlement price, against the house row, and settles its
@@ -81,13 +82,17 @@ interface IClearinghouse is ILedger {
     /// margin must be broken, to a bidder for `payment` (WAD cash). The bidder ends with IM >= 0 at fresh prices.
     function liquidate(bytes32 account, bytes32 bidder, uint256 fraction, uint256 payment) external;
 
+    /// @notice Turns what of the account's profit has warmed into cash. Withdrawals, transfers and settlements do it by themselves. Anyone.
+    function warm(bytes32 account) external;
+
     /* LIQUIDATION: only LiquidationAuction and Backstop */
 
-    /// @notice Moves the WAD fraction of every claim, position and of the cash from one account to another, then `payment` (WAD cash) from `to` to `from`
+    /// @notice Moves the WAD fraction of every claim, position, of the cash and of warming profit from one account to another, then `payment` (WAD cash) from `to` to `from`
     /// (negative: from `from`'s benefactor is not possible; use moveCash).
     function transferFraction(bytes32 from, bytes32 to, uint256 fraction, uint256 payment) external;
     function moveCash(bytes32 from, bytes32 to, uint256 amount) external;
     /// @notice Writes `amount` (WAD) of the account's negative PnL off and charges it to the other side of its losing instruments, per unit of size.
+    /// Beyond a unit's mark, and where nobody is on the other side, all warming profit pays it by one ratio, into the instrument's pool.
     function socialise(bytes32 account, uint256 amount) external returns (uint256 charged);
     /// @notice Backstop's own claims go to the LiquidationExecutor of their chain.
     function releaseTo(bytes32 account, uint256 assetId, address recipient, uint128 amount) external;
@@ -97,6 +102,7 @@ interface IClearinghouse is ILedger {
     function portfolio(bytes32 account) external view returns (Portfolio memory);
     /// @notice The same as it is stored, for the margin engine: no price and no parameter is needed.
     /// @return cash_ WAD, less what has faded of cash under regression.
+    /// @return warming_ Settled profit that isn't cash yet, WAD.
     /// @return regressedCash Part of it that is under regression, WAD.
     /// @return assets IdList.
     /// @return instruments IdList.
@@ -108,6 +114,7 @@ interface IClearinghouse is ILedger {
         view
         returns (
             int256 cash_,
+            uint256 warming_,
             uint256 regressedCash,
             uint256 assets,
             uint256 instruments,
@@ -121,6 +128,20 @@ interface IClearinghouse is ILedger {
     function cash(bytes32 account) external view returns (int256);
     /// @notice Cash that isn't under regression, WAD.
     function freeCash(bytes32 account) external view returns (uint256);
+    /// @notice Settled profit of an account, WAD. Cash is apart from it.
+    /// @return amount All that is not booked as cash yet.
+    /// @return ripe Of it, what `warm` would turn into cash now.
+    /// @return until Seconds; when all of it is ripe.
+    function warming(bytes32 account) external view returns (uint256 amount, uint256 ripe, uint256 until);
+    /// @notice That of all accounts.
+    /// @return total WAD, with roundings.
+    /// @return index Falls from 1e18 when the loss order cuts profit.
+    /// @return generation Of shares in it: what is of an older one is gone.
+    /// @return period Seconds that new profit warms for.
+    function warmings()
+        external
+        view
+        returns (uint256 total, uint256 index, uint256 generation, uint256 period);
     function row(bytes32 account, uint256 assetId) external view returns (Row memory);
     function position(bytes32 account, uint256 instrumentId) external view returns (Position memory);
     /// @notice Assets whose rows the account has opened (never settlement tokens, which become cash).

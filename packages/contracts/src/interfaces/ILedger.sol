@@ -53,6 +53,8 @@ interface ILedger {
         uint256[] impaired;
         /// By the Portfolio set of parameters; by the Standard set otherwise.
         bool portfolioSet;
+        /// Settled profit that isn't cash yet.
+        uint256 warming;
     }
 
     event CounterReceived(
@@ -90,6 +92,15 @@ interface ILedger {
         uint256 price
     );
     event PnlSettled(bytes32 indexed account, uint256 indexed instrumentId, int256 amount);
+    /// @notice Profit (WAD) that is cash by the time `until` (seconds), with all that warms in the account.
+    event WarmingAdded(bytes32 indexed account, uint256 amount, uint256 until);
+    /// @notice Warming profit (WAD) became cash.
+    event Warmed(bytes32 indexed account, uint256 amount);
+    /// @notice Warming profit (WAD) paid a loss of the account, or went with its positions.
+    event WarmingTaken(bytes32 indexed account, uint256 amount);
+    /// @notice All warming profit paid `amount` (WAD). Another generation: it is all gone.
+    event WarmingsCut(uint256 amount, uint256 index, uint256 generation);
+    event WarmingPeriodSet(uint32 period);
     event ExpirySettled(bytes32 indexed account, uint256 indexed instrumentId, int256 size, uint256 price);
     event Released(
         bytes32 indexed account,

@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IClearinghouse} from "./IClearinghouse.sol";
 
-/// @notice Values a portfolio. Stateless: prices from PriceOracle, parameters from RiskConfig.
+/// @notice Values a portfolio: prices from PriceOracle, parameters from RiskConfig. Its own are only moving averages of prices.
 interface IMarginEngine {
     /// @notice All WAD settlement units.
     struct Health {
@@ -13,7 +13,7 @@ interface IMarginEngine {
         int256 im;
         /// Equity less maintenance margin at the favourable end of prices. Liquidation needs < 0. Always mm >= im.
         int256 mm;
-        /// Unrealised PnL of all positions and unpaid PnL of closed ones, at mid prices. Part of equity.
+        /// Unrealised PnL of all positions and unpaid PnL of closed ones, at mid prices, and warming profit. Part of equity.
         int256 pnl;
         /// Sum over underlyings of |net size| × mid price: positions that offset one another add nothing.
         uint256 notional;
@@ -56,4 +56,11 @@ interface IMarginEngine {
 
     /// @notice What Clearinghouse.portfolio answers.
     function portfolio(bytes32 account) external view returns (IClearinghouse.Portfolio memory);
+
+    /// @notice Brings the moving average of a feed's price to now, and lets the price as it is count from now on. Trades and settlements do so for
+    /// their underlying. Anyone. @return due Who keeps averages going should: a price that nobody observes again counts for a few minutes only.
+    function observe(uint256 feed) external returns (bool due);
+
+    /// @notice Moving average of a feed's price (WAD), which bounds the profit that IM counts; 0 if it was never observed, and the mark counts.
+    function averageOf(uint256 feed) external view returns (uint256);
 }

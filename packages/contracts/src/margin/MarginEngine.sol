@@ -12,6 +12,7 @@ import {WadMath} from "../libraries/WadMath.sol";
 import {CLASSES, FeedRisk} from "./FeedRisk.sol";
 import {Holdings} from "./Holdings.sol";
 import {Losses} from "./Losses.sol";
+import {PriceAverages} from "./PriceAverages.sol";
 import {Scenarios} from "./Scenarios.sol";
 
 /// @title MarginEngine
@@ -20,8 +21,10 @@ import {Scenarios} from "./Scenarios.sol";
 ///
 /// IM takes the lower V and the higher L of both ends of the price interval (widened to a parked value); MM the higher V and the lower L
 /// of the stored interval, with its own, milder credit, shocks and ρ. Hence mm >= im.
+///
+/// Its only state are moving averages of prices (PriceAverages), which bound the profit that IM counts.
 /// @dev One call each for the account's rows, their parameters and the prices, and one a module.
-contract MarginEngine is IMarginEngine {
+contract MarginEngine is IMarginEngine, PriceAverages {
     using FeedRisk for uint256;
     using FixedPointMathLib for uint256;
     using FixedPointMathLib for int256;
@@ -44,6 +47,7 @@ contract MarginEngine is IMarginEngine {
     /// @dev What is valued: an account's rows, or a portfolio that somebody made up. WAD.
     struct Book {
         int256 cash;
+        uint256 warming;
         uint256 impairedCash;
         /// IdLists.
         uint256 assets;
@@ -87,6 +91,16 @@ contract MarginEngine is IMarginEngine {
         oracle = oracle_;
         riskConfig = riskConfig_;
         _settlementFeed = riskConfig_.settlementFeed();
+    }
+
+    /// @inheritdoc IMarginEngine
+    function observe(uint256 feed) external returns (bool) {
+        return _observe(oracle, feed);
+    }
+
+    /// @inheritdoc IMarginEngine
+    function averageOf(uint256 feed) external view returns (uint256) {
+        return _averageOf(feed);
     }
 
     /// @inheritdoc IMarginEngine
@@ -145,7 +159,7 @@ contract MarginEngine is IMarginEngine {
     /// @inheritdoc IMarginEngine
     function portfolio(bytes32 account) external view returns (IClearinghouse.Portfolio memory p) {
         Book memory book = _read(account);
-        (p.cash, p.portfolioSet) = (book.cash, book.portfolioSet);
+        (p.cash, p.warming, p.portfolioSet) = (book.cash, book.warming, book.portfolioSet);
         p.assetIds = book.assets.toArray();
         p.claims = book.claims;
         uint256 count = p.assetIds.length;
@@ -169,9 +183,16 @@ contract MarginEngine is IMarginEngine {
 
     function _read(bytes32 account) internal view returns (Book memory book) {
         uint256[] memory words;
-        (book.cash, book.impairedCash, book.assets, book.instruments, book.portfolioSet, words) =
-            clearinghouse.rows(account);
-        if (words.length == 0) return book;
+        (
+            book.cash,
+            book.warming,
+            book.impairedCash,
+            book.assets,
+            book.instruments,
+            book.portfolioSet,
+            words
+        ) = clearinghouse.rows(account);
+        if (words.length == 0 && book.warming == 0) return book;
         uint256[] memory parameters =
             riskConfig.marginParameters(book.assets, book.instruments, book.portfolioSet);
         book.parameters = parameters;
@@ -210,8 +231,9 @@ contract MarginEngine is IMarginEngine {
         uint256 positions = p.instrumentIds.length;
         if (p.sizes.length != positions || p.quotes.length != positions) revert MalformedPortfolio();
         (book.cash, book.impairedCash, book.portfolioSet) = (p.cash, p.impaired[count], p.portfolioSet);
+        book.warming = p.warming;
         Losses.bounded(p.cash);
-        if (p.impaired[count] >> 150 != 0) revert Losses.OutOfRange();
+        if ((p.impaired[count] | p.warming) >> 150 != 0) revert Losses.OutOfRange();
         (book.assets, book.instruments) = (IdList.from(p.assetIds), IdList.from(p.instrumentIds));
         book.parameters = riskConfig.marginParameters(book.assets, book.instruments, book.portfolioSet);
         book.claims = p.claims;
@@ -229,20 +251,21 @@ contract MarginEngine is IMarginEngine {
     }
 
     function _costIndex(Book memory book, uint256 n) internal view returns (int256) {
-        address module = address(uint160(book.parameters[book.claims.length + 1 + n] >> 96));
-        return IInstrument(module).costIndex(book.holdings[n].instrumentId);
+        return IInstrument(_moduleOf(book, n)).costIndex(book.holdings[n].instrumentId);
     }
 
     /* HEALTH */
 
     function _health(Book memory book) internal view returns (Health memory h) {
-        int256 safeCash = book.cash - int256(book.impairedCash);
-        (h.equity, h.im, h.mm) = (book.cash, safeCash, book.cash);
+        int256 warming = int256(book.warming);
+        int256 cash = book.cash + warming;
+        int256 safeCash = cash - int256(book.impairedCash);
+        (h.equity, h.im, h.mm, h.pnl) = (cash, safeCash, cash, warming);
         (h.fresh, h.inputsFresh) = (true, true);
         (Exposure[] memory exposures, address[] memory modules) = _exposures(book);
         uint256 count = exposures.length;
         // Cash alone needs no price.
-        if (count == 0) return h;
+        if (count == 0 && warming == 0) return h;
 
         uint256[] memory feeds = new uint256[](count + 1);
         for (uint256 n; n < count; ++n) {
@@ -320,7 +343,60 @@ contract MarginEngine is IMarginEngine {
             if (mm[n].sum != 0) h.mm -= int256(mm[n].joint((global >> (28 * n + 14)) & FeedRisk.MASK));
         }
         int256 cap = int256(uint256(uint96(global >> 112)));
-        if (h.pnl > cap) h.im -= h.pnl - cap;
+        h.im -= h.pnl - FixedPointMathLib.min(_steady(h.pnl, book, exposures, prices, answers), cap);
+    }
+
+    /// @dev Of `pnl`, that in which an underlying's profit counts at the lower of the mark and the average, and a loss at the mark. By underlying,
+    /// so that what hedges one another is one; and not over all, or a spike in one would count where another has just lost as much.
+    function _steady(
+        int256 pnl,
+        Book memory book,
+        Exposure[] memory exposures,
+        IPriceOracle.Price[] memory prices,
+        Losses.Answers memory answers
+    ) internal view returns (int256) {
+        uint256 count = exposures.length;
+        uint256[] memory spots;
+        for (uint256 n; n < count; ++n) {
+            int256 atMark = answers.pnl[n * answers.count];
+            if (atMark <= 0) continue;
+            uint256 mid = prices[n].price;
+            uint256 average = _averageOf(exposures[n].feed);
+            if (average == 0 || average == mid) continue;
+            if (exposures[n].curved) {
+                if (spots.length == 0) spots = new uint256[](count);
+                spots[n] = average;
+                continue;
+            }
+            // A straight line is known by two of its points.
+            int256 atZero = answers.pnl[n * answers.count + Scenarios.ZERO];
+            int256 slope = atMark - atZero;
+            Losses.bounded(slope);
+            pnl -= _beyond(atMark, atZero + (slope * int256(average)).rawSDiv(int256(mid)));
+        }
+        if (spots.length == 0) return pnl;
+        (int256[] memory steady,) = Holdings.pnl(book.holdings, _modules(book), 1, spots, new uint256[](0));
+        for (uint256 n; n < count; ++n) {
+            if (spots[n] != 0) pnl -= _beyond(answers.pnl[n * answers.count], steady[n]);
+        }
+        return pnl;
+    }
+
+    /// @dev Of a profit, what doesn't count.
+    function _beyond(int256 profit, int256 steady) internal pure returns (int256) {
+        return profit - FixedPointMathLib.clamp(steady, 0, profit);
+    }
+
+    function _moduleOf(Book memory book, uint256 n) internal pure returns (address) {
+        return address(uint160(book.parameters[book.claims.length + 1 + n] >> 96));
+    }
+
+    /// @dev Of each holding, as asking uses the list up.
+    function _modules(Book memory book) internal pure returns (address[] memory modules) {
+        modules = new address[](book.holdings.length);
+        for (uint256 n; n < modules.length; ++n) {
+            modules[n] = _moduleOf(book, n);
+        }
     }
 
     /// @dev Asks the modules.

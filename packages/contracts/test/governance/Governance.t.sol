@@ -51,7 +51,7 @@ contract GovernanceTest is HubFixture {
         calls[3] = abi.encodeCall(RiskConfig.setGlobal, (config.global()));
         calls[4] = abi.encodeCall(RiskConfig.setGrid, (config.grid()));
         calls[5] = abi.encodeCall(Ownable.transferOwnership, (carol));
-        calls[6] = abi.encodeCall(Positions.setVenue, (carol, true));
+        calls[6] = abi.encodeCall(Clearinghouse.setVenue, (carol, true));
         calls[7] = abi.encodeCall(Clearinghouse.pauseNewRisk, (uint64(block.timestamp)));
         calls[8] = abi.encodeCall(Ownable.transferOwnership, (carol));
     }

@@ -103,6 +103,18 @@ abstract contract HubFixture is Test {
         counter(USDC_A, account, uint128(usdc * 1e6));
     }
 
+    /// @dev Cash, and profit that isn't cash yet.
+    function money(bytes32 account) internal view returns (int256) {
+        (uint256 amount,,) = hub.warming(account);
+        return hub.cash(account) + int256(amount);
+    }
+
+    /// @dev Warming profit of all accounts, roundings included.
+    function warmingTotal() internal view returns (int256) {
+        (uint256 total,,,) = hub.warmings();
+        return int256(total);
+    }
+
     function openRow(address who, uint256 assetId) internal {
         vm.prank(who);
         hub.openRow(Accounts.main(who), assetId);

@@ -67,7 +67,7 @@ contract HubInvariantsTest is SilenceFixture {
     }
 
     function _cashEqualsBacking() internal view {
-        int256 held;
+        int256 held = warmingTotal();
         for (uint256 n; n < 6; ++n) {
             int256 cash = hub.cash(handler.account(n));
             assertGe(cash, 0, "no negative cash");

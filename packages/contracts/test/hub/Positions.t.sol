@@ -167,7 +167,7 @@ contract PositionsTest is HubFixture {
         assertEq(hub.instrumentsOf(aliceAccount).length, 1);
         oracle.set(FEED_ETH, 2100e18);
         trade(ETH_PERP, bobAccount, aliceAccount, 2e18, 2100e18);
-        assertEq(hub.cash(aliceAccount), 10_200e18);
+        assertEq(money(aliceAccount), 10_200e18);
         assertEq(hub.cash(bobAccount), 9800e18);
         assertEq(hub.instrumentsOf(aliceAccount).length, 0);
         assertEq(hub.instrumentsOf(bobAccount).length, 0);
@@ -182,7 +182,7 @@ contract PositionsTest is HubFixture {
         assertEq(hub.cash(carolAccount), 0);
         assertEq(hub.position(carolAccount, ETH_PERP).quote, -100e18);
         assertEq(hub.instrumentsOf(carolAccount).length, 1);
-        assertEq(hub.cash(bobAccount), 10_500e18, "only what was paid");
+        assertEq(money(bobAccount), 10_500e18, "only what was paid");
         assertEq(hub.position(bobAccount, ETH_PERP).quote, 100e18);
         // A later deposit pays it.
         fundCash(carolAccount, 700);
@@ -253,7 +253,7 @@ contract PositionsTest is HubFixture {
         assertEq(hub.settlePnl(bobAccount, ETH_PERP), -1000e18);
         assertEq(hub.pnlPool(ETH_PERP), 1000e18);
         assertEq(hub.settlePnl(aliceAccount, ETH_PERP), 1000e18);
-        assertEq(hub.cash(aliceAccount), 11_000e18);
+        assertEq(money(aliceAccount), 11_000e18);
         assertEq(hub.settlePnl(aliceAccount, ETH_PERP), 0);
         oracle.set(FEED_ETH, 2100e18, 0, 0, false);
         vm.expectRevert(LedgerBase.PriceNotFresh.selector);

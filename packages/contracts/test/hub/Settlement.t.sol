@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {Books} from "../../src/hub/Books.sol";
+import {Settlement} from "../../src/hub/Settlement.sol";
 import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
 import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
 import {DatedFixture} from "../margin/DatedFixture.sol";
@@ -9,10 +9,10 @@ import {DatedFixture} from "../margin/DatedFixture.sol";
 contract SettlementTest is DatedFixture {
     function test_settlesAtTheFixingForAnyone() public {
         trade(ETH_FUTURE, aliceAccount, bobAccount, 10e18, 2000e18);
-        vm.expectRevert(abi.encodeWithSelector(Books.NotSettled.selector, ETH_FUTURE));
+        vm.expectRevert(abi.encodeWithSelector(Settlement.NotSettled.selector, ETH_FUTURE));
         hub.settleExpired(aliceAccount, ETH_FUTURE);
         vm.warp(expiry);
-        vm.expectRevert(abi.encodeWithSelector(Books.NotSettled.selector, ETH_FUTURE));
+        vm.expectRevert(abi.encodeWithSelector(Settlement.NotSettled.selector, ETH_FUTURE));
         hub.settleExpired(aliceAccount, ETH_FUTURE);
         expireAt(2100e18);
 
@@ -29,8 +29,8 @@ contract SettlementTest is DatedFixture {
 
         assertEq(hub.settleExpired(aliceAccount, ETH_FUTURE), 1000e18);
         assertEq(hub.instrumentsOf(aliceAccount).length, 0);
-        assertEq(hub.cash(aliceAccount), 101_000e18);
-        assertEq(hub.cash(bobAccount), 99_000e18);
+        assertEq(money(aliceAccount), 101_000e18);
+        assertEq(money(bobAccount), 99_000e18);
         (size, quote) = hub.houseRow(ETH_FUTURE);
         assertEq(size, 0);
         assertEq(quote, 0);
@@ -47,7 +47,7 @@ contract SettlementTest is DatedFixture {
         hub.settleExpired(bobAccount, ETH_FUTURE);
         hub.settleExpired(aliceAccount, ETH_FUTURE);
         (int256 size, int256 quote) = hub.houseRow(ETH_FUTURE);
-        (int256 cashA, int256 cashB) = (hub.cash(aliceAccount), hub.cash(bobAccount));
+        (int256 cashA, int256 cashB) = (money(aliceAccount), money(bobAccount));
         vm.warp(block.timestamp + 1 days);
         oracle.set(FEED_FIXING, 9999e18);
         assertEq(hub.settleExpired(aliceAccount, ETH_FUTURE), 0);
@@ -55,12 +55,12 @@ contract SettlementTest is DatedFixture {
         (int256 size2, int256 quote2) = hub.houseRow(ETH_FUTURE);
         assertEq(size2, size);
         assertEq(quote2, quote);
-        assertEq(hub.cash(aliceAccount), cashA);
-        assertEq(hub.cash(bobAccount), cashB);
+        assertEq(money(aliceAccount), cashA);
+        assertEq(money(bobAccount), cashB);
     }
 
     function test_aPerpetualNeverSettles() public {
-        vm.expectRevert(abi.encodeWithSelector(Books.NotSettled.selector, ETH_PERP));
+        vm.expectRevert(abi.encodeWithSelector(Settlement.NotSettled.selector, ETH_PERP));
         hub.settleExpired(aliceAccount, ETH_PERP);
         vm.expectRevert(abi.encodeWithSelector(LedgerBase.UnknownInstrument.selector, 99));
         hub.settleExpired(aliceAccount, 99);
@@ -104,9 +104,9 @@ contract SettlementTest is DatedFixture {
         (size, quote) = hub.houseRow(ETH_FUTURE);
         assertEq(size, 0);
         assertEq(quote, 0);
-        assertEq(hub.cash(aliceAccount) + hub.cash(bobAccount) + hub.cash(carolAccount), 300_000e18);
-        assertEq(hub.cash(bobAccount), 0, "all that it had");
-        assertEq(hub.cash(aliceAccount), 175_000e18 - int256(hub.position(aliceAccount, ETH_FUTURE).quote));
+        assertEq(money(aliceAccount) + money(bobAccount) + money(carolAccount), 300_000e18);
+        assertEq(money(bobAccount), 0, "all that it had");
+        assertEq(money(aliceAccount), 175_000e18 - int256(hub.position(aliceAccount, ETH_FUTURE).quote));
         // The last who could have borne it has settled.
         vm.prank(backstop);
         assertEq(hub.socialise(bobAccount, 1e18), 0);
@@ -134,10 +134,8 @@ contract SettlementTest is DatedFixture {
             _settle(who[first]);
             _settle(who[second]);
             for (uint256 n; n < 3; ++n) {
-                if (order == 0) cash[n] = hub.cash(who[n]);
-                assertApproxEqAbs(
-                    hub.cash(who[n]), cash[n], 3, "the same but for who finds the pool's last wei"
-                );
+                if (order == 0) cash[n] = money(who[n]);
+                assertApproxEqAbs(money(who[n]), cash[n], 3, "the same but for who finds the pool's last wei");
             }
             (int256 size, int256 quote) = hub.houseRow(ETH_FUTURE);
             assertEq(size, 0);

@@ -123,7 +123,7 @@ contract SettlementInvariantsTest is DatedFixture {
             assertEq(size, 0);
             assertEq(quote, 0);
         }
-        int256 cash;
+        int256 cash = warmingTotal();
         for (uint256 n; n < 4; ++n) {
             bytes32 account = handler.accounts(n);
             cash += hub.cash(account);

@@ -301,7 +301,7 @@ contract MarginHandler is Test {
     function _see() internal view returns (Seen[] memory seen) {
         seen = new Seen[](TRADERS);
         for (uint256 n; n < TRADERS; ++n) {
-            (,, uint256 assets, uint256 instruments,, uint256[] memory words) = hub.rows(account(n));
+            (,,, uint256 assets, uint256 instruments,, uint256[] memory words) = hub.rows(account(n));
             // A position's first word is its quote and size; its second its cost index.
             for (uint256 k = words.length; instruments >> (12 * (words.length - k) / 2) != 0; k -= 2) {
                 words[k - 2] = uint128(words[k - 2]);

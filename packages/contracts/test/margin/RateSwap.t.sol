@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {Books} from "../../src/hub/Books.sol";
+import {Settlement} from "../../src/hub/Settlement.sol";
 import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
 import {Dated} from "../../src/margin/Dated.sol";
 import {Linear} from "../../src/margin/Linear.sol";
@@ -162,17 +162,17 @@ contract RateSwapTest is DatedFixture {
         hub.settleExpired(bobAccount, id);
         hub.settleExpired(aliceAccount, id);
         int256 gain = int256(1_000_000 * (0.01e18 * uint256(720)) / 365);
-        assertApproxEqAbs(hub.cash(aliceAccount), 100_000e18 + gain, 1e8);
-        assertApproxEqAbs(hub.cash(bobAccount), 100_000e18 - gain, 1e8);
+        assertApproxEqAbs(money(aliceAccount), 100_000e18 + gain, 1e8);
+        assertApproxEqAbs(money(bobAccount), 100_000e18 - gain, 1e8);
         assertEq(hub.instrumentsOf(aliceAccount).length, 0);
-        assertEq(hub.cash(aliceAccount) + hub.cash(bobAccount) + int256(hub.pnlPool(id)), 200_000e18);
+        assertEq(money(aliceAccount) + money(bobAccount) + int256(hub.pnlPool(id)), 200_000e18);
     }
 
     function test_settlesOnlyWithItsLastCoupon() public {
         trade(id, aliceAccount, bobAccount, 1e18, 0.05e18 * uint256(720) / 365);
         _sign(COUPONS - 1, 0.06e18);
         vm.warp(maturity);
-        vm.expectRevert(abi.encodeWithSelector(Books.NotSettled.selector, id));
+        vm.expectRevert(abi.encodeWithSelector(Settlement.NotSettled.selector, id));
         hub.settleExpired(aliceAccount, id);
         // Its period is valued at the present rate until then.
         swap.accrue(id);

@@ -12,6 +12,7 @@ export function predict(from: Address, nonce: bigint, tokens: readonly string[])
     'riskConfig',
     'books',
     'silence',
+    'settlement',
     'clearinghouse',
     'marginEngine',
     'perp',

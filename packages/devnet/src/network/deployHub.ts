@@ -25,6 +25,8 @@ import {
   rateSwapBytecode,
   riskConfigAbi,
   riskConfigBytecode,
+  settlementAbi,
+  settlementBytecode,
   silenceAbi,
   silenceBytecode,
   venueAbi,
@@ -81,10 +83,11 @@ export function createHub(
   }
   batch.create('Books', { abi: booksAbi, bytecode: booksBytecode, args: [modules] })
   batch.create('Silence', { abi: silenceAbi, bytecode: silenceBytecode, args: [modules] })
+  batch.create('Settlement', { abi: settlementAbi, bytecode: settlementBytecode, args: [modules] })
   batch.create('Clearinghouse', {
     abi: clearinghouseAbi,
     bytecode: clearinghouseBytecode,
-    args: [owner, modules, at('books'), at('silence')],
+    args: [owner, modules, at('books'), at('silence'), at('settlement')],
   })
   batch.create('MarginEngine', {
     abi: marginEngineAbi,

@@ -164,6 +164,13 @@ async function enter(drawn: DrawnMarket): Promise<MarginMarket> {
   await chain.mine(Number(timestamp) + 600)
   for (const [feed, target] of drawn.targets.entries())
     set('moveFeed', BigInt(feed), { ...target, thinnessUnit: MAX_THINNESS, held: false })
+  // What the engine observes first is the average.
+  setPrices((feed) => {
+    const price = drawn.prices.get(feed)!
+    return { ...price, price: price.average ?? price.price }
+  })
+  for (const feed of FEEDS)
+    batch.call(engine, { abi: marginEngineAbi, functionName: 'observe', args: [BigInt(feed)] })
   setPrices((feed) => drawn.prices.get(feed)!)
   await batch.send()
   return { ...drawn.market, shocks: await currentShocks(config) }
@@ -267,6 +274,7 @@ async function onChain({
   claims,
   positions,
   portfolioSet = false,
+  warming = 0n,
 }: MarginPortfolio): Promise<Health | null> {
   const portfolio = {
     cash,
@@ -277,6 +285,7 @@ async function onChain({
     sizes: positions.map(({ size }) => size),
     quotes: positions.map(({ quote }) => quote),
     portfolioSet,
+    warming,
   }
   try {
     return await chain.client.readContract({
@@ -320,8 +329,13 @@ const priceArbitrary: fc.Arbitrary<MarginPrice> = fc
     ),
     park: fc.option(bps(30_000), { nil: null }),
     fresh: fc.integer({ min: 0, max: 3 }).map((x) => x !== 0),
+    drift: fc.oneof(fc.constant(0n), bps(10_000), bps(20_000), bps(100_000)),
   })
-  .map(({ park, ...price }) => ({ ...price, parked: park === null ? 0n : (price.price * park) / 10_000n }))
+  .map(({ park, drift, ...price }) => ({
+    ...price,
+    parked: park === null ? 0n : (price.price * park) / 10_000n,
+    average: (price.price * drift) / 10_000n,
+  }))
 
 const shocksArbitrary: fc.Arbitrary<Shocks> = fc
   .tuple(bps(9_996), bps(9_996), bps(65_535), bps(10_000))
@@ -422,6 +436,7 @@ const portfolioArbitrary: fc.Arbitrary<MarginPortfolio> = fc
   .record({
     cash: signed(10n ** 27n),
     impairedCash: fc.oneof(fc.constant(0n), amount(10n ** 27n)),
+    warming: fc.oneof(fc.constant(0n), amount(10n ** 27n)),
     portfolioSet: fc.boolean(),
     claims: fc.uniqueArray(
       fc.record({ assetId: fc.integer({ min: 1, max: 5 }), amount: amount(10n ** 27n), part: bps(10_000) }),
@@ -459,6 +474,8 @@ function edges(): MarginPortfolio[] {
     { ...none, cash: -1n, impairedCash: 1n },
     ...[1n << 150n, -1n << 150n, (1n << 150n) - 1n].map((cash) => ({ ...none, cash })),
     { ...none, impairedCash: 1n << 150n },
+    ...[1n, 10n ** 27n, (1n << 150n) - 1n, 1n << 150n].map((warming) => ({ ...none, warming })),
+    { ...none, cash: -WAD, warming: WAD, positions: [position(1, WAD, -WAD)] },
     ...sizes.map((size) => ({ ...none, positions: [position(1, size, 5n)] })),
     ...sizes.map((quote) => ({ ...none, cash: WAD, positions: [position(2, 1n, quote)] })),
     ...sizes.map((size) => ({ ...none, positions: [position(1, size), position(4, -size)] })),

@@ -22,7 +22,7 @@ const firstBid = (): BidRecord => ({
 })
 
 /**
- * Alice and bob on one chain, and the fund. Bob lost 30 to alice, of which 10 are settled: 210 + 200 were deposited, 60 by the fund; bob
+ * Alice and bob on one chain, and the fund. Bob lost 30 to alice, of which 10 are settled and 8 still warm: 210 + 200 were deposited, 60 by the fund; bob
  * took 40 out, 5 of them still under way, and the fund paid 10 to bob for an insolvent account that he took.
  */
 function facts(): Facts {
@@ -34,7 +34,8 @@ function facts(): Facts {
         {
           account: alice,
           name: 'alice',
-          cash: wad(100),
+          cash: wad(92),
+          warming: wad(8),
           rows: [{ assetId: 1, deposited: usdc(110), credited: usdc(110), immature: usdc(10), claim: 0n }],
           positions: [{ instrumentId: 1, size: wad(2), quote: -wad(190) }],
         },
@@ -42,6 +43,7 @@ function facts(): Facts {
           account: bob,
           name: 'bob',
           cash: wad(140),
+          warming: 0n,
           rows: [{ assetId: 1, deposited: usdc(180), credited: usdc(180), immature: 0n, claim: 0n }],
           positions: [{ instrumentId: 1, size: -wad(2), quote: wad(200) }],
         },
@@ -49,6 +51,7 @@ function facts(): Facts {
           account: fund,
           name: 'insurance fund',
           cash: wad(50),
+          warming: 0n,
           rows: [{ assetId: 1, deposited: usdc(60), credited: usdc(60), immature: 0n, claim: 0n }],
           positions: [],
         },
@@ -88,6 +91,7 @@ function facts(): Facts {
         },
       ],
       lostBacking: 0n,
+      warming: wad(8),
     },
     prices: { token: () => wad(1), instrument: () => wad(98) },
     auctions: [
@@ -135,6 +139,12 @@ const FALSEHOODS: [invariant: number, Record<string, (f: Facts) => void>][] = [
     {
       'a wei of cash out of nothing': (f) => {
         account(f, 0).cash += 1n
+      },
+      'warming profit out of nothing': (f) => {
+        f.ledger.warming += 1n
+      },
+      'warming profit that two accounts have': (f) => {
+        account(f, 1).warming += 1n
       },
       'backing that nobody owns': (f) => {
         f.ledger.backing[1]! += 1n

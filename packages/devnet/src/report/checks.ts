@@ -109,15 +109,20 @@ function checkCash(state: LedgerState): Check {
   const cash = sum(state.accounts.map(({ cash }) => cash))
   const pools = sum(state.instruments.map(({ pnlPool }) => pnlPool))
   const backing = sum(Object.values(state.backing))
-  const left = cash + pools
+  const warm = sum(state.accounts.map(({ warming }) => warming))
+  const left = cash + state.warming + pools
   const right = backing + state.lostBacking
+  const figures = `cash ${wad(cash)} + warming ${wad(state.warming)} + pools ${wad(pools)}`
   return check(
     1,
-    'cash of all accounts, fund and backstop included, plus PnL pools equals the backing of all chains',
-    left === right
-      ? []
-      : [`cash ${wad(cash)} + pools ${wad(pools)} differs from backing ${wad(right)} by ${left - right} wei`],
-    { detail: `cash ${wad(cash)} + pools ${wad(pools)} = backing ${wad(right)}` },
+    'cash and warming profit of all accounts, fund and backstop included, plus PnL pools equals the backing of all chains',
+    [
+      ...(left === right ? [] : [`${figures} differs from backing ${wad(right)} by ${left - right} wei`]),
+      ...(warm > state.warming
+        ? [`accounts have ${warm - state.warming} wei more warming profit than there is`]
+        : []),
+    ],
+    { detail: `${figures} = backing ${wad(right)}` },
   )
 }
 
@@ -201,7 +206,7 @@ function checkCoalition(state: LedgerState, prices: FinalPrices): Check {
           .map(({ assetId, released, paidOut }) => value(assetId, released > paidOut ? released : paidOut)),
       ),
       held:
-        sum(accounts.map(({ cash }) => cash)) +
+        sum(accounts.map(({ cash, warming }) => cash + warming)) +
         sum(rows.map(({ assetId, claim, immature }) => value(assetId, claim + immature))) +
         sum(
           positions.map(

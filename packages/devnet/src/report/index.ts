@@ -256,7 +256,7 @@ function accountReport(
     liquidated: one.liquidated,
     before: figures(one.before),
     after: figures(one.after),
-    cash: money(state.cash),
+    cash: money(state.cash + state.warming),
     collateral: state.rows
       .filter(({ claim, immature }) => claim + immature > 0n)
       .map(({ assetId, claim, immature }) => {

@@ -26,6 +26,8 @@ export interface AccountState {
   name: string
   /** WAD. */
   cash: bigint
+  /** Settled profit that isn't cash yet, WAD. */
+  warming: bigint
   rows: RowState[]
   positions: PositionState[]
 }
@@ -76,6 +78,8 @@ export interface LedgerState {
   instruments: InstrumentState[]
   releases: ReleaseState[]
   lostBacking: bigint
+  /** Warming profit of all accounts with roundings, WAD. */
+  warming: bigint
 }
 
 export interface NamedAccount {
@@ -190,6 +194,7 @@ export async function readLedger(options: {
       }),
     ),
     lostBacking: await hub.readContract({ ...read, functionName: 'lostBacking' }),
+    warming: (await hub.readContract({ ...read, functionName: 'warmings' }))[0],
   }
 }
 
@@ -223,6 +228,7 @@ async function readAccount({
     account,
     name,
     cash: portfolio.cash,
+    warming: portfolio.warming,
     rows: rows.filter(({ deposited, credited, immature, claim }) =>
       [deposited, credited, immature, claim].some((amount) => amount > 0n),
     ),

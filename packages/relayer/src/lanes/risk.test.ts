@@ -15,7 +15,7 @@ const network = {
     { tokens: [{ assetId: 3, feed: 'USDC/USD' }] },
   ],
   hub: {
-    contracts: { riskConfig: address(1) },
+    contracts: { riskConfig: address(1), marginEngine: address(3) },
     instruments: [
       { id: 1, feed: 'ETH/USD' },
       { id: 2, feed: 'SOL/USD' },
@@ -28,17 +28,19 @@ const network = {
 const said = (dynamicRisk: `0x${string}`) =>
   riskCalls(network, dynamicRisk).map(({ functionName, args, address }) => [functionName, args, address])
 
-it('asks for each feed once, with all instruments of it, each class and each credit', () => {
-  const [risk, config] = [address(2), address(1)]
+it('asks for each feed once, with all instruments of it, each class, each average and each credit', () => {
+  const [risk, config, engine] = [address(2), address(1), address(3)]
   expect(said(risk)).toEqual([
     ['refresh', [0n, []], risk],
     ['refresh', [2n, [1n, 3n]], risk],
     ['refresh', [1n, [2n]], risk],
     ...[0n, 1n, 2n, 3n].map((riskClass) => ['refreshClass', [riskClass], risk]),
+    ...[2n, 1n].map((feed) => ['observe', [feed], engine]),
     ...[1n, 2n, 3n].map((assetId) => ['moveCredit', [assetId], config]),
   ])
 })
 
 it('leaves what nobody is set to tell alone', () => {
-  expect(said(zeroAddress).map(([name]) => name)).toEqual(['moveCredit', 'moveCredit', 'moveCredit'])
+  const names = said(zeroAddress).map(([name]) => name)
+  expect(names).toEqual(['observe', 'observe', 'moveCredit', 'moveCredit', 'moveCredit'])
 })

@@ -1,4 +1,4 @@
-import { dynamicRiskAbi, riskConfigAbi } from '@clearspan/contracts'
+import { dynamicRiskAbi, marginEngineAbi, riskConfigAbi } from '@clearspan/contracts'
 import type { Network } from '@clearspan/shared'
 import { type Address, zeroAddress } from 'viem'
 import { type Call, requestOf } from '../chains/request.js'
@@ -9,8 +9,8 @@ import { assertSent, type LaneContext, type LanePart, openLane } from './context
 const CLASSES = [0n, 1n, 2n, 3n]
 
 /**
- * Has margin follow volatility, depth and open interest, and what the owner set: tries at each sweep what would move, and sends that. A ramp that
- * is tried rarely falls behind: no more than ten minutes count.
+ * Has margin follow volatility, depth and open interest, what the owner set, and moving averages prices: tries at each sweep what would move,
+ * or is due, and sends that. A ramp or an average that is tried rarely falls behind: no more than ten minutes count.
  */
 export async function createRiskLane(context: LaneContext): Promise<LanePart> {
   const { network, hub } = context
@@ -33,7 +33,7 @@ export async function createRiskLane(context: LaneContext): Promise<LanePart> {
   return { lane, sweep: () => ring('refresh') }
 }
 
-/** All that anyone may have moved; a call answers whether it moves something. @param dynamicRisk Zero where none is set. */
+/** All that anyone may have moved; a call answers whether it moves something, or is due. @param dynamicRisk Zero where none is set. */
 export function riskCalls({ chains, hub, oracle }: Network, dynamicRisk: Address): Call[] {
   const tokens = chains.flatMap((chain) => chain.tokens)
   const credits = tokens.map(({ assetId }) => ({
@@ -42,14 +42,20 @@ export function riskCalls({ chains, hub, oracle }: Network, dynamicRisk: Address
     functionName: 'moveCredit',
     args: [BigInt(assetId)],
   }))
-  if (dynamicRisk === zeroAddress) return credits
+  const indexOf = (name: string) => BigInt(oracle.feeds.findIndex((known) => known.name === name))
+  const averages = [...new Set(hub.instruments.map(({ feed }) => feed))].map((name) => ({
+    address: hub.contracts.marginEngine,
+    abi: marginEngineAbi,
+    functionName: 'observe',
+    args: [indexOf(name)],
+  }))
+  if (dynamicRisk === zeroAddress) return [...averages, ...credits]
   const risk = { address: dynamicRisk, abi: dynamicRiskAbi }
   const names = new Set([...tokens, ...hub.instruments].map(({ feed }) => feed))
   const feeds = [...names].map((name) => {
     const instrumentIds = hub.instruments.filter(({ feed }) => feed === name).map(({ id }) => BigInt(id))
-    const feed = BigInt(oracle.feeds.findIndex((known) => known.name === name))
-    return { ...risk, functionName: 'refresh', args: [feed, instrumentIds] }
+    return { ...risk, functionName: 'refresh', args: [indexOf(name), instrumentIds] }
   })
   const classes = CLASSES.map((riskClass) => ({ ...risk, functionName: 'refreshClass', args: [riskClass] }))
-  return [...feeds, ...classes, ...credits]
+  return [...feeds, ...classes, ...averages, ...credits]
 }

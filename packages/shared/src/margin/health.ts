@@ -82,17 +82,19 @@ interface Valuation {
  */
 export function marginHealth(portfolio: MarginPortfolio, market: MarginMarket): Health {
   const exposures = exposuresOf(portfolio, market)
-  const safeCash = portfolio.cash - portfolio.impairedCash
+  const warming = portfolio.warming ?? 0n
+  const cash = portfolio.cash + warming
+  const safeCash = cash - portfolio.impairedCash
   const health: Health = {
-    equity: portfolio.cash,
+    equity: cash,
     im: safeCash,
-    mm: portfolio.cash,
-    pnl: 0n,
+    mm: cash,
+    pnl: warming,
     notional: 0n,
     fresh: true,
     inputsFresh: true,
   }
-  if (exposures.length === 0) return health
+  if (exposures.length === 0 && warming === 0n) return health
   if (safeCash > 0n) {
     const par = priceOf(market, market.settlementFeed)
     health.fresh = par.fresh
@@ -100,20 +102,22 @@ export function marginHealth(portfolio: MarginPortfolio, market: MarginMarket): 
   }
   const sums = new Map<number, ClassSums>()
   const portfolioSet = portfolio.portfolioSet === true
-  for (const exposure of exposures) addExposure(health, exposure, market, portfolioSet, sums)
+  let steady = warming
+  for (const exposure of exposures) steady += addExposure(health, exposure, market, portfolioSet, sums)
   health.im -= 1n
   for (const [riskClass, { im, mm }] of sums) {
     const { rhoIm, rhoMm } = correlationOf(market, riskClass, portfolioSet)
     health.im -= joint(im, rhoIm)
     health.mm -= joint(mm, rhoMm)
   }
-  if (health.pnl > market.profitCapIm) health.im -= health.pnl - market.profitCapIm
+  health.im -= health.pnl - min(steady, market.profitCapIm)
   return health
 }
 
 function exposuresOf(portfolio: MarginPortfolio, market: MarginMarket): Exposure[] {
   bounded(portfolio.cash)
   bounded(portfolio.impairedCash)
+  bounded(portfolio.warming ?? 0n)
   if (portfolio.claims.length > MAX_ROWS || portfolio.positions.length > MAX_ROWS) refuse('too many rows')
   const exposures = new Map<number, Exposure>()
   const at = (feed: number): Exposure => {
@@ -161,13 +165,14 @@ function nothingIn(feed: number): Exposure {
   }
 }
 
+/** @returns Its PnL, profit counting at the lower of the mark and the average. */
 function addExposure(
   health: Health,
   exposure: Exposure,
   market: MarginMarket,
   portfolioSet: boolean,
   sums: Map<number, ClassSums>,
-): void {
+): bigint {
   const price = priceOf(market, exposure.feed)
   if (price.price >> NUMBER_BITS !== 0n) refuse(`feed ${exposure.feed} is out of range`)
   const shocks = shocksOf(market, exposure.feed, portfolioSet)
@@ -193,6 +198,23 @@ function addExposure(
   // MM's size counts for IM too, so that impairing a claim, which leaves less of it to sell, never helps.
   health.im -= impactUp(divideUp(max(abs(slopeIm), abs(slopeMm)) * interval.imHigh, WAD), shocks.thinnessIm)
   health.mm -= impact((abs(slopeMm) * interval.low) / WAD, shocks.thinnessMm)
+  return steadyPnl(valuation, pnl)
+}
+
+/** Of `pnl`, what IM counts: profit at the lower of the price and its average. */
+function steadyPnl({ exposure, price }: Valuation, pnl: bigint): bigint {
+  const { average = 0n } = price
+  if (pnl <= 0n || average === 0n) return pnl
+  return min(pnl, max(atAverage(exposure, price.price, average, pnl), 0n))
+}
+
+/** A straight line is known by two of its points. */
+function atAverage(exposure: Exposure, mid: bigint, average: bigint, pnl: bigint): bigint {
+  if (exposure.curved) return pnlAt(exposure, { spot: average, volatility: WAD })
+  const atZero = pnlAt(exposure, { spot: 0n, volatility: WAD })
+  const slope = pnl - atZero
+  bounded(slope)
+  return atZero + (mid === 0n ? 0n : (slope * average) / mid)
 }
 
 function sumsOf(all: Map<number, ClassSums>, riskClass: number): ClassSums {

@@ -1,7 +1,14 @@
 // What must hold of margin for any portfolio, on the twin: it is quick, and the contract equals it to the wei.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { type Health, type MarginMarket, type MarginPortfolio, marginHealth, perpetual } from './index.js'
+import {
+  type Health,
+  type MarginMarket,
+  type MarginPortfolio,
+  type MarginPrice,
+  marginHealth,
+  perpetual,
+} from './index.js'
 import { NO_GRID } from './margin.test-util.js'
 
 const WAD = 10n ** 18n
@@ -23,6 +30,7 @@ const market = (widest: bigint): fc.Arbitrary<MarginMarket> =>
           confidence: fc.bigInt({ min: 0n, max: widest }),
           parked: fc.constant(0n),
           fresh: fc.constant(true),
+          average: fc.oneof(fc.constant(0n), fc.bigInt({ min: 1n, max: 100_000n * WAD })),
         }),
         { minLength: 3, maxLength: 3 },
       ),
@@ -40,7 +48,7 @@ const market = (widest: bigint): fc.Arbitrary<MarginMarket> =>
     })
     .map(({ prices, shocks, thin, rho, profitCapIm }) => ({
       settlementFeed: 0,
-      prices: new Map([
+      prices: new Map<number, MarginPrice>([
         [0, { price: WAD, confidence: 0n, parked: 0n, fresh: true }],
         ...prices.map((price, n) => [n + 1, price] as const),
       ]),
@@ -70,12 +78,14 @@ const market = (widest: bigint): fc.Arbitrary<MarginMarket> =>
 const portfolio: fc.Arbitrary<MarginPortfolio> = fc
   .record({
     cash: signed(10n ** 7n),
+    warming: wads(10n ** 6n),
     amounts: fc.tuple(wads(1_000n), wads(1_000n), wads(1_000n)),
     sizes: fc.tuple(signed(1_000n), signed(1_000n), signed(1_000n)),
     quotes: fc.tuple(signed(10n ** 7n), signed(10n ** 7n), signed(10n ** 7n)),
   })
-  .map(({ cash, amounts, sizes, quotes }) => ({
+  .map(({ cash, warming, amounts, sizes, quotes }) => ({
     cash,
+    warming,
     impairedCash: 0n,
     claims: amounts.map((amount, n) => ({ assetId: n + 1, amount, impaired: 0n })),
     positions: sizes.map((size, n) => ({ instrumentId: n + 1, size, quote: quotes[n]! })),
@@ -158,6 +168,37 @@ test('closing a part of a position at the oracle price never worsens margin', ()
         return { ...held, size: held.size - closed, quote: held.quote + (closed * mid) / WAD }
       })
       noBetter(marginHealth(bare, m), marginHealth({ ...bare, positions }, m), DUST)
+    }),
+    RUNS,
+  )
+})
+
+test('no average ever gives IM more than the mark, and none moves anything else', () => {
+  fc.assert(
+    fc.property(market(WAD), portfolio, (m, p) => {
+      const prices = new Map([...m.prices].map(([feed, price]) => [feed, { ...price, average: 0n }]))
+      const [steady, atMark] = [marginHealth(p, m), marginHealth(p, { ...m, prices })]
+      atMost(steady.im, atMark.im)
+      expect({ ...steady, im: 0n }).toEqual({ ...atMark, im: 0n })
+    }),
+    RUNS,
+  )
+})
+
+test('what is settled at the mark moves no margin, whatever the average', () => {
+  fc.assert(
+    fc.property(market(0n), portfolio, wads(10n ** 6n), (m, p, profit) => {
+      const settled = { ...p, warming: p.warming! + profit }
+      settled.positions = p.positions.map((held, n) =>
+        n === 0 ? { ...held, quote: held.quote - profit } : held,
+      )
+      const pnlOf = (positions: typeof p.positions) =>
+        marginHealth({ ...p, cash: 0n, warming: 0n, claims: [], positions: positions.slice(0, 1) }, m).pnl
+      fc.pre(pnlOf(settled.positions) >= 0n)
+      const [before, after] = [marginHealth(p, m), marginHealth(settled, m)]
+      expect(after.mm).toBe(before.mm)
+      // Settled profit is real: at the average it may have counted for less.
+      atMost(before.im, after.im + DUST)
     }),
     RUNS,
   )

@@ -6,6 +6,8 @@ export interface MarginPrice {
   /** A newer value beyond the jump guard, or 0. */
   parked: bigint
   fresh: boolean
+  /** Its moving average (`IMarginEngine.averageOf`); 0 or absent: never observed. */
+  average?: bigint
 }
 
 /** What margin takes of an underlying now: shocks in bps. `IRiskConfig.CurrentUnderlying`. */
@@ -80,6 +82,8 @@ export interface MarginPortfolio {
   cash: bigint
   /** Part of the cash that IM leaves out. */
   impairedCash: bigint
+  /** Settled profit that isn't cash yet; none if absent. */
+  warming?: bigint
   /** Whole-token units, and the part that IM leaves out. */
   claims: readonly { assetId: number; amount: bigint; impaired: bigint }[]
   /** Quotes with all costs up to now. */

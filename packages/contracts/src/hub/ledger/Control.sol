@@ -2,17 +2,11 @@
 pragma solidity ^0.8.28;
 
 import {IClearinghouse} from "../../interfaces/IClearinghouse.sol";
-import {LedgerBase} from "./LedgerBase.sol";
+import {WarmingBook} from "./WarmingBook.sol";
 
 /// @notice Who controls an account, and its cash.
-abstract contract Control is LedgerBase, IClearinghouse {
+abstract contract Control is WarmingBook, IClearinghouse {
     /* ACCOUNTS */
-
-    /// @inheritdoc IClearinghouse
-    function setDelegate(bytes32 account, address delegate, bool allowed) external onlyOwnerOf(account) {
-        isDelegate[account][delegate] = allowed;
-        emit DelegateSet(account, delegate, allowed);
-    }
 
     /// @inheritdoc IClearinghouse
     function isController(bytes32 account, address who) public view returns (bool) {
@@ -20,6 +14,9 @@ abstract contract Control is LedgerBase, IClearinghouse {
     }
 
     /* CASH */
+
+    /// @dev Runs a call of Settlement on this state.
+    function _runSettlement(bytes memory data) internal virtual;
 
     /// @inheritdoc IClearinghouse
     function cash(bytes32 account) external view returns (int256) {
@@ -32,7 +29,23 @@ abstract contract Control is LedgerBase, IClearinghouse {
     }
 
     /// @inheritdoc IClearinghouse
+    function warming(bytes32 account) external view returns (uint256 amount, uint256 ripe, uint256 until) {
+        (amount, ripe,) = _warmth(account);
+        if (amount != 0) until = _warming[account].until;
+    }
+
+    /// @inheritdoc IClearinghouse
+    function warmings()
+        external
+        view
+        returns (uint256 total, uint256 index, uint256 generation, uint256 period)
+    {
+        return (_warmings.total, _warmings.index, _warmings.generation, _warmings.period);
+    }
+
+    /// @inheritdoc IClearinghouse
     function transferCash(bytes32 from, bytes32 to, uint256 amount) external onlyOwnerOf(from) {
+        if (_accounts[from].warms) _runSettlement(abi.encodeCall(IClearinghouse.warm, (from)));
         _moveCash(from, to, amount);
         if (_owes(from)) _requireMargin(from, true);
     }

@@ -15,7 +15,7 @@ import {IdList} from "../../libraries/IdList.sol";
 /// @notice Accounts, control and cash: what collateral and positions share.
 ///
 /// The identity that every function keeps, exactly (WAD):
-///     Σ cash + Σ pnlPool = Σ backing + lostBacking
+///     Σ cash + warming + Σ pnlPool = Σ backing + lostBacking
 abstract contract LedgerBase is ILedger, Ownable {
     using IdList for uint256;
 
@@ -39,12 +39,35 @@ abstract contract LedgerBase is ILedger, Ownable {
         bool portfolioSet;
         /// Seconds; since when `regressedCash` counts as regressed. Meaningful while that isn't 0.
         uint32 regressedAt;
+        /// It has an entry in `_warming`.
+        bool warms;
         /// WAD; cash that came from counters which have since regressed. Meaningful while regressedRows > 0.
         uint256 regressedCash;
         /// IdList of opened asset rows.
         uint256 assets;
         /// IdList of instruments with a size or a quote.
         uint256 instruments;
+    }
+
+    /// @dev An account's settled profit that isn't cash yet.
+    struct Warming {
+        /// Of `_warmings`, worth index ÷ 1e18 each (WAD) while the generation is the same, else nothing.
+        uint128 shares;
+        /// Seconds: they become cash in a straight line.
+        uint40 since;
+        uint40 until;
+        uint32 generation;
+    }
+
+    /// @dev That of all accounts.
+    struct Warmings {
+        /// WAD; roundings stay in it.
+        uint128 total;
+        /// From 1e18; only falls.
+        uint64 index;
+        uint32 generation;
+        /// Seconds that new profit warms for.
+        uint32 period;
     }
 
     struct Counter {
@@ -156,6 +179,15 @@ abstract contract LedgerBase is ILedger, Ownable {
     uint64 public newRiskPausedUntil;
     /// @notice A liquidation engine beside the auction may take accounts whose instruments are all of modules that it is listed for.
     mapping(address engine => mapping(address module => bool)) public liquidates;
+
+    mapping(address venue => bool) public isVenue;
+    /// @notice What a venue may still trade for an account (WAD quote); the maximum is not used up.
+    mapping(bytes32 account => mapping(address venue => uint256)) public venueAllowance;
+
+    mapping(bytes32 account => Warming) internal _warming;
+    Warmings internal _warmings;
+
+    event VenueListed(address indexed venue, bool listed);
 
     error Unauthorised();
     error ZeroValue();

@@ -8,12 +8,12 @@ import {IRiskConfig} from "../../interfaces/IRiskConfig.sol";
 import {Accounts} from "../../libraries/Accounts.sol";
 import {IdList} from "../../libraries/IdList.sol";
 import {WadMath} from "../../libraries/WadMath.sol";
-import {LedgerBase} from "./LedgerBase.sol";
+import {WarmingBook} from "./WarmingBook.sol";
 
 /// @notice Zero-sum positions: what every way of changing one shares.
 ///
 /// Per instrument, with costs accrued and the house row included: Σ size = 0 and Σ quote <= pnlPool; only roundings make it smaller.
-abstract contract PositionBook is LedgerBase {
+abstract contract PositionBook is WarmingBook {
     using FixedPointMathLib for uint256;
     using IdList for uint256;
     using SafeCastLib for int256;
@@ -23,33 +23,6 @@ abstract contract PositionBook is LedgerBase {
     /// @dev Of what an account holds, IRiskConfig.curveWeight: most of the gas of a bid for the largest account goes into grids, and with the
     /// bidder's it must fit a quarter of a block (LargestAccount.t.sol).
     uint256 internal constant MAX_CURVE_WEIGHT = 9;
-
-    function _settleClosed(bytes32 account, uint256 instrumentId) internal {
-        Position storage p = _positions[account][instrumentId];
-        if (p.size == 0) _settle(account, instrumentId, p.quote);
-    }
-
-    /// @dev `pnl` is rounded down. Losses are paid from free cash, profit as far as losers have paid.
-    /// @return amount WAD that cash changed by.
-    function _settle(bytes32 account, uint256 instrumentId, int256 pnl) internal returns (int256 amount) {
-        Market storage m = _markets[instrumentId];
-        if (pnl < 0) {
-            uint256 paid = uint256(-pnl).min(_freeCash(account));
-            _debit(account, paid);
-            m.pool += paid;
-            amount = -int256(paid);
-        } else {
-            uint256 taken = uint256(pnl).min(m.pool);
-            m.pool -= taken;
-            _credit(account, taken);
-            amount = int256(taken);
-        }
-        if (amount == 0) return 0;
-        Position storage p = _positions[account][instrumentId];
-        p.quote = (p.quote - amount).toInt128();
-        _relist(account, instrumentId, p, type(uint256).max);
-        emit PnlSettled(account, instrumentId, amount);
-    }
 
     /// @dev Accrues, then adds to size and quote, and keeps open interest and the account's list. The only writer of an account's size.
     function _change(

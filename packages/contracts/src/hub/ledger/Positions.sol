@@ -7,21 +7,17 @@ import {IClearinghouse} from "../../interfaces/IClearinghouse.sol";
 import {IInstrument} from "../../interfaces/IInstrument.sol";
 import {IRiskConfig} from "../../interfaces/IRiskConfig.sol";
 import {IdList} from "../../libraries/IdList.sol";
+import {Settlement} from "../Settlement.sol";
+import {Control} from "./Control.sol";
 import {PositionBook} from "./PositionBook.sol";
 
 /// @notice Trades, and settlement of PnL into cash.
-abstract contract Positions is PositionBook, IClearinghouse {
+abstract contract Positions is PositionBook, Control {
     using FixedPointMathLib for uint256;
     using IdList for uint256;
     using SafeCastLib for uint256;
 
     uint256 internal constant BPS = 10_000;
-
-    mapping(address venue => bool) public isVenue;
-    /// @notice What a venue may still trade for an account (WAD quote); the maximum is not used up.
-    mapping(bytes32 account => mapping(address venue => uint256)) public venueAllowance;
-
-    event VenueListed(address indexed venue, bool listed);
 
     error UnlistedVenue();
     error VenueNotApproved(bytes32 account, uint256 allowance, uint256 needed);
@@ -29,23 +25,6 @@ abstract contract Positions is PositionBook, IClearinghouse {
     error OpenInterestCap(uint256 openInterest, uint256 cap);
     error NewRiskIsPaused(uint64 until);
     error InsufficientEquity(bytes32 account, int256 equity);
-
-    /* VENUES */
-
-    function setVenue(address venue, bool listed) external onlyOwner {
-        isVenue[venue] = listed;
-        emit VenueListed(venue, listed);
-    }
-
-    /// @inheritdoc IClearinghouse
-    /// @dev The limit bounds what a delegate's orders can lose, so no delegate sets it.
-    function approveVenue(bytes32 account, address venue, uint256 notionalLimit)
-        external
-        onlyOwnerOf(account)
-    {
-        venueAllowance[account][venue] = notionalLimit;
-        emit VenueApproved(account, venue, notionalLimit);
-    }
 
     /* TRADES */
 
@@ -58,6 +37,7 @@ abstract contract Positions is PositionBook, IClearinghouse {
         if (size == 0) revert ZeroValue();
         IRiskConfig.Instrument memory i = _instrument(instrumentId);
         (uint256 mid, bool fresh) = _requireInBand(instrumentId, i, price);
+        marginEngine.observe(i.feed);
         uint256 spent = size.mulWadUp(price);
         _spendAllowance(buyer, spent);
         _spendAllowance(seller, spent);
@@ -97,11 +77,14 @@ abstract contract Positions is PositionBook, IClearinghouse {
         sellerReduced = _fill(seller, instrumentId, costIndex, -size.toInt256(), notional);
         uint256 open = _markets[instrumentId].long;
         if (open > openBefore && open > i.maxOpenInterest) revert OpenInterestCap(open, i.maxOpenInterest);
+        if (_isClosed(buyer, instrumentId) || _isClosed(seller, instrumentId)) {
+            _runSettlement(abi.encodeCall(Settlement.settleClosed, (instrumentId, buyer, seller)));
+        }
+    }
 
-        // The loser's payment first, so that the winner finds it in the pool.
-        if (_positions[buyer][instrumentId].quote > 0) (buyer, seller) = (seller, buyer);
-        _settleClosed(buyer, instrumentId);
-        _settleClosed(seller, instrumentId);
+    function _isClosed(bytes32 account, uint256 instrumentId) internal view returns (bool) {
+        Position storage p = _positions[account][instrumentId];
+        return p.size == 0 && p.quote != 0;
     }
 
     /// @return reduced The account ended with less of the same side, and nothing of the other.
@@ -129,20 +112,6 @@ abstract contract Positions is PositionBook, IClearinghouse {
         uint256 left = venueAllowance[account][msg.sender];
         if (notional > left) revert VenueNotApproved(account, left, notional);
         if (left != type(uint256).max) venueAllowance[account][msg.sender] = left - notional;
-    }
-
-    /* SETTLEMENT */
-
-    /// @inheritdoc IClearinghouse
-    function settlePnl(bytes32 account, uint256 instrumentId) external returns (int256 amount) {
-        IRiskConfig.Instrument memory i = _instrument(instrumentId);
-        int256 costIndex = _accrue(i, instrumentId);
-        _change(account, instrumentId, costIndex, 0, 0, type(uint256).max);
-        Position storage p = _positions[account][instrumentId];
-        if (p.size == 0) return _settle(account, instrumentId, p.quote);
-        (uint256 mark, bool fresh) = IInstrument(i.module).mark(instrumentId);
-        if (!fresh) revert PriceNotFresh();
-        return _settle(account, instrumentId, _pnl(p, mark));
     }
 
     /* VIEWS */

@@ -276,7 +276,8 @@ abstract contract LiquidationBase is Test {
 
     /// DESIGN §6.1 over the accounts named.
     function _assertLedger(bytes32[] memory accounts) internal view {
-        int256 cash;
+        (uint256 warming,,,) = clearinghouse.warmings();
+        int256 cash = int256(warming);
         int256 size;
         for (uint256 i; i < accounts.length; ++i) {
             cash += clearinghouse.cash(accounts[i]);

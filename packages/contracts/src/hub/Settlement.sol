@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
+import {IInstrument} from "../interfaces/IInstrument.sol";
+import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
+import {IdList} from "../libraries/IdList.sol";
+import {WadMath} from "../libraries/WadMath.sol";
+import {LedgerBase} from "./ledger/LedgerBase.sol";
+import {PositionBook} from "./ledger/PositionBook.sol";
+
+/// @title Settlement
+/// @notice The part of the Clearinghouse that turns PnL into cash, and losses into what others bear: code that would not fit into one contract.
+/// The Clearinghouse runs it on its own state by delegatecall. By itself it owns nothing and decides nothing.
+contract Settlement is PositionBook {
+    using FixedPointMathLib for uint256;
+    using IdList for uint256;
+    using SafeCastLib for int256;
+    using SafeCastLib for uint256;
+    using WadMath for int256;
+
+    /// @notice Bounds of the time that settled profit warms for (seconds).
+    uint32 public constant MIN_WARMING = 1 hours;
+    uint32 public constant MAX_WARMING = 7 days;
+
+    /// @notice Not expired, or its fixing isn't known yet.
+    error NotSettled(uint256 instrumentId);
+    error InvalidPeriod(uint32 period);
+
+    constructor(Modules memory modules) Ownable(address(1)) LedgerBase(modules) {}
+
+    /* SETTLEMENT */
+
+    function settlePnl(bytes32 account, uint256 instrumentId) external returns (int256 amount) {
+        IRiskConfig.Instrument memory i = _instrument(instrumentId);
+        int256 costIndex = _accrue(i, instrumentId);
+        _change(account, instrumentId, costIndex, 0, 0, type(uint256).max);
+        Position storage p = _positions[account][instrumentId];
+        if (p.size == 0) return _settle(account, instrumentId, p.quote);
+        (uint256 mark, bool fresh) = IInstrument(i.module).mark(instrumentId);
+        if (!fresh) revert PriceNotFresh();
+        marginEngine.observe(i.feed);
+        return _settle(account, instrumentId, _pnl(p, mark));
+    }
+
+    /// @notice After a trade: the quotes of two positions that may be closed now. The Clearinghouse runs it inside a trade; it isn't callable there.
+    function settleClosed(uint256 instrumentId, bytes32 buyer, bytes32 seller) external {
+        // The loser's payment first, so that the winner finds it in the pool.
+        if (_positions[buyer][instrumentId].quote > 0) (buyer, seller) = (seller, buyer);
+        _settleClosed(buyer, instrumentId);
+        _settleClosed(seller, instrumentId);
+    }
+
+    function _settleClosed(bytes32 account, uint256 instrumentId) internal {
+        Position storage p = _positions[account][instrumentId];
+        if (p.size == 0) _settle(account, instrumentId, p.quote);
+    }
+
+    /// @dev `pnl` is rounded down. Losses are paid from warming profit, then from free cash: what one leg won pays for the other, and cash
+    /// doesn't turn into warming profit by that. Profit is paid as far as losers have paid, and warms.
+    /// @return amount WAD that cash and warming profit changed by.
+    function _settle(bytes32 account, uint256 instrumentId, int256 pnl) internal returns (int256 amount) {
+        Market storage m = _markets[instrumentId];
+        if (pnl < 0) {
+            uint256 paid = _takeWarming(account, uint256(-pnl));
+            uint256 cashPaid = (uint256(-pnl) - paid).min(_freeCash(account));
+            _debit(account, cashPaid);
+            paid += cashPaid;
+            m.pool += paid;
+            amount = -int256(paid);
+        } else {
+            uint256 taken = uint256(pnl).min(m.pool);
+            m.pool -= taken;
+            _addWarming(account, taken, block.timestamp + _warmings.period);
+            amount = int256(taken);
+        }
+        if (amount == 0) return 0;
+        Position storage p = _positions[account][instrumentId];
+        p.quote = (p.quote - amount).toInt128();
+        _relist(account, instrumentId, p, type(uint256).max);
+        emit PnlSettled(account, instrumentId, amount);
+    }
+
+    /* WARMING */
+
+    /// @notice The fraction (WAD) of warming profit goes with a liquidated bundle, and warms for as long as it had to. Inside `transferFraction`.
+    function transferWarming(bytes32 from, bytes32 to, uint256 fraction) external {
+        _warm(from);
+        (uint256 worth,,) = _warmth(from);
+        uint256 until = _warming[from].until;
+        _addWarming(to, _takeWarming(from, worth.mulWad(fraction)), until);
+    }
+
+    function warm(bytes32 account) external {
+        _warm(account);
+    }
+
+    /// @notice Of profit from now on. Only the owner.
+    function setWarmingPeriod(uint32 period) external onlyOwner {
+        if (period < MIN_WARMING || period > MAX_WARMING) revert InvalidPeriod(period);
+        _warmings.period = period;
+        emit WarmingPeriodSet(period);
+    }
+
+    /* EXPIRY */
+
+    /// @notice Of what is under regression nothing is paid; of a profit, what losers have paid. What is left stays as a closed position's quote.
+    function settleExpired(bytes32 account, uint256 instrumentId) external returns (int256 amount) {
+        IRiskConfig.Instrument memory i = _instrument(instrumentId);
+        int256 costIndex = _accrue(i, instrumentId);
+        (bool settled, uint256 price) = IInstrument(i.module).settlement(instrumentId);
+        if (!settled) revert NotSettled(instrumentId);
+        Position storage p = _positions[account][instrumentId];
+        int256 size = p.size;
+        if (size != 0) {
+            Market storage m = _markets[instrumentId];
+            int256 proceeds = size.mulFloor(price.toInt256());
+            _change(account, instrumentId, costIndex, -size, proceeds, type(uint256).max);
+            m.houseSize = _resize(m, m.houseSize, size);
+            m.houseQuote = (m.houseQuote - proceeds).toInt128();
+            emit ExpirySettled(account, instrumentId, size, price);
+        }
+        return _settle(account, instrumentId, p.quote);
+    }
+
+    /* LOSSES */
+
+    /// @notice Never charges more than it writes off; what rounding leaves (below a unit of the index per base unit) stays with the account.
+    /// A closed position's unpaid loss has no other side: it is charged to both. What a side has nobody for, or what is more than all that a
+    /// unit is worth, warming profit pays, by one ratio.
+    function socialise(bytes32 account, uint256 amount) external onlyLiquidation returns (uint256 charged) {
+        uint256[] memory ids = _accounts[account].instruments.toArray();
+        uint256[] memory losses = new uint256[](ids.length);
+        uint256[] memory marks = new uint256[](ids.length);
+        uint256 total;
+        for (uint256 n; n < ids.length; ++n) {
+            IRiskConfig.Instrument memory i = _instrument(ids[n]);
+            int256 costIndex = _accrue(i, ids[n]);
+            _change(account, ids[n], costIndex, 0, 0, type(uint256).max);
+            Position storage p = _positions[account][ids[n]];
+            (marks[n],) = IInstrument(i.module).mark(ids[n]);
+            int256 pnl = _pnl(p, marks[n]);
+            if (pnl < 0) losses[n] = uint256(-pnl);
+            total += losses[n];
+        }
+        if (total == 0) return 0;
+        amount = amount.min(total);
+        for (uint256 n; n < ids.length; ++n) {
+            if (losses[n] == 0) continue;
+            charged += _charge(account, ids[n], amount.mulDiv(losses[n], total), marks[n]);
+        }
+    }
+
+    /// @param most WAD that a unit of size bears: a position closes at nothing, or a short's at twice the mark, and no worse.
+    function _charge(bytes32 account, uint256 instrumentId, uint256 amount, uint256 most)
+        internal
+        returns (uint256 charged)
+    {
+        Position storage p = _positions[account][instrumentId];
+        Market storage m = _markets[instrumentId];
+        bool longsPay = p.size <= 0;
+        bool shortsPay = p.size >= 0;
+        // Who has settled bears no more, and the house row stands for them.
+        uint256 longs = m.long - _positive(m.houseSize);
+        uint256 shorts = m.short - _positive(-int256(m.houseSize));
+        uint256 base = (longsPay ? longs : 0) + (shortsPay ? shorts : 0);
+        uint256 step = base == 0 ? 0 : amount.divWad(base);
+        uint256 rest = amount;
+        if (step > most) step = most;
+        else if (base != 0) rest = 0;
+        if (step != 0) {
+            charged = step.mulWad(base);
+            _mark(CHARGED | instrumentId);
+            if (longsPay) m.longLoss += step.toUint128();
+            if (shortsPay) m.shortLoss += step.toUint128();
+            emit LossSocialised(instrumentId, longsPay, amount, charged);
+        }
+        if (rest != 0) {
+            uint256 cut = _cutWarmings(rest - charged);
+            m.pool += cut;
+            charged += cut;
+        }
+        p.quote = (p.quote + charged.toInt256()).toInt128();
+        _relist(account, instrumentId, p, type(uint256).max);
+    }
+}
