@@ -1,5 +1,6 @@
 import type { Random } from '../random.js'
 import { type QueueBackend, type QueueJobData, STALLED_ATTEMPTS } from './backend.js'
+import { createBells } from './bells.js'
 import { ringDoorbell } from './doorbell.js'
 import { createProcessor, type DeadLetter, type ProcessorOptions, toDeadLetter } from './processor.js'
 
@@ -7,6 +8,8 @@ const BACKOFF = { firstMs: 250, maxMs: 30_000 }
 /** A job is restarted elsewhere when its worker has not been heard for so long, in real milliseconds. */
 const LOCK_MS = 6_000
 const STALL_CHECK_MS = 2_000
+/** Nobody else has the embedded queue: what a killed process left is taken up as it opens, and what a slow one holds is nobody's to take. */
+const EMBEDDED_LOCK = { lockDuration: 3_600_000, skipStalledCheck: true }
 
 /** One queue and one worker at a time: jobs of a lane never overlap, lanes never wait on one another. */
 export interface Lane<T extends QueueJobData> {
@@ -34,7 +37,7 @@ export interface LaneOptions<T extends QueueJobData> extends ProcessorOptions<T>
   backoff?: { firstMs: number; maxMs: number }
 }
 
-/** Opens a lane. On Redis one job of a lane runs at a time among all processes; embedded there is only this one. */
+/** Opens a lane, one of a name in a process. On Redis one job of a lane runs at a time among all processes; embedded there is only this one. */
 export async function createLane<T extends QueueJobData>(options: LaneOptions<T>): Promise<Lane<T>> {
   const { backend, name, random, backoff = BACKOFF } = options
   const logger = options.logger.child({ lane: name })
@@ -42,9 +45,17 @@ export async function createLane<T extends QueueJobData>(options: LaneOptions<T>
   await queue.waitUntilReady()
   // Embedded, one worker of concurrency 1 is enough; there, a global limit makes idle workers spin (BullMQ 6.7).
   if (backend.kind === 'redis') await queue.setGlobalConcurrency(1)
-  const worker = backend.worker(name, createProcessor({ ...options, logger }), {
+  const bells = createBells((key, data) => ringDoorbell(queue, key, data, random), {
+    seesAll: backend.kind === 'embedded',
+  })
+  const process = createProcessor({ ...options, logger })
+  const work: typeof process = (job, token, signal) => {
+    bells.started(job.name)
+    return process(job, token, signal)
+  }
+  const worker = backend.worker(name, work, {
     concurrency: 1,
-    lockDuration: LOCK_MS,
+    ...(backend.kind === 'embedded' ? EMBEDDED_LOCK : { lockDuration: LOCK_MS }),
     stalledInterval: STALL_CHECK_MS,
     maxStalledCount: STALLED_ATTEMPTS,
     settings: {
@@ -54,11 +65,15 @@ export async function createLane<T extends QueueJobData>(options: LaneOptions<T>
   worker.on('lockRenewalFailed', (ids) => {
     for (const id of ids) worker.cancelJob(id, 'lock lost')
   })
+  // Failed without a start: its process was killed too often.
+  worker.on('failed', (job) => {
+    if (job !== undefined) bells.started(job.name)
+  })
   await worker.waitUntilReady()
 
   async function ring(key: string, data: QueueJobData): Promise<void> {
     assertStorable(data)
-    await ringDoorbell(queue, key, data, random)
+    await bells.ring(key, data)
   }
   let closing: Promise<void> | undefined
   return {
