@@ -8,7 +8,7 @@ export function mulFloor(a: bigint, b: bigint): bigint {
   return product < 0n ? ~(~product / WAD) : product / WAD
 }
 
-/** ⌊√x⌋ of a number that isn't negative. */
+/** ⌊√x⌋ of a number that isn't negative and has less than 1,000 bits. */
 export function squareRoot(x: bigint): bigint {
   if (x < 2n) return x
   // A double's root is right to 53 bits; one step of Newton doubles that, and the next ones find the floor from above.
@@ -19,8 +19,6 @@ export function squareRoot(x: bigint): bigint {
     if (next >= root) break
     root = next
   }
-  while (root * root > x) root--
-  while ((root + 1n) * (root + 1n) <= x) root++
   return root
 }
 

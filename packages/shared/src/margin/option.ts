@@ -53,14 +53,20 @@ export function skewAt(
  * σ√T of an option that has not expired, WAD, before any scenario's factor, as `Option.sol` computes it:
  * σ = at-the-money volatility × (1 + slope × x + curvature × x²), x = ln(K/F)/√T, T in years of 365 days.
  *
- * @throws PermanentError without a price or a volatility.
+ * @throws PermanentError without a price or a volatility, once it has expired, and for a strike that no option has.
  */
 export function optionDeviation({ strike, expiry }: OptionTerms, market: OptionMarket): bigint {
   const { now, mid, volatility, skew } = market
+  requireStrike({ strike })
+  if (now >= expiry) throw new PermanentError('option: it has expired')
   if (mid <= 0n || volatility <= 0n) throw new PermanentError('option: no price or volatility yet')
   const root = squareRoot(((expiry - now) * WAD * WAD) / YEAR)
   const sigma = (volatility * skewFactor(strike, mid, root, skew)) / WAD
   return clamp((sigma * root) / WAD, 1n, MOST_FACTOR)
+}
+
+function requireStrike({ strike }: Pick<OptionTerms, 'strike'>): void {
+  if (strike <= 0n || strike >> PRICE_BITS !== 0n) throw new PermanentError('option: strike is out of range')
 }
 
 /** @param root √T, WAD. */
@@ -84,7 +90,6 @@ export function optionValue(
   spot: bigint,
   factor: bigint = WAD,
 ): bigint {
-  if (market.fixing !== 0n) return intrinsic(terms, market.fixing)
   return createUnit(terms, market)(spot, factor)
 }
 
@@ -103,6 +108,7 @@ export function createOption(feed: number, terms: OptionTerms, market: OptionMar
 type UnitValue = (spot: bigint, factor: bigint) => bigint
 
 function createUnit(terms: OptionTerms, market: OptionMarket): UnitValue {
+  requireStrike(terms)
   if (market.fixing !== 0n) {
     const payment = intrinsic(terms, market.fixing)
     return () => payment
