@@ -14,7 +14,7 @@ if (files.length === 0) {
 
 /** The worst day in a minute and a half, and a bound for a busy machine. */
 const SPEED = '960'
-const TIMEOUT_MS = 600_000
+const TIMEOUT_MS = 900_000
 
 describe.skipIf(files.length === 0)('every recorded crash, from deposit to report', () => {
   let dir: Awaited<ReturnType<typeof temporaryDirectory>>

@@ -4,7 +4,7 @@ import type { Batch } from '../chains/index.js'
 import { createHub } from './deployHub.js'
 import type { DeployOptions } from './deployOptions.js'
 import { planMarkets, withDated } from './markets.js'
-import { grid, instrumentRisk } from './parameters.js'
+import { grid, instrumentRisk, jumpGuard } from './parameters.js'
 import { localRoles } from './roles.js'
 import { planTiming } from './timing.js'
 
@@ -50,5 +50,16 @@ test.each([['USDE'], ['ETH'], ['DOGE', 'BTC']])(
       expect(priceBand).toBeGreaterThan(0)
       expect(priceBand).toBeLessThan((shockMm * grid().portfolioShock) / 10_000)
     }
+  },
+)
+
+test.each([1, 60, 480, 960, 3_600])(
+  'at speed %d a price that lands as late as it may is wider by half a percent at most',
+  (speed) => {
+    const timing = planTiming({ windowMs: 1, speed })
+    const { ageing } = jumpGuard(timing)
+    expect(ageing).toBeGreaterThan(0)
+    expect(ageing).toBeLessThanOrEqual(100)
+    expect((ageing * timing.acceptAge) / 3_600).toBeLessThanOrEqual(50)
   },
 )

@@ -17,6 +17,9 @@ export const PAYOUT_LIMITS = {
   small: { cap: 1_000_000n, rate: 100n },
 }
 
+/** A price's interval widens by so much with age: bps an hour; and bps at most until it has landed, since nobody could trade at it otherwise. */
+const AGEING = { anHour: 100, untilLanded: 50 }
+
 /** Jump guard of the oracle: bps at once, bps a minute since the last value, and at most. */
 export function jumpGuard(timing: Timing) {
   return {
@@ -25,7 +28,7 @@ export function jumpGuard(timing: Timing) {
     jumpPerMinute: 50,
     jumpMax: 9_000,
     jumpSpan: timing.jumpConfirm,
-    ageing: 100,
+    ageing: Math.min(AGEING.anHour, Math.floor((AGEING.untilLanded * 3_600) / timing.acceptAge)),
   }
 }
 

@@ -20,7 +20,7 @@ import { until } from './until.js'
 const WAD = 10n ** 18n
 // Waits end when what they wait for is there; these bounds are for a machine that is busy with other work, too. Real ms.
 const FIRST_PRICE_TIMEOUT_MS = 180_000
-/** Beyond what auctions and lots take by themselves. */
+/** From one change of what is under way to the next, beyond what auctions and lots take by themselves. */
 const SETTLE_TIMEOUT_MS = 180_000
 const SETTLE_POLL_MS = 500
 /** The bidder waits for 5% off an account's equity, or 0.2% of its notional when the fund pays, and for lots at 1% below the oracle. */
@@ -251,7 +251,7 @@ async function withdrawable(
   return (claim * BigInt(Math.round(share * 100))) / 100n
 }
 
-/** Waits until nothing is under way, and answers what still is when the time is over: auctions, lots, messages, payouts. */
+/** Waits until nothing is under way, and answers what still is when nothing has changed for too long: auctions, lots, messages, payouts. */
 async function aftermath(
   stage: Stage,
   {
@@ -266,9 +266,8 @@ async function aftermath(
   const took = stopwatch(realClock)
   const { takeOverAfter, lotSeconds, speed } = network.timing
   const lastExpiry = Math.max(0, ...dated.map(({ expiry }) => expiry - network.clock.now() / 1000))
-  const deadline =
-    realClock.now() + SETTLE_TIMEOUT_MS + ((takeOverAfter + lotSeconds + lastExpiry) / speed) * 1_000
-  let said = realClock.now()
+  const patience = SETTLE_TIMEOUT_MS + ((takeOverAfter + lotSeconds + lastExpiry) / speed) * 1_000
+  let [said, changed, before] = [realClock.now(), realClock.now(), '']
   for (;;) {
     const left = await outstanding(
       network,
@@ -277,8 +276,9 @@ async function aftermath(
     )
     const under = [...left.messages, ...left.sales, ...left.expiries]
     const count = under.length
+    if (under.join() !== before) [changed, before] = [realClock.now(), under.join()]
     if (count === 0) onProgress(`settled: nothing is under way any more (${took()})`)
-    if (count === 0 || realClock.now() > deadline) return left
+    if (count === 0 || realClock.now() > changed + patience) return left
     if (realClock.now() >= said + LINE_MS) {
       said = realClock.now()
       onProgress(`  under way: ${under.join(', ')}`)

@@ -7,23 +7,35 @@ import type { Character, Stage } from './stage.js'
 import { usd } from './state.js'
 import type { DatedTerms } from './terms.js'
 import { until } from './until.js'
-import type { Call } from './wallet.js'
+import { type Call, refusalOf } from './wallet.js'
 
 const WAD = 10n ** 18n
 const ORDER_LIFE_S = 30 * 86_400
 /** Beyond a block; on a busy machine prices grow old, and margin asks for more, for a while. Real ms. */
-const TRADE_TIMEOUT_MS = 120_000
+const TRADE_TIMEOUT_MS = 300_000
+/** Refusals that a smaller size may pass; all others may pass by themselves, at a newer price. */
+const TOO_LARGE = ['InsufficientMargin', 'ExcessiveDebt']
+/** What is left of a size when it was too large, and the least that is left of the planned one. */
+const SMALLER = 0.95
+const SMALLEST = 0.5
 
 interface Trade extends PlannedTrade {
   actor: Actor
   /** Deposits of the trader, USD. */
   worth: number
+  /** Of the planned size, 0 to 1. */
+  share: number
+}
+
+/** Share of its planned size with which a trade is tried again, after the contract error that refused it with `share`. */
+export function shareAfter(share: number, refusal: string | undefined): number {
+  return refusal !== undefined && TOO_LARGE.includes(refusal) ? Math.max(SMALLEST, share * SMALLER) : share
 }
 
 /**
  * Opens every trader's planned positions against the maker, at the oracle's price. A trade that the hub refuses is tried again at the price
- * of then, as its trader would: new risk must be safe at the adverse end of a price, and that end moves with the price's age. What isn't
- * listed, or has expired meanwhile, is not traded.
+ * of then, and smaller where margin refused it, as its trader would: new risk must be safe at the adverse end of a price, which moves with
+ * the price's age, and volatile markets ask for more. What isn't listed, or has expired meanwhile, is not traded.
  */
 export async function openPositions(
   stage: Stage,
@@ -37,7 +49,7 @@ export async function openPositions(
   let nonce = 0n
   let trades = cast.characters.flatMap(({ actor, plan }) => {
     const worth = plan.deposits.reduce((total, deposit) => total + deposit.usd, 0)
-    return plan.trades.map((trade): Trade => ({ ...trade, actor, worth }))
+    return plan.trades.map((trade): Trade => ({ ...trade, actor, worth, share: 1 }))
   })
   await until({
     what: 'opening the positions',
@@ -56,9 +68,12 @@ export async function openPositions(
       )
       const results = await cast.operator.hub.trySend(made.map(({ call }) => call))
       lines.push(...made.filter((_, at) => results[at]!.status === 'fulfilled').map(({ line }) => line))
-      trades = trades.filter((_, at) => results[at]!.status === 'rejected')
-      const refused = results.find((result) => result.status === 'rejected')
-      if (refused) refusal = refused.reason.message
+      trades = trades.flatMap((trade, at) => {
+        const result = results[at]!
+        if (result.status === 'fulfilled') return []
+        refusal = result.reason.message
+        return [{ ...trade, share: shareAfter(trade.share, refusalOf(result.reason)) }]
+      })
       return trades.length === 0 || undefined
     },
   })
@@ -76,11 +91,11 @@ async function makeTrade(
   { network }: Stage,
   { trade, maker, nonce }: { trade: Trade; maker: Actor; nonce: bigint },
 ): Promise<{ call: Call; line: string }> {
-  const { actor, instrumentId, leverage, worth } = trade
+  const { actor, instrumentId, leverage, worth, share } = trade
   const { base, symbol, kind } = network.markets.instruments.find(({ id }) => id === instrumentId)!
   const price = await markOf(network, instrumentId)
   const unit = kind === 'swap' ? WAD : await oraclePrice(network, base)
-  const size = (parseUnits(String(Math.round(worth * Math.abs(leverage))), 18) * WAD) / unit
+  const size = (parseUnits(String(Math.round(worth * Math.abs(leverage) * share)), 18) * WAD) / unit
   const expiry = BigInt(Math.floor(network.clock.now() / 1000) + ORDER_LIFE_S)
   const order = (who: Actor, signed: bigint, at: bigint) => ({
     actor: who,

@@ -5,6 +5,7 @@ import {
   createSender,
   type Logger,
   PermanentError,
+  type Revert,
   type Sender,
   type SentTransaction,
 } from '@clearspan/shared'
@@ -37,6 +38,14 @@ export interface Wallet {
   /** As `send`, but every call has an outcome of its own; the reason of a failure is a PermanentError. */
   trySend(calls: readonly Call[]): Promise<PromiseSettledResult<SentTransaction>[]>
   close(): Promise<void>
+}
+
+/** Name of the contract error that a call was refused with; undefined when it failed for another reason. */
+export function refusalOf(error: unknown): string | undefined {
+  let cause = error
+  while (cause instanceof Error) cause = cause.cause
+  // As the sender has it.
+  return (cause as Partial<Revert> | undefined)?.name
 }
 
 export function createWallet(options: {
