@@ -51,9 +51,14 @@ export async function build() {
   writeAbis()
   // Only now, so that a compiler that is missing is said before it.
   const { bundle } = await import('./bundle.mjs')
+  const { writeDatabase } = await import('./database.mjs')
   const statuses = await Promise.all([
     step('packages', run(process.execPath, [tsc, '-b', root], { stdio })),
     step('command line', bundle()),
+    step(
+      'empty database',
+      writeDatabase().then(() => ({ status: 0 })),
+    ),
   ])
   const status = Math.max(...statuses)
   if (status === 0 && spoke) {

@@ -1,4 +1,7 @@
 import { EventEmitter } from 'node:events'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setImmediate as macrotask } from 'node:timers/promises'
 import { PGlite, type Results } from '@electric-sql/pglite'
@@ -82,6 +85,17 @@ class SharedClient extends EventEmitter implements PgPoolClient {
   }
 }
 
+/** The one that the build has made, as making one takes seconds; undefined where nothing was built. */
+async function emptyDatabase(): Promise<Blob | undefined> {
+  try {
+    const path = createRequire(import.meta.url).resolve('@clearspan/shared/empty-database')
+    return new Blob([await readFile(path)])
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error
+    return undefined
+  }
+}
+
 /** What BullMQ needs of a `pg.Pool`, plus our own end. */
 export interface PglitePool extends PgPool {
   readonly options: { readonly keepAlive: true }
@@ -102,8 +116,11 @@ export async function openPglitePool({
   const unlock = dataDir === undefined ? undefined : await lockDirectory(dataDir, "the queue's directory")
   let db: PGlite | undefined
   try {
+    const directory = dataDir && join(dataDir, 'postgres')
+    const empty = directory === undefined || !existsSync(directory) ? await emptyDatabase() : undefined
     db = await PGlite.create({
-      ...(dataDir === undefined ? {} : { dataDir: join(dataDir, 'postgres') }),
+      ...(directory !== undefined && { dataDir: directory }),
+      ...(empty !== undefined && { loadDataDir: empty }),
       startParams: START_PARAMS,
       parsers: { [INT8]: (value: string) => value },
     })
