@@ -23,7 +23,6 @@ export function bundle() {
     banner: {
       js: "import { createRequire as requireOf } from 'node:module'\nconst require = requireOf(import.meta.url)",
     },
-    keepNames: true,
     sourcemap: true,
     sourcesContent: false,
     logLevel: 'warning',
