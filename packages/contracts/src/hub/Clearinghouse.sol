@@ -272,12 +272,13 @@ contract Clearinghouse is Collateral, Positions {
         uint256 rowCap = 2 * uint256(_global().maxRows);
         _transferClaims(from, to, fraction, rowCap);
         _transferPositions(from, to, int256(fraction), rowCap);
-        uint256 moved = _freeCash(from).mulWad(fraction);
-        _debit(from, moved);
-        _credit(to, moved);
+        // Before the cash: what has warmed since becomes cash by it.
         if (_accounts[from].warms) {
             _runSettlement(abi.encodeCall(Settlement.transferWarming, (from, to, fraction)));
         }
+        uint256 moved = _freeCash(from).mulWad(fraction);
+        _debit(from, moved);
+        _credit(to, moved);
         _debit(to, payment);
         _credit(from, payment);
         emit Transferred(from, to, fraction, int256(payment));
