@@ -204,11 +204,9 @@ contract Books is Backing, PositionBook {
         uint256 fromCash;
         uint128 unpaid;
         if (a.settlement) {
-            _warm(account);
             uint256 due = _toWad(lack, a);
             fromCash = due.min(uint256(uint128(_accounts[account].cash)));
             _accounts[account].cash -= int128(uint128(fromCash));
-            fromCash += _takeWarming(account, due - fromCash);
             unpaid = uint128((due - fromCash).divUp(10 ** (18 - a.decimals)));
             _shift(assetId, a, -int256(uint256(lack)), 0, -int256(fromCash));
         } else {

@@ -4,7 +4,9 @@ pragma solidity ^0.8.28;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
+import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
 import {IInstrument} from "../interfaces/IInstrument.sol";
+import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {IdList} from "../libraries/IdList.sol";
 import {WadMath} from "../libraries/WadMath.sol";
@@ -81,6 +83,44 @@ contract Settlement is PositionBook {
         p.quote = (p.quote - amount).toInt128();
         _relist(account, instrumentId, p, type(uint256).max);
         emit PnlSettled(account, instrumentId, amount);
+    }
+
+    /// @notice After a trade of `size` (signed) at `price` that left the account a smaller position: refuses what made a healthy account unhealthy,
+    /// or an unhealthy one worse. A position may have covered another. The Clearinghouse runs it inside a trade.
+    /// @param worse The price is worse than the oracle's, or may be by now. The account gives something away, and it must be its own: a loss that
+    /// equity no longer covers would be the fund's.
+    function requireReduced(bytes32 account, uint256 instrumentId, int256 size, uint256 price, bool worse)
+        external
+        view
+    {
+        IMarginEngine.Health memory h = marginEngine.accountHealth(account);
+        if (worse && h.equity < 0) revert InsufficientEquity(account, h.equity);
+        if (h.mm >= 0) return;
+        IClearinghouse.Portfolio memory p = marginEngine.portfolio(account);
+        _undo(p, instrumentId, size, size.mulTrunc(price.toInt256()));
+        int256 before = marginEngine.health(p).mm;
+        if (h.mm < FixedPointMathLib.min(before, 0)) revert RiskNotReduced(account, before, h.mm);
+    }
+
+    /// @dev A closed position may have left the list, its quote settled.
+    function _undo(IClearinghouse.Portfolio memory p, uint256 instrumentId, int256 size, int256 quote)
+        internal
+        pure
+    {
+        uint256 count = p.instrumentIds.length;
+        for (uint256 n; n < count; ++n) {
+            if (p.instrumentIds[n] != instrumentId) continue;
+            (p.sizes[n], p.quotes[n]) = (p.sizes[n] - size, p.quotes[n] + quote);
+            return;
+        }
+        uint256[] memory ids = new uint256[](count + 1);
+        int256[] memory sizes = new int256[](count + 1);
+        int256[] memory quotes = new int256[](count + 1);
+        for (uint256 n; n < count; ++n) {
+            (ids[n], sizes[n], quotes[n]) = (p.instrumentIds[n], p.sizes[n], p.quotes[n]);
+        }
+        (ids[count], sizes[count], quotes[count]) = (instrumentId, -size, quote);
+        (p.instrumentIds, p.sizes, p.quotes) = (ids, sizes, quotes);
     }
 
     /* WARMING */

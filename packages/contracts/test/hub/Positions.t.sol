@@ -107,7 +107,7 @@ contract PositionsTest is HubFixture {
         oracle.set(FEED_ETH, 1770e18);
         assertEq(engine.accountHealth(aliceAccount).equity, 800e18);
         vm.prank(venue);
-        vm.expectRevert(abi.encodeWithSelector(Positions.InsufficientEquity.selector, aliceAccount, -600e18));
+        vm.expectRevert(abi.encodeWithSelector(LedgerBase.InsufficientEquity.selector, aliceAccount, -600e18));
         hub.trade(ETH_PERP, bobAccount, aliceAccount, 40e18, 1735e18);
         trade(ETH_PERP, bobAccount, aliceAccount, 20e18, 1735e18);
         assertEq(engine.accountHealth(aliceAccount).equity, 100e18);
@@ -119,7 +119,7 @@ contract PositionsTest is HubFixture {
         trade(ETH_PERP, aliceAccount, bobAccount, 40e18, 2000e18);
         oracle.set(FEED_ETH, 2300e18);
         vm.prank(venue);
-        vm.expectPartialRevert(Positions.InsufficientEquity.selector);
+        vm.expectPartialRevert(LedgerBase.InsufficientEquity.selector);
         hub.trade(ETH_PERP, bobAccount, aliceAccount, 10e18, 2301e18);
         trade(ETH_PERP, bobAccount, aliceAccount, 10e18, 2300e18);
         assertEq(hub.position(bobAccount, ETH_PERP).size, -30e18);
@@ -150,7 +150,7 @@ contract PositionsTest is HubFixture {
         trade(ETH_PERP, aliceAccount, bobAccount, 40e18, 2000e18);
         oracle.set(FEED_ETH, 1700e18, 0, 0, false);
         vm.prank(venue);
-        vm.expectPartialRevert(Positions.InsufficientEquity.selector);
+        vm.expectPartialRevert(LedgerBase.InsufficientEquity.selector);
         hub.trade(ETH_PERP, bobAccount, aliceAccount, 10e18, 1700e18);
     }
 

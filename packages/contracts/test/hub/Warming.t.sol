@@ -123,19 +123,27 @@ contract WarmingTest is HubFixture {
         assertEq(until, block.timestamp + 1 days);
     }
 
-    /// An account whose deposit turns out to be none pays with what it won, before anybody else does.
-    function test_aBookedRegressionTakesWarmingProfit() public {
+    /// It takes cash. Profit that warms counts in margin beside it: where it turned into cash meanwhile, whoever asks for that would lower MM.
+    function test_aRegressionBeyondCashLeavesWarmingProfit() public {
         _win();
         _withdraw(alice, 9000);
         vm.warp(block.timestamp + 1);
         fundCash(aliceAccount, 8500);
         vm.warp(block.timestamp + 1 hours);
+        int256 mm = engine.accountHealth(aliceAccount).mm;
+        int256 held = hub.cash(aliceAccount);
         (uint256 before, uint256 ripe,) = hub.warming(aliceAccount);
+        assertGt(ripe, 0);
+        hub.warm(aliceAccount);
+        assertEq(hub.cash(aliceAccount), held);
+        assertEq(engine.accountHealth(aliceAccount).mm, mm);
         hub.bookRegression(aliceAccount, USDC_A);
+        assertEq(engine.accountHealth(aliceAccount).mm, mm);
         assertEq(hub.cash(aliceAccount), 0);
+        hub.warm(aliceAccount);
+        assertEq(hub.cash(aliceAccount), int256(ripe));
         (uint256 left,,) = hub.warming(aliceAccount);
-        assertEq(before - left - ripe, 500e18 - ripe);
-        assertEq(hub.lostBacking(), 0);
+        assertEq(left, before - ripe);
     }
 
     function test_warmingProfitGoesWithALiquidatedBundle() public {

@@ -3,12 +3,46 @@ pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IInstrument} from "../../src/interfaces/IInstrument.sol";
+import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
 import {CashSettled} from "../../src/margin/CashSettled.sol";
 import {Dated} from "../../src/margin/Dated.sol";
 import {Linear} from "../../src/margin/Linear.sol";
 import {DatedFixture} from "./DatedFixture.sol";
 
 contract FutureTest is DatedFixture {
+    /// A smaller position isn't less risk where it covered another: who was healthy would be liquidatable by an own act.
+    function test_reducingWhatCoversAnotherNeedsHealth() public {
+        for (uint256 n; n < 10; ++n) {
+            trade(ETH_FUTURE, aliceAccount, bobAccount, 200e18, 2000e18);
+            trade(ETH_PERP, bobAccount, aliceAccount, 200e18, 2000e18);
+        }
+        assertGt(engine.accountHealth(aliceAccount).mm, 0);
+        int256 unhedged = engine.accountHealth(aliceAccount).mm;
+        vm.prank(venue);
+        vm.expectPartialRevert(LedgerBase.RiskNotReduced.selector);
+        hub.trade(ETH_PERP, aliceAccount, bobAccount, 2000e18, 2000e18);
+        vm.prank(venue);
+        vm.expectPartialRevert(LedgerBase.RiskNotReduced.selector);
+        hub.trade(ETH_PERP, aliceAccount, bobAccount, 1999e18, 2000e18);
+        trade(ETH_PERP, aliceAccount, bobAccount, 200e18, 2000e18);
+        assertLt(engine.accountHealth(aliceAccount).mm, unhedged);
+    }
+
+    function test_unhealthyReducesWhatIsRiskAndNothingElse() public {
+        for (uint256 n; n < 10; ++n) {
+            trade(ETH_FUTURE, aliceAccount, bobAccount, 200e18, 2000e18);
+            trade(ETH_PERP, bobAccount, aliceAccount, 180e18, 2000e18);
+        }
+        oracle.set(FEED_ETH, 1550e18);
+        int256 mm = engine.accountHealth(aliceAccount).mm;
+        assertLt(mm, 0);
+        vm.prank(venue);
+        vm.expectPartialRevert(LedgerBase.RiskNotReduced.selector);
+        hub.trade(ETH_PERP, aliceAccount, bobAccount, 1e18, 1550e18);
+        trade(ETH_FUTURE, bobAccount, aliceAccount, 100e18, 1550e18);
+        assertGt(engine.accountHealth(aliceAccount).mm, mm);
+    }
+
     function _list(uint256 id, uint256 expiry_, uint256 feed) private {
         future.list(id, uint40(expiry_), uint16(feed), uint16(FEED_FIXING));
     }

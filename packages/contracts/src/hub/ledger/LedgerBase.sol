@@ -198,6 +198,9 @@ abstract contract LedgerBase is ILedger, Ownable {
     error InsufficientMargin(bytes32 account, int256 im);
     /// @notice `debt`: loss beyond cash, WAD; only claims stand for it.
     error ExcessiveDebt(bytes32 account, uint256 debt, int256 equity);
+    error InsufficientEquity(bytes32 account, int256 equity);
+    /// @notice A smaller position, and yet more to lose: it covered something else.
+    error RiskNotReduced(bytes32 account, int256 mmBefore, int256 mmAfter);
     error PriceNotFresh();
     error TooManyRows(bytes32 account);
 

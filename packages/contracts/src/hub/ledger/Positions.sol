@@ -24,7 +24,6 @@ abstract contract Positions is PositionBook, Control {
     error PriceOutsideBand(uint256 price, uint256 mid);
     error OpenInterestCap(uint256 openInterest, uint256 cap);
     error NewRiskIsPaused(uint64 until);
-    error InsufficientEquity(bytes32 account, int256 equity);
 
     /* TRADES */
 
@@ -46,20 +45,26 @@ abstract contract Positions is PositionBook, Control {
         emit Traded(instrumentId, buyer, seller, size, price);
         // An old price bounds a way out for both sides, and no way in.
         if (!fresh && !(buyerReduced && sellerReduced)) revert PriceNotFresh();
-        _requireSafe(buyer, buyerReduced, !fresh || price > mid);
-        _requireSafe(seller, sellerReduced, !fresh || price < mid);
+        int256 filled = size.toInt256();
+        _requireSafe(buyer, buyerReduced, instrumentId, filled, price, !fresh || price > mid);
+        _requireSafe(seller, sellerReduced, instrumentId, -filled, price, !fresh || price < mid);
     }
 
-    /// @dev Whoever reduces at a price `worse` than the oracle's, or that may be by now, gives something away, and it must be its own:
-    /// a loss that equity no longer covers would be the fund's.
-    function _requireSafe(bytes32 account, bool reduced, bool worse) internal view {
-        if (!reduced) {
-            if (block.timestamp < newRiskPausedUntil) revert NewRiskIsPaused(newRiskPausedUntil);
-            return _requireMargin(account, false);
+    function _requireSafe(
+        bytes32 account,
+        bool reduced,
+        uint256 instrumentId,
+        int256 size,
+        uint256 price,
+        bool worse
+    ) internal {
+        if (reduced) {
+            return _runSettlement(
+                abi.encodeCall(Settlement.requireReduced, (account, instrumentId, size, price, worse))
+            );
         }
-        if (!worse) return;
-        int256 equity = marginEngine.accountHealth(account).equity;
-        if (equity < 0) revert InsufficientEquity(account, equity);
+        if (block.timestamp < newRiskPausedUntil) revert NewRiskIsPaused(newRiskPausedUntil);
+        _requireMargin(account, false);
     }
 
     function _fillBoth(

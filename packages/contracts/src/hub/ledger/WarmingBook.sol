@@ -20,10 +20,11 @@ abstract contract WarmingBook is LedgerBase {
     uint256 internal constant INDEX = 1e18;
     uint256 internal constant LEAST_INDEX = 1e12;
 
-    /// @notice What of the account's profit has warmed becomes cash.
+    /// @notice What of the account's profit has warmed becomes cash: not while more of its cash is under regression than it has, which would take
+    /// of the profit at a time that a stranger chooses.
     function _warm(bytes32 account) internal {
         AccountState storage a = _accounts[account];
-        if (!a.warms) return;
+        if (!a.warms || (a.regressedRows != 0 && int256(a.regressedCash) > a.cash)) return;
         (uint256 worth, uint256 ripe, uint256 shares) = _warmth(account);
         _warmings.total -= ripe.toUint128();
         a.cash += int128(uint128(ripe));
