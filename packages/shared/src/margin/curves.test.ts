@@ -227,12 +227,36 @@ test('a wider interval never raises IM nor lowers MM of straight lines', () => {
   )
 })
 
-test('an interval of any width gives options no more IM than a sure price', () => {
+test('an interval of any width gives options no more IM than a sure price, and no less MM', () => {
   fc.assert(
-    fc.property(drawn, confidence, sizes, fc.boolean(), (d, c, s, portfolioSet) => {
-      const book = bookOf(d, { sizes: s, portfolioSet })
+    fc.property(drawn, confidence, sizes, claims, fc.boolean(), (d, c, s, held, portfolioSet) => {
+      const book = bookOf(d, { sizes: s, claims: held, portfolioSet })
       // Whatever the width, the middle of the interval counts.
-      atMost(marginHealth(book, d.market(c)).im, marginHealth(book, d.market(0n)).im + DUST)
+      const [sure, wide] = [0n, c].map((width) => marginHealth(book, d.market(width)))
+      atMost(wide!.im, sure!.im + DUST)
+      atMost(sure!.mm, wide!.mm + DUST)
+    }),
+    RUNS,
+  )
+})
+
+test('the ends of an interval, which favour a straddle, raise no IM, and those that a short one suffers from lower no MM', () => {
+  fc.assert(
+    fc.property(drawn, confidence, bps(1, 100), fc.boolean(), ({ market }, c, size, portfolioSet) => {
+      const atTheMoney = [true, false].map((isCall) => {
+        const mid = market(0n).prices.get(1)!.price
+        const terms = { isCall, strike: mid, expiry: NOW + 7n * DAY }
+        const skew = { slope: 0n, curvature: 0n }
+        return createOption(1, terms, { now: NOW, mid, volatility: WAD / 2n, skew, fixing: 0n, fresh: true })
+      })
+      const health = (width: bigint, held: bigint) => {
+        const instruments = new Map(atTheMoney.map((option, n) => [n + 1, option]))
+        const positions = [1, 2].map((instrumentId) => ({ instrumentId, size: held * WAD, quote: 0n }))
+        const book = { cash: 0n, impairedCash: 0n, claims: [], positions, portfolioSet }
+        return marginHealth(book, { ...market(width), instruments })
+      }
+      atMost(health(c, size).im, health(0n, size).im + DUST)
+      atMost(health(0n, -size).mm, health(c, -size).mm + DUST)
     }),
     RUNS,
   )
