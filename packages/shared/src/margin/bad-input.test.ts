@@ -84,6 +84,7 @@ describe('of a portfolio', () => {
     ['a size beyond 127 bits', held(PERP, limit)],
     ['a quote beyond 127 bits', held(PERP, WAD, -limit)],
     ['cash beyond 150 bits', { ...held(PERP), cash: 1n << 150n }],
+    ['warming profit beyond 150 bits', { ...held(PERP), warming: 1n << 150n }],
     ['a claim beyond 120 bits', claim(1, 1n << 120n)],
     ['a negative claim', claim(1, -1n)],
     ['more of a claim impaired than there is', claim(1, 1n, 2n)],
