@@ -5,8 +5,8 @@ import { expect } from 'vitest'
 import { type Call, createWallet } from '../packages/devnet/src/scenario/wallet.js'
 import type { TestNetwork } from './testNetwork.js'
 
-/** What a poll waits for takes seconds; a machine with much else to do takes minutes. */
-export const PATIENCE = { timeout: 280_000 }
+/** What a poll waits for takes blocks, of half a second each; a machine with much else to do takes minutes. */
+export const PATIENCE = { timeout: 280_000, interval: 250 }
 const usdc = (amount: number) => parseUnits(String(amount), 6)
 
 /** Somebody who deposits on the second chain and withdraws there, with a memory of how much. */
