@@ -8,6 +8,7 @@ import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
 import {IInstrument} from "../../src/interfaces/IInstrument.sol";
 import {IMarginEngine} from "../../src/interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
+import {IdList} from "../../src/libraries/IdList.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {MarginEngine} from "../../src/margin/MarginEngine.sol";
 import {OracleDouble} from "../hub/OracleDouble.sol";
@@ -31,7 +32,6 @@ contract MarginHandler is Test {
 
     address[TRADERS] public traders;
     uint256[] internal _feeds;
-    mapping(uint256 assetId => mapping(uint256 trader => uint128)) internal _counter;
     mapping(uint256 assetId => uint128) internal _deposited;
     mapping(uint256 assetId => uint256) internal _missing;
     mapping(bytes32 act => uint256) public calls;
@@ -139,13 +139,19 @@ contract MarginHandler is Test {
         );
     }
 
-    /// @dev Of funding and coupons, and whatever else a stranger may call for an account.
+    /// @dev Of funding and coupons, and whatever else a stranger may call for an account. A deposit that waited matures: more MM, never less.
     function touch(uint256 instrument, uint256 asset, uint256 trader) external {
         instrument = 1 + instrument % config.instrumentCount();
+        trader %= TRADERS;
         Seen[] memory before = _see();
         IInstrument(config.instrument(instrument).module).accrue(instrument);
-        hub.mature(account(trader % TRADERS), _asset(asset));
-        _hold(before, NOBODY, NOBODY);
+        hub.mature(account(trader), _asset(asset));
+        _hold(before, trader, NOBODY);
+        assertGe(
+            engine.accountHealth(account(trader)).mm,
+            before[trader].health.mm - DUST - int256(_roundings(trader)),
+            "touching lowers MM"
+        );
     }
 
     /* VAULTS */
@@ -154,7 +160,7 @@ contract MarginHandler is Test {
         (asset, trader) = (_asset(asset), trader % TRADERS);
         uint128 more = uint128(bound(amount, 1, config.asset(asset).matureCap / 20));
         Seen[] memory before = _see();
-        _deliver(asset, trader, _counter[asset][trader] + more);
+        _deliver(asset, trader, _counter(asset, trader) + more);
         // A gift to whom it is for: it never makes anyone worse off.
         _hold(before, trader, NOBODY);
         IMarginEngine.Health memory h = engine.accountHealth(account(trader));
@@ -176,7 +182,7 @@ contract MarginHandler is Test {
         uint256 missing = uint256(_deposited[asset]) * share / 100;
         bool worse = !shortfall || missing >= _missing[asset];
         if (shortfall) _announce(asset, missing);
-        else _deliver(asset, trader, uint128(uint256(_counter[asset][trader]) * (100 - share) / 100));
+        else _deliver(asset, trader, uint128(uint256(_counter(asset, trader)) * (100 - share) / 100));
         for (uint256 n; n < TRADERS; ++n) {
             IMarginEngine.Health memory h = engine.accountHealth(account(n));
             // It fades along a ramp of an hour or more that begins at a whole second, chosen so that what has faded stays so: a second too
@@ -308,10 +314,16 @@ contract MarginHandler is Test {
         return ids.length == 0 ? 1 : ids[seed % ids.length];
     }
 
+    /// @dev What the vault said last, to whom the fixture gave something too.
+    function _counter(uint256 asset, uint256 trader) internal view returns (uint128 value) {
+        IRiskConfig.Asset memory a = config.asset(asset);
+        (value,) = hub.counters(a.eid, 1, account(trader), a.token);
+    }
+
     function _deliver(uint256 asset, uint256 trader, uint128 value) internal {
         IRiskConfig.Asset memory a = config.asset(asset);
-        if (value > _counter[asset][trader]) _deposited[asset] += value - _counter[asset][trader];
-        _counter[asset][trader] = value;
+        uint128 before = _counter(asset, trader);
+        if (value > before) _deposited[asset] += value - before;
         vm.prank(gateway);
         hub.receiveCounter(a.eid, 1, uint64(block.timestamp), a.token, account(trader), value);
     }
@@ -320,6 +332,11 @@ contract MarginHandler is Test {
         seen = new Seen[](TRADERS);
         for (uint256 n; n < TRADERS; ++n) {
             (,,, uint256 assets, uint256 instruments,, uint256[] memory words) = hub.rows(account(n));
+            // A claim in shares: what they are worth at a vault with a loss moves by a smallest unit when others leave.
+            uint256 row;
+            for (uint256 list = assets; list != 0; list >>= 12) {
+                words[row++] = hub.row(account(n), list & IdList.MAX_ID).claim;
+            }
             // A position's first word is its quote and size; its second its cost index.
             for (uint256 k = words.length; instruments >> (12 * (words.length - k) / 2) != 0; k -= 2) {
                 words[k - 2] = uint128(words[k - 2]);
