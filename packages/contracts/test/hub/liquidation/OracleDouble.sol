@@ -21,6 +21,10 @@ contract OracleDouble is IPriceOracle {
         _prices[feed].confidence = confidence;
     }
 
+    function setParked(uint256 feed, uint256 value) external {
+        _prices[feed].parked = value;
+    }
+
     function setStale(uint256 feed) external {
         _prices[feed].fresh = false;
     }
