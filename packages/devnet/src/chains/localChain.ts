@@ -22,6 +22,8 @@ const KEPT_STATES = 128
 
 /** Waits are local: neither viem's 4 s of polling nor its cached block number has a place here. */
 const POLLING_INTERVAL_MS = 20
+/** A chain that has ended is noticed by its process; one that is only slow, on a machine busy with other work, is waited for. */
+const RPC_TIMEOUT_MS = 60_000
 
 export interface LocalChainOptions {
   name: string
@@ -86,7 +88,7 @@ export async function startLocalChain(
       nativeCurrency: { name: 'Ether', symbol: 'ETH', decimals: 18 },
       rpcUrls: { default: { http: [rpcUrl], webSocket: [wsUrl] } },
     }),
-    transport: http(rpcUrl, { batch: true, retryCount: 0 }),
+    transport: http(rpcUrl, { batch: true, retryCount: 0, timeout: RPC_TIMEOUT_MS }),
     pollingInterval: POLLING_INTERVAL_MS,
     cacheTime: 0,
   }).extend(publicActions)
