@@ -288,6 +288,14 @@ contract Books is Backing, PositionBook {
         emit LossShared(paid, lost - paid);
     }
 
+    /* POSITIONS */
+
+    function position(bytes32 account, uint256 instrumentId) external view returns (Position memory) {
+        Position storage p = _positions[account][instrumentId];
+        int256 costIndex = IInstrument(_instrument(instrumentId).module).costIndex(instrumentId);
+        return Position(p.size, _quoteOf(p, _markets[instrumentId], costIndex).toInt128());
+    }
+
     /* LIQUIDATION ENGINES */
 
     /// @notice Lists an engine for an asset class, or ends that. It decides what a bidder pays; that an account is liquidatable at all, and what the

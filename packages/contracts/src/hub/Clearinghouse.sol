@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
 import {IInstrument} from "../interfaces/IInstrument.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
@@ -21,6 +22,7 @@ import {Settlement} from "./Settlement.sol";
 contract Clearinghouse is Collateral, Positions {
     using FixedPointMathLib for uint256;
     using IdList for uint256;
+    using SafeCastLib for int256;
     using WadMath for int256;
 
     uint256 internal constant WAD = 1e18;
@@ -215,37 +217,43 @@ contract Clearinghouse is Collateral, Positions {
         bool regressed = state.regressedRows != 0;
         if (regressed) (cash_, regressedCash) = this.countedCash(account);
         (assets, instruments, portfolioSet) = (state.assets, state.instruments, state.portfolioSet);
-        words = new uint256[](assets.length() + 2 * instruments.length());
+        words = new uint256[](assets.length() + instruments.length());
         uint256 n;
+        uint256 marks = _marks[0];
         mapping(uint256 => Row) storage accountRows = _rows[account];
         for (uint256 list = assets; list != 0; list >>= 12) {
             uint256 id = list & IdList.MAX_ID;
-            words[n++] = _claimWord(account, id, accountRows[id].claim, regressed);
+            words[n++] = _claimWord(account, id, accountRows[id].claim, regressed || _isMarked(id, marks));
         }
         mapping(uint256 => Position) storage positions = _positions[account];
         for (uint256 list = instruments; list != 0; list >>= 12) {
             uint256 id = list & IdList.MAX_ID;
             Position storage p = positions[id];
+            if (_isMarked(CHARGED | id, marks)) {
+                // Costs of the instrument itself are the engine's to take.
+                int128 quote = _quoteOf(p, _markets[id], 0).toInt128();
+                words[n++] = uint128(p.size) | (uint256(uint128(quote)) << 128);
+                continue;
+            }
             uint256 word;
             assembly ("memory-safe") {
                 word := sload(p.slot)
             }
-            int256 index = p.index;
-            if (_isMarked(CHARGED | id)) {
-                index -= _sideIndex(_markets[id], int256(int128(uint128(word))), 0);
-            }
             words[n++] = word;
-            words[n++] = uint256(index);
         }
     }
 
-    function _claimWord(bytes32 account, uint256 assetId, uint256 claim, bool regressed)
+    function _claimWord(bytes32 account, uint256 assetId, uint256 claim, bool doubted)
         internal
         view
         returns (uint256)
     {
-        bool doubted = claim != 0 && (regressed || _isMarked(assetId));
-        return doubted ? this.claimWord(account, assetId) : claim | (claim << 128);
+        return claim != 0 && doubted ? this.claimWord(account, assetId) : claim | (claim << 128);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function position(bytes32, uint256) external view returns (Position memory) {
+        _runView(books);
     }
 
     /// @notice As the margin engine reads `rows`.
@@ -302,10 +310,9 @@ contract Clearinghouse is Collateral, Positions {
         for (uint256 n; n < ids.length; ++n) {
             uint256 id = ids[n];
             int256 costIndex = _accrue(_instrument(id), id);
-            _change(from, id, costIndex, 0, 0, type(uint256).max);
             Position storage p = _positions[from][id];
             int256 size = int256(p.size).mulTrunc(fraction);
-            int256 quote = int256(p.quote).mulTrunc(fraction);
+            int256 quote = _quoteOf(p, _markets[id], costIndex).mulTrunc(fraction);
             _change(from, id, costIndex, -size, -quote, type(uint256).max);
             _change(to, id, costIndex, size, quote, rowCap);
         }

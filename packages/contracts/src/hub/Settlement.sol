@@ -38,13 +38,12 @@ contract Settlement is PositionBook {
     function settlePnl(bytes32 account, uint256 instrumentId) external returns (int256 amount) {
         IRiskConfig.Instrument memory i = _instrument(instrumentId);
         int256 costIndex = _accrue(i, instrumentId);
-        _change(account, instrumentId, costIndex, 0, 0, type(uint256).max);
         Position storage p = _positions[account][instrumentId];
         if (p.size == 0) return _settle(account, instrumentId, p.quote);
         (uint256 mark, bool fresh) = IInstrument(i.module).mark(instrumentId);
         if (!fresh) revert PriceNotFresh();
         marginEngine.observe(i.feed);
-        return _settle(account, instrumentId, _pnl(p, mark));
+        return _settle(account, instrumentId, _pnl(p, _markets[instrumentId], costIndex, mark));
     }
 
     /// @notice After a trade: the quotes of two positions that may be closed now. The Clearinghouse runs it inside a trade; it isn't callable there.
@@ -178,10 +177,8 @@ contract Settlement is PositionBook {
         for (uint256 n; n < ids.length; ++n) {
             IRiskConfig.Instrument memory i = _instrument(ids[n]);
             int256 costIndex = _accrue(i, ids[n]);
-            _change(account, ids[n], costIndex, 0, 0, type(uint256).max);
-            Position storage p = _positions[account][ids[n]];
             (marks[n],) = IInstrument(i.module).mark(ids[n]);
-            int256 pnl = _pnl(p, marks[n]);
+            int256 pnl = _pnl(_positions[account][ids[n]], _markets[ids[n]], costIndex, marks[n]);
             if (pnl < 0) losses[n] = uint256(-pnl);
             total += losses[n];
         }

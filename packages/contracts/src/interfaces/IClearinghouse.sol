@@ -108,7 +108,7 @@ interface IClearinghouse is ILedger {
     /// @return instruments IdList.
     /// @return portfolioSet Margined by the Portfolio set.
     /// @return words Of each asset `offered u128 | claim u128`, token decimals: what of the claim IM counts and liquidation offers, and what MM counts; then of
-    /// each instrument `quote i128 | size i128`, and the cost index at which the quote stands once losses charged to its side are counted (all WAD).
+    /// each instrument `quote i128 | size i128` (WAD), losses charged to its side counted, the instrument's own costs not: as if its cost index were 0.
     function rows(bytes32 account)
         external
         view
@@ -143,6 +143,7 @@ interface IClearinghouse is ILedger {
         view
         returns (uint256 total, uint256 index, uint256 generation, uint256 period);
     function row(bytes32 account, uint256 assetId) external view returns (Row memory);
+    /// @notice With all costs up to now.
     function position(bytes32 account, uint256 instrumentId) external view returns (Position memory);
     /// @notice Assets whose rows the account has opened (never settlement tokens, which become cash).
     function assetsOf(bytes32 account) external view returns (uint256[] memory);

@@ -34,10 +34,8 @@ interface ILedger {
     struct Position {
         /// Base units, signed.
         int128 size;
-        /// Quote units, signed: what was paid (−) or received (+), with funding and settled profit folded in. PnL = size × mark + quote.
+        /// Quote units, signed: what was paid (−) or received (+), with costs and settled profit folded in. PnL = size × mark + quote.
         int128 quote;
-        /// Instrument's cumulative cost index for this side at the last touch (WAD quote per base unit).
-        int256 index;
     }
 
     /// @notice What MarginEngine needs to know of an account; funding accrued, regressed amounts apart. All WAD.

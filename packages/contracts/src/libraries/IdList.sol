@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {LibBit} from "solady/utils/LibBit.sol";
+
 /// @notice Up to 21 distinct ids of 12 bits, each above 0, packed in one word from the low end without gaps:
 /// an account's rows cost one storage read to list.
 library IdList {
@@ -10,10 +12,9 @@ library IdList {
     error ListFull();
     error InvalidId(uint256 id);
 
-    function length(uint256 list) internal pure returns (uint256 n) {
-        for (; list != 0; list >>= 12) {
-            ++n;
-        }
+    function length(uint256 list) internal pure returns (uint256) {
+        // No id is 0, so the highest bit is in the last one.
+        return list == 0 ? 0 : LibBit.fls(list) / 12 + 1;
     }
 
     function contains(uint256 list, uint256 id) internal pure returns (bool) {

@@ -156,6 +156,8 @@ library Losses {
         uint256 count;
         /// Held back for naked shorts, WAD.
         uint256 naked;
+        /// Some underlying has a profit.
+        bool gains;
     }
 
     /// @notice For IM: the core grid's loss in the proportion of the shocks. @param factor Of it: 2 for a price that isn't fresh. @param claims WAD token units, credited.

@@ -81,7 +81,7 @@ contract MarginEngine is IMarginEngine, PriceAverages {
 
     /// @dev A portfolio's lists differ in length.
     error MalformedPortfolio();
-    /// @dev The oracle's, of another length than asked.
+    /// @dev The oracle's or RiskConfig's, of another length than it should be.
     error MalformedAnswer();
     /// @dev A claim, or the part of it that is impaired, has no room in 120 bits, or the part is larger than the whole.
     error InvalidClaim(uint256 assetId);
@@ -193,11 +193,10 @@ contract MarginEngine is IMarginEngine, PriceAverages {
             words
         ) = clearinghouse.rows(account);
         if (words.length == 0 && book.warming == 0) return book;
-        uint256[] memory parameters =
-            riskConfig.marginParameters(book.assets, book.instruments, book.portfolioSet);
+        uint256[] memory parameters = _parameters(book.assets, book.instruments, book.portfolioSet);
         book.parameters = parameters;
         uint256 count = book.assets.length();
-        uint256 positions = (words.length - count) / 2;
+        uint256 positions = words.length - count;
         book.claims = new uint256[](count);
         book.impaired = new uint256[](count);
         for (uint256 n; n < count; ++n) {
@@ -215,11 +214,11 @@ contract MarginEngine is IMarginEngine, PriceAverages {
         uint256 list = book.instruments;
         for (uint256 n; n < positions; ++n) {
             IInstrument.Holding memory h = book.holdings[n];
-            uint256 word = words[count + 2 * n];
+            uint256 word = words[count + n];
             h.instrumentId = list & IdList.MAX_ID;
+            // As the ledger keeps it, the quote stands at an index of 0.
             h.size = int128(uint128(word));
             h.quote = int256(word) >> 128;
-            h.index = int256(words[count + 2 * n + 1]);
             list >>= 12;
         }
     }
@@ -235,7 +234,7 @@ contract MarginEngine is IMarginEngine, PriceAverages {
         Losses.bounded(p.cash);
         if ((p.impaired[count] | p.warming) >> 150 != 0) revert Losses.OutOfRange();
         (book.assets, book.instruments) = (IdList.from(p.assetIds), IdList.from(p.instrumentIds));
-        book.parameters = riskConfig.marginParameters(book.assets, book.instruments, book.portfolioSet);
+        book.parameters = _parameters(book.assets, book.instruments, book.portfolioSet);
         book.claims = p.claims;
         book.impaired = new uint256[](count);
         for (uint256 n; n < count; ++n) {
@@ -284,17 +283,7 @@ contract MarginEngine is IMarginEngine, PriceAverages {
 
     /// @dev A price has no dynamic part: each is read where it lies in the answer, without a copy.
     function _prices(uint256[] memory feeds) internal view returns (IPriceOracle.Price[] memory prices) {
-        bytes memory answer;
-        {
-            (bool ok, bytes memory data) =
-                address(oracle).staticcall(abi.encodeCall(IPriceOracle.prices, (feeds)));
-            answer = data;
-            if (!ok) {
-                assembly ("memory-safe") {
-                    revert(add(data, 0x20), mload(data))
-                }
-            }
-        }
+        bytes memory answer = _ask(address(oracle), abi.encodeCall(IPriceOracle.prices, (feeds)));
         uint256 count = feeds.length;
         if (answer.length != 0x40 + 0xa0 * count) revert MalformedAnswer();
         assembly ("memory-safe") {
@@ -308,6 +297,31 @@ contract MarginEngine is IMarginEngine, PriceAverages {
                 from := add(from, 0xa0)
             }
         }
+    }
+
+    function _ask(address target, bytes memory call) internal view returns (bytes memory answer) {
+        bool ok;
+        (ok, answer) = target.staticcall(call);
+        if (ok) return answer;
+        assembly ("memory-safe") {
+            revert(add(answer, 0x20), mload(answer))
+        }
+    }
+
+    /// @dev RiskConfig's parameters, read where they lie in its answer too.
+    function _parameters(uint256 assets, uint256 instruments, bool portfolioSet)
+        internal
+        view
+        returns (uint256[] memory words)
+    {
+        bytes memory answer = _ask(
+            address(riskConfig),
+            abi.encodeCall(IRiskConfig.marginParameters, (assets, instruments, portfolioSet))
+        );
+        assembly ("memory-safe") {
+            words := add(answer, 0x40)
+        }
+        if (answer.length < 0x40 || answer.length != 0x40 + 0x20 * words.length) revert MalformedAnswer();
     }
 
     /// @dev Adds every underlying to cash, then takes the joint losses, and profit beyond its cap from IM.
@@ -327,6 +341,7 @@ contract MarginEngine is IMarginEngine, PriceAverages {
             Exposure memory e = exposures[n];
             IPriceOracle.Price memory price = prices[n];
             Scenarios.Interval memory interval = Scenarios.intervalOf(price);
+            if (answers.pnl[answers.at] > 0) answers.gains = true;
             _addMid(h, e, price, interval, answers.pnl[answers.at]);
             uint256 class = e.risk.class();
             if (e.curved) {
@@ -343,7 +358,8 @@ contract MarginEngine is IMarginEngine, PriceAverages {
             if (mm[n].sum != 0) h.mm -= int256(mm[n].joint((global >> (28 * n + 14)) & FeedRisk.MASK));
         }
         int256 cap = int256(uint256(uint96(global >> 112)));
-        h.im -= h.pnl - FixedPointMathLib.min(_steady(h.pnl, book, exposures, prices, answers), cap);
+        int256 steady = answers.gains ? _steady(h.pnl, book, exposures, prices, answers) : h.pnl;
+        h.im -= h.pnl - steady.min(cap);
     }
 
     /// @dev Of `pnl`, that in which an underlying's profit counts at the lower of the mark and the average, and a loss at the mark. By underlying,

@@ -337,10 +337,9 @@ contract MarginHandler is Test {
             for (uint256 list = assets; list != 0; list >>= 12) {
                 words[row++] = hub.row(account(n), list & IdList.MAX_ID).claim;
             }
-            // A position's first word is its quote and size; its second its cost index.
-            for (uint256 k = words.length; instruments >> (12 * (words.length - k) / 2) != 0; k -= 2) {
-                words[k - 2] = uint128(words[k - 2]);
-                words[k - 1] = 0;
+            // Of a position the size, without its quote.
+            for (uint256 k = words.length; instruments >> (12 * (words.length - k)) != 0; --k) {
+                words[k - 1] = uint128(words[k - 1]);
             }
             seen[n] =
                 Seen(engine.accountHealth(account(n)), keccak256(abi.encode(assets, instruments, words)));

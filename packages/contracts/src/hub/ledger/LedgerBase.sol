@@ -297,9 +297,10 @@ abstract contract LedgerBase is ILedger, Ownable {
         return riskConfig.global();
     }
 
-    function _isMarked(uint256 id) internal view returns (bool) {
+    /// @param first Marks of the first ids, `_marks[0]`: most markets have no others.
+    function _isMarked(uint256 id, uint256 first) internal view returns (bool) {
         (uint256 word, uint256 bit) = _markOf(id);
-        return (_marks[word] >> bit) & 1 != 0;
+        return ((word == 0 ? first : _marks[word]) >> bit) & 1 != 0;
     }
 
     /// @param id Of an asset, or CHARGED with one of an instrument.

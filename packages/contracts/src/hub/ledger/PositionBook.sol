@@ -13,6 +13,9 @@ import {WarmingBook} from "./WarmingBook.sol";
 /// @notice Zero-sum positions: what every way of changing one shares.
 ///
 /// Per instrument, with costs accrued and the house row included: Σ size = 0 and Σ quote <= pnlPool; only roundings make it smaller.
+///
+/// A position's quote is kept as if its side's index were 0: what it is worth at an index is the quote less size × index. So costs and losses need
+/// no index of the position, and what is read of one is a slot.
 abstract contract PositionBook is WarmingBook {
     using FixedPointMathLib for uint256;
     using IdList for uint256;
@@ -24,7 +27,7 @@ abstract contract PositionBook is WarmingBook {
     /// bidder's it must fit a quarter of a block (LargestAccount.t.sol).
     uint256 internal constant MAX_CURVE_WEIGHT = 9;
 
-    /// @dev Accrues, then adds to size and quote, and keeps open interest and the account's list. The only writer of an account's size.
+    /// @dev Adds to size and quote, and keeps open interest and the account's list. The only writer of an account's size.
     function _change(
         bytes32 account,
         uint256 instrumentId,
@@ -34,10 +37,16 @@ abstract contract PositionBook is WarmingBook {
         uint256 rowCap
     ) internal {
         Position storage p = _positions[account][instrumentId];
-        Market storage m = _markets[instrumentId];
-        p.quote = (_accruedQuote(p, m, costIndex) + quote).toInt128();
-        if (size != 0) p.size = _resize(m, p.size, size);
-        p.index = _sideIndex(m, p.size, costIndex);
+        if (size == 0) {
+            p.quote = (p.quote + quote).toInt128();
+        } else {
+            Market storage m = _markets[instrumentId];
+            quote += _quoteOf(p, m, costIndex);
+            int256 current = _resize(m, p.size, size);
+            p.size = int128(current);
+            // Down, so that what is taken out again is never more.
+            p.quote = (quote + current.mulFloor(_sideIndex(m, current, costIndex))).toInt128();
+        }
         _relist(account, instrumentId, p, rowCap);
     }
 
@@ -50,13 +59,9 @@ abstract contract PositionBook is WarmingBook {
     }
 
     /// @dev The holder's quote with costs up to `costIndex`, rounded against the holder.
-    function _accruedQuote(Position storage p, Market storage m, int256 costIndex)
-        internal
-        view
-        returns (int256)
-    {
+    function _quoteOf(Position storage p, Market storage m, int256 costIndex) internal view returns (int256) {
         int256 size = p.size;
-        return WadMath.accrued(size, p.quote, p.index, _sideIndex(m, size, costIndex));
+        return WadMath.accrued(size, p.quote, 0, _sideIndex(m, size, costIndex));
     }
 
     /// @dev Cumulative cost per unit of signed size: a loss index is a cost on either side.
@@ -84,9 +89,13 @@ abstract contract PositionBook is WarmingBook {
         }
     }
 
-    /// @dev Its quote has all costs up to now. Rounded down.
-    function _pnl(Position storage p, uint256 mark) internal view returns (int256) {
-        return int256(p.size).mulFloor(mark.toInt256()) + p.quote;
+    /// @dev Rounded down.
+    function _pnl(Position storage p, Market storage m, int256 costIndex, uint256 mark)
+        internal
+        view
+        returns (int256)
+    {
+        return int256(p.size).mulFloor(mark.toInt256()) + _quoteOf(p, m, costIndex);
     }
 
     /// @dev The instrument's cost index, brought to now.

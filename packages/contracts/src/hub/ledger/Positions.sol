@@ -121,12 +121,6 @@ abstract contract Positions is PositionBook, Control {
 
     /* VIEWS */
 
-    /// @notice Costs up to now are not in `quote` yet; `portfolio` has them.
-    /// @inheritdoc IClearinghouse
-    function position(bytes32 account, uint256 instrumentId) external view returns (Position memory) {
-        return _positions[account][instrumentId];
-    }
-
     /// @inheritdoc IClearinghouse
     function instrumentsOf(bytes32 account) external view returns (uint256[] memory) {
         return _accounts[account].instruments.toArray();
