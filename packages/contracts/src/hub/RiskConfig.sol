@@ -12,9 +12,9 @@ import {CLASSES, FeedRisk} from "../margin/FeedRisk.sol";
 /// @notice Parameters of assets, feeds and instruments, set by the owner within hard bounds.
 /// Identity never changes: an id keeps its token, decimals, feed and module for ever.
 ///
-/// What MM needs of shocks, depth, correlation and credit never jumps, whoever sets it: it ramps towards what was set, by at most a slope times
+/// What MM takes of all of them never jumps, whoever sets it: it ramps towards what was set, by at most a slope times
 /// the time since it last moved, of which no more than MAX_ELAPSED counts, so that nobody saves time up. IM follows at once, and is never
-/// the milder one. What nobody holds anything on yet is set at once.
+/// the milder one; tails and the grid's shifts are the same for both, and ramp. What nobody holds anything on yet is set at once.
 contract RiskConfig is IRiskConfig, Ownable {
     using FeedRisk for uint256;
     using FixedPointMathLib for uint256;
@@ -40,6 +40,11 @@ contract RiskConfig is IRiskConfig, Ownable {
     uint256 public constant CREDIT_SLOPE = 200;
     uint256 public constant FACTOR_SLOPE = 10_000;
     uint256 public constant THINNESS_SLOPE = 2500;
+    /// @notice The same of a tail (of price; no more than its damping counts), a damping, the grid's shifts of volatility (of it) and the
+    /// Portfolio set's shares (of the Standard set's).
+    uint256 public constant TAIL_SLOPE = 500;
+    uint256 public constant DAMPING_SLOPE = 200;
+    uint256 public constant SHIFT_SLOPE = 500;
     /// @notice Of the time since something last moved, no more counts (seconds).
     uint256 public constant MAX_ELAPSED = 10 minutes;
     /// @dev Ramps are kept in 2^-16 of their unit.
@@ -90,7 +95,10 @@ contract RiskConfig is IRiskConfig, Ownable {
         bool used;
         uint32 factorMm;
         uint40 movedAt;
-        /// Fine; IM's, as it is now.
+        /// Fine, all from here on.
+        uint32 fineTailShock;
+        uint32 fineTailDamping;
+        /// IM's, as it is now.
         uint32 factorIm;
         uint32 gridShock;
         uint32 fineShockMm;
@@ -107,6 +115,17 @@ contract RiskConfig is IRiskConfig, Ownable {
         uint16 stress;
         uint32 fineRhoIm;
         uint32 fineRhoMm;
+        uint40 movedAt;
+    }
+
+    /// @dev What margin takes of the grid now, fine.
+    struct GridState {
+        uint32 volatilityUp;
+        uint32 volatilityDown;
+        uint32 nakedShort;
+        uint32 portfolioShock;
+        uint32 portfolioRhoIm;
+        uint32 portfolioRhoMm;
         uint40 movedAt;
     }
 
@@ -127,6 +146,8 @@ contract RiskConfig is IRiskConfig, Ownable {
     /// @dev What of all that every portfolio needs: `profitCapIm u96`, then of each class from the last `rhoMm u14 | rhoIm u14`.
     uint256 internal _globalWord;
     /// @dev Apart from what every portfolio needs.
+    GridState internal _gridState;
+    /// @dev As it was set.
     Grid internal _grid;
 
     /// @dev What margin needs of assets and instruments once more, and all of the underlyings, many in a slot: a portfolio's parameters are
@@ -207,15 +228,15 @@ contract RiskConfig is IRiskConfig, Ownable {
         (u.shockIm, u.shockMm, u.tailShock, u.tailDamping);
         if (!f.used) {
             (f.factorIm, f.factorMm) = (uint32(BPS << FINE), uint32(BPS));
-            (f.gridShock, f.fineShockMm) =
-            (uint32(uint256(u.shockIm) << FINE), uint32(uint256(u.shockMm) << FINE));
+            (f.gridShock, f.fineShockMm) = (_fine(u.shockIm), _fine(u.shockMm));
+            (f.fineTailShock, f.fineTailDamping) = (_fine(u.tailShock), _fine(u.tailDamping));
             f.movedAt = uint40(block.timestamp);
         } else {
             _moveShocks(f, _elapsed(f.movedAt));
             f.movedAt = uint40(block.timestamp);
         }
         _writeFeed(feed);
-        _requireBands(_grid.portfolioShock);
+        _requireBands();
         ++version;
         emit UnderlyingSet(feed, u);
     }
@@ -253,7 +274,7 @@ contract RiskConfig is IRiskConfig, Ownable {
     function setInstrument(uint256 instrumentId, Instrument calldata i) external onlyOwner {
         _bound(i.priceBand > 0 && i.priceBand <= MAX_PRICE_BAND, "priceBand");
         _bound(_feedWord(i.feed) != 0, "feed");
-        _bound(i.priceBand < _widestBand(i.feed, _grid.portfolioShock), "priceBand");
+        _bound(i.priceBand < _widestBand(i.feed), "priceBand");
         // Sizes are int128 and an account may hold a whole side.
         _bound(i.maxOpenInterest <= uint128(type(int128).max) / 2, "maxOpenInterest");
         if (_isNew(instrumentId, instrumentCount)) {
@@ -273,14 +294,15 @@ contract RiskConfig is IRiskConfig, Ownable {
         emit InstrumentSet(instrumentId, i);
     }
 
-    /// @notice The Portfolio set asks no more than the Standard set does.
+    /// @notice The Portfolio set asks no more than the Standard set does. What is set first is so at once.
     function setGrid(Grid calldata g) external onlyOwner {
         _bound(g.volatilityDown < BPS, "volatilityDown");
         _bound(g.nakedShort <= BPS, "nakedShort");
         _bound(g.portfolioShock <= BPS, "portfolioShock");
         _bound(g.portfolioRhoMm <= g.portfolioRhoIm && g.portfolioRhoIm <= BPS, "portfolioRho");
-        _requireBands(g.portfolioShock);
         _grid = g;
+        _moveGrid();
+        _requireBands();
         ++version;
         emit GridSet(g);
     }
@@ -385,6 +407,20 @@ contract RiskConfig is IRiskConfig, Ownable {
     /// @inheritdoc IRiskConfig
     function grid() external view returns (Grid memory) {
         return _grid;
+    }
+
+    /// @inheritdoc IRiskConfig
+    function currentGrid() public view returns (Grid memory) {
+        GridState memory s = _gridState;
+        if (s.movedAt == 0) return Grid(0, 0, 0, uint16(BPS), uint16(BPS), uint16(BPS));
+        return Grid(
+            _whole(s.volatilityUp),
+            _whole(s.volatilityDown),
+            _whole(s.nakedShort),
+            _whole(s.portfolioShock),
+            _whole(s.portfolioRhoIm),
+            _whole(s.portfolioRhoMm)
+        );
     }
 
     /// @inheritdoc IRiskConfig
@@ -518,6 +554,12 @@ contract RiskConfig is IRiskConfig, Ownable {
         if (moved) ++version;
     }
 
+    /// @inheritdoc IRiskConfig
+    function moveGrid() external returns (bool moved) {
+        moved = _moveGrid();
+        if (moved) ++version;
+    }
+
     /* INTERNAL */
 
     function _setClass(uint256 class, RiskClass memory r) internal {
@@ -555,8 +597,11 @@ contract RiskConfig is IRiskConfig, Ownable {
         return (calm << FINE) + ((stressed - calm) << FINE) * stress / BPS;
     }
 
-    /// @dev Brings MM's shock, and the grid's, closer to what they should be.
+    /// @dev Brings MM's shock, the grid's and the tails closer to what they should be.
     function _moveShocks(FeedState storage f, uint256 elapsed) internal {
+        f.fineTailShock = uint32(_towards(f.fineTailShock, _fine(f.tailShock), _step(TAIL_SLOPE, elapsed)));
+        f.fineTailDamping =
+            uint32(_towards(f.fineTailDamping, _fine(f.tailDamping), _step(DAMPING_SLOPE, elapsed)));
         uint256 step = _step(SHOCK_SLOPE, elapsed);
         uint256 most = uint256(BPS << FINE);
         uint256 factor = uint256(f.factorMm) << FINE;
@@ -570,8 +615,9 @@ contract RiskConfig is IRiskConfig, Ownable {
         uint256 mm = f.fineShockMm >> FINE;
         uint256 grid_ = (uint256(f.gridShock) >> FINE).max(mm);
         uint256 im = (uint256(f.shockIm) * f.factorIm / BPS >> FINE).min(BPS).max(grid_);
-        word = im | (grid_ << 14) | (mm << 28) | (uint256(f.tailShock) << 42) | (uint256(f.tailDamping) << 58)
-            | (uint256(f.class) << 72) | ((uint256(f.thinnessIm).max(f.thinnessMm) >> FINE) << 74)
+        word = im | (grid_ << 14) | (mm << 28) | (uint256(f.fineTailShock) >> FINE << 42)
+            | (uint256(f.fineTailDamping) >> FINE << 58) | (uint256(f.class) << 72)
+            | ((uint256(f.thinnessIm).max(f.thinnessMm) >> FINE) << 74)
             | (uint256(f.thinnessMm >> FINE) << 101);
         _feedWords[feed / 2] = _put(_feedWords[feed / 2], word, 128, feed % 2);
     }
@@ -593,6 +639,39 @@ contract RiskConfig is IRiskConfig, Ownable {
         _assetWords[place / 4] = next;
         emit CreditMoved(assetId);
         return true;
+    }
+
+    /// @dev The first time all the way.
+    function _moveGrid() internal returns (bool moved) {
+        Grid memory g = _grid;
+        // Without a Portfolio set it is the Standard set: turned on or off it ramps from and to that.
+        if (g.portfolioShock == 0) {
+            (g.portfolioShock, g.portfolioRhoIm, g.portfolioRhoMm) = (uint16(BPS), uint16(BPS), uint16(BPS));
+        }
+        bytes32 before = keccak256(abi.encode(currentGrid()));
+        GridState memory s = _gridState;
+        uint256 elapsed = _elapsed(s.movedAt);
+        bool first = s.movedAt == 0;
+        uint256 step = first ? type(uint32).max : _step(SHIFT_SLOPE, elapsed);
+        s.volatilityUp = uint32(_towards(s.volatilityUp, _fine(g.volatilityUp), step));
+        s.volatilityDown = uint32(_towards(s.volatilityDown, _fine(g.volatilityDown), step));
+        s.portfolioShock = uint32(_towards(s.portfolioShock, _fine(g.portfolioShock), step));
+        s.portfolioRhoIm = uint32(_towards(s.portfolioRhoIm, _fine(g.portfolioRhoIm), step));
+        s.portfolioRhoMm = uint32(_towards(s.portfolioRhoMm, _fine(g.portfolioRhoMm), step));
+        if (!first) step = _step(SHOCK_SLOPE, elapsed);
+        s.nakedShort = uint32(_towards(s.nakedShort, _fine(g.nakedShort), step));
+        s.movedAt = uint40(block.timestamp);
+        _gridState = s;
+        moved = keccak256(abi.encode(currentGrid())) != before;
+        if (moved) emit GridMoved();
+    }
+
+    function _fine(uint256 bps) internal pure returns (uint32) {
+        return uint32(bps << FINE);
+    }
+
+    function _whole(uint32 fine) internal pure returns (uint16) {
+        return uint16(fine >> FINE);
     }
 
     function _elapsed(uint256 since) internal view returns (uint256) {
@@ -634,14 +713,14 @@ contract RiskConfig is IRiskConfig, Ownable {
     /// @dev `words` as marginParameters answers them, by the Standard set and without shifts of volatility so far. Its feeds lie in memory from
     /// `feeds` to `end`.
     function _applyGrid(uint256[] memory words, uint256 feeds, uint256 end, bool portfolioSet) internal view {
-        Grid memory g = _grid;
+        Grid memory g = currentGrid();
         uint256 global_;
         assembly ("memory-safe") {
             global_ := mload(add(words, 32))
         }
         global_ |= (uint256(g.volatilityUp) << 208) | (uint256(g.volatilityDown) << 224)
             | (uint256(g.nakedShort) << 240);
-        if (portfolioSet && g.portfolioShock != 0) {
+        if (portfolioSet) {
             for (uint256 at = feeds; at < end; at += 32) {
                 uint256 word;
                 assembly ("memory-safe") {
@@ -684,18 +763,19 @@ contract RiskConfig is IRiskConfig, Ownable {
         }
     }
 
-    function _requireBands(uint256 portfolioShock) internal view {
+    function _requireBands() internal view {
         for (uint256 id = instrumentCount; id > 0; --id) {
             StoredInstrument storage i = _instruments[id];
-            _bound(i.priceBand < _widestBand(i.feed, portfolioShock), "priceBand");
+            _bound(i.priceBand < _widestBand(i.feed), "priceBand");
         }
     }
 
     /// @dev Most that trades on a feed may lie beside the oracle, bps: what a trade at the band's edge gives away, maintenance margin of both
     /// sets must still cover, wherever its shock is on its way.
-    function _widestBand(uint256 feed, uint256 portfolioShock) internal view returns (uint256) {
-        uint256 shock = _feedWord(feed).shockMm().min(_feeds[feed].shockMm);
-        return portfolioShock == 0 ? shock : shock * portfolioShock / BPS;
+    function _widestBand(uint256 feed) internal view returns (uint256) {
+        uint256 share = currentGrid().portfolioShock;
+        if (_grid.portfolioShock != 0) share = share.min(_grid.portfolioShock);
+        return _feedWord(feed).shockMm().min(_feeds[feed].shockMm) * share / BPS;
     }
 
     function _isNew(uint256 id, uint256 count) internal pure returns (bool) {

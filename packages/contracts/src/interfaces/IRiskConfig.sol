@@ -129,6 +129,7 @@ interface IRiskConfig {
     event FeedMoved(uint256 indexed feed);
     event ClassMoved(uint256 indexed class);
     event CreditMoved(uint256 indexed assetId);
+    event GridMoved();
 
     function asset(uint256 assetId) external view returns (Asset memory);
     /// @return assetId 0 if not listed.
@@ -149,6 +150,8 @@ interface IRiskConfig {
     function moveClass(uint256 class, uint256 stress, bool held) external returns (bool moved);
     /// @notice Brings an asset's credit closer to what the owner set. Anyone.
     function moveCredit(uint256 assetId) external returns (bool moved);
+    /// @notice Brings the grid and the Portfolio set closer to what the owner set. Anyone.
+    function moveGrid() external returns (bool moved);
     function instrument(uint256 instrumentId) external view returns (Instrument memory);
     function instrumentCount() external view returns (uint256);
     /// @notice What margin needs of the assets and instruments in two IdLists, in one call. Reverts with the first id that isn't listed.
@@ -164,7 +167,10 @@ interface IRiskConfig {
     /// @notice What instruments in an IdList cost to value over a grid: one for each that is curved, and one for each of their underlyings.
     function curveWeight(uint256 instruments) external view returns (uint256);
     function global() external view returns (Global memory);
+    /// @notice As the owner set it; margin takes `currentGrid`.
     function grid() external view returns (Grid memory);
+    /// @notice What margin takes of it now: a Portfolio set that isn't offered is all of the Standard set's, 10000.
+    function currentGrid() external view returns (Grid memory);
     /// @return parameters The same for every chain.
     /// @return hasFeed The chain has a liveness feed.
     /// @return feed Oracle feed of the time of its newest block (seconds).

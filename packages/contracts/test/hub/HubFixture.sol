@@ -159,13 +159,18 @@ abstract contract HubFixture is Test {
         );
     }
 
-    /// @dev Shocks that MM has reached, too.
+    /// @dev Shocks and tails that MM has reached, too.
     function setShocks(uint256 feed, IRiskConfig.Underlying memory u) internal {
         config.setUnderlying(feed, u);
-        while (config.currentUnderlying(feed).shockMm != u.shockMm) {
+        while (!_isReached(feed, u)) {
             vm.warp(block.timestamp + config.MAX_ELAPSED());
             config.setUnderlying(feed, u);
         }
+    }
+
+    function _isReached(uint256 feed, IRiskConfig.Underlying memory u) private view returns (bool) {
+        IRiskConfig.CurrentUnderlying memory now_ = config.currentUnderlying(feed);
+        return now_.shockMm == u.shockMm && now_.tailShock == u.tailShock && now_.tailDamping == u.tailDamping;
     }
 
     function _listPerp(uint256 feed) internal {

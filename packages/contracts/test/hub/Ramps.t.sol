@@ -59,6 +59,48 @@ contract RampsTest is HubFixture {
         assertEq(_now().shockIm, 1016, "never below the grid's, nor MM's");
     }
 
+    function test_tailsRampForBoth() public {
+        config.setUnderlying(FEED_ETH, IRiskConfig.Underlying(1000, 600, 6000, 1000));
+        assertEq(_now().tailShock, 5000);
+        assertEq(_now().tailDamping, 2000);
+        vm.warp(block.timestamp + 6 minutes);
+        config.moveFeed(FEED_ETH, _target(10_000, 10_000, 0));
+        assertEq(_now().tailShock, 5050);
+        assertEq(_now().tailDamping, 1980);
+        assertEq(config.underlying(FEED_ETH).tailShock, 6000, "what it goes to");
+    }
+
+    function test_theGridAndThePortfolioSetRamp() public {
+        assertEq(config.currentGrid().portfolioShock, 10_000, "that of the Standard set");
+        config.setGrid(IRiskConfig.Grid(3000, 2000, 100, 8000, 5000, 4000));
+        assertEq(abi.encode(config.currentGrid()), abi.encode(config.grid()), "the first is there at once");
+        config.setGrid(IRiskConfig.Grid(4000, 1990, 0, 0, 0, 0));
+        assertEq(config.currentGrid().volatilityUp, 3000);
+        vm.warp(block.timestamp + 6 minutes);
+        uint256 version = config.version();
+        vm.expectEmit();
+        emit IRiskConfig.GridMoved();
+        vm.prank(alice);
+        assertTrue(config.moveGrid());
+        assertEq(config.version(), version + 1);
+        IRiskConfig.Grid memory expected = IRiskConfig.Grid(3050, 1990, 90, 8050, 5050, 4050);
+        assertEq(abi.encode(config.currentGrid()), abi.encode(expected));
+        assertFalse(config.moveGrid(), "no time has passed");
+        vm.warp(block.timestamp + 1 days);
+        config.moveGrid();
+        assertEq(config.currentGrid().volatilityUp, 3133, "a day in silence saves up ten minutes");
+    }
+
+    /// @dev A band must stay below the Portfolio set's MM on its way, too.
+    function test_bandBelowThePortfolioSetsMm() public {
+        config.setGrid(IRiskConfig.Grid(0, 0, 0, 5000, 5000, 5000));
+        config.setGrid(IRiskConfig.Grid(0, 0, 0, 10_000, 5000, 5000));
+        IRiskConfig.Instrument memory i = config.instrument(ETH_PERP);
+        i.priceBand = 300;
+        vm.expectRevert(abi.encodeWithSelector(RiskConfig.OutOfBounds.selector, "priceBand"));
+        config.setInstrument(ETH_PERP, i);
+    }
+
     function test_whereNothingIsListedAllIsAtOnce() public {
         config.setUnderlying(9, IRiskConfig.Underlying(2000, 1200, 0, 0));
         config.setUnderlying(9, IRiskConfig.Underlying(1000, 500, 0, 0));
@@ -173,12 +215,15 @@ contract RampsTest is HubFixture {
         IRiskConfig.CurrentUnderlying feed;
         uint256 rho;
         uint256 credit;
+        IRiskConfig.Grid grid;
     }
 
     /// @dev However often, with whatever targets, and by whomever it is moved: MM is as far as its slope and the time allow, and in its bounds.
     function testFuzz_mmNeverOutrunsItsSlope(uint256 seed, uint8 calls) public {
         config.setClass(0, IRiskConfig.RiskClass(5000, 3000, 9000, 8000));
+        config.setGrid(IRiskConfig.Grid(3000, 2000, 100, 8000, 5000, 4000));
         Start memory start;
+        start.grid = config.currentGrid();
         (start.time, start.feed) = (block.timestamp, _now());
         (, start.rho) = config.currentRho(0);
         (, start.credit) = config.currentCredit(WETH);
@@ -199,10 +244,24 @@ contract RampsTest is HubFixture {
         config.moveFeed(FEED_ETH, t);
         config.moveClass(0, (seed >> 96) % 10_001, seed % 7 == 0);
         config.moveCredit(WETH);
+        config.moveGrid();
         if (seed % 4 != 0) return;
+        uint16 rho = uint16((seed >> 160) % 10_001);
+        config.setGrid(
+            IRiskConfig.Grid(
+                uint16(seed >> 176),
+                uint16((seed >> 192) % 10_000),
+                uint16((seed >> 208) % 10_001),
+                seed % 8 == 0 ? 0 : uint16(5001 + (seed >> 224) % 5000),
+                rho,
+                rho / 2
+            )
+        );
         uint16 im = uint16(601 + (seed >> 112) % 9400);
         uint16 mm = uint16(601 + (seed >> 128) % (im - 600));
-        config.setUnderlying(FEED_ETH, IRiskConfig.Underlying(im, mm, 5000, 2000));
+        config.setUnderlying(
+            FEED_ETH, IRiskConfig.Underlying(im, mm, uint16(seed >> 40), uint16((seed >> 56) % 10_001))
+        );
         IRiskConfig.Asset memory a = config.asset(WETH);
         a.creditMm = uint16((seed >> 144) % 10_001);
         a.creditIm = a.creditMm / 2;
@@ -218,6 +277,16 @@ contract RampsTest is HubFixture {
         assertLe(_distance(rho, start.rho), 500 * elapsed / 1 hours + 1);
         (, uint256 credit) = config.currentCredit(WETH);
         assertLe(_distance(credit, start.credit), 200 * elapsed / 1 hours + 1);
+        assertLe(_distance(u.tailShock, start.feed.tailShock), 500 * elapsed / 1 hours + 1);
+        assertLe(_distance(u.tailDamping, start.feed.tailDamping), 200 * elapsed / 1 hours + 1);
+        IRiskConfig.Grid memory g = config.currentGrid();
+        uint256 most = 500 * elapsed / 1 hours + 1;
+        assertLe(_distance(g.volatilityUp, start.grid.volatilityUp), most);
+        assertLe(_distance(g.volatilityDown, start.grid.volatilityDown), most);
+        assertLe(_distance(g.portfolioShock, start.grid.portfolioShock), most);
+        assertLe(_distance(g.portfolioRhoIm, start.grid.portfolioRhoIm), most);
+        assertLe(_distance(g.portfolioRhoMm, start.grid.portfolioRhoMm), most);
+        assertLe(_distance(g.nakedShort, start.grid.nakedShort), 100 * elapsed / 1 hours + 1);
     }
 
     function _assertOrdered() internal view {
@@ -229,6 +298,7 @@ contract RampsTest is HubFixture {
         (uint256 im, uint256 mm) = config.currentRho(0);
         assertLe(mm, im);
         assertLe(im, 10_000);
+        assertLe(config.currentGrid().portfolioRhoMm, config.currentGrid().portfolioRhoIm);
         (im, mm) = config.currentCredit(WETH);
         assertLe(im, mm);
     }

@@ -74,7 +74,7 @@ contract GridTest is HubFixture {
 
     function test_nakedShortsAreChargedBesideTheGrid() public {
         IMarginEngine.Health memory before = engine.health(_square(-1e18));
-        config.setGrid(IRiskConfig.Grid(3000, 2000, 500, 5000, 2000, 1000));
+        _setGrid(IRiskConfig.Grid(3000, 2000, 500, 5000, 2000, 1000));
         IMarginEngine.Health memory h = engine.health(_square(-1e18));
         assertEq(h.im, before.im - 100e18, "5 % of spot");
         assertEq(h.mm, before.mm - 60e18);
@@ -123,7 +123,7 @@ contract GridTest is HubFixture {
 
     /// @dev Without a Portfolio set everybody is margined by the Standard set.
     function test_withdrawnPortfolioSetIsTheStandardSet() public {
-        config.setGrid(IRiskConfig.Grid(3000, 2000, 0, 0, 0, 0));
+        _setGrid(IRiskConfig.Grid(3000, 2000, 0, 0, 0, 0));
         IClearinghouse.Portfolio memory p = _square(-1e18);
         IMarginEngine.Health memory standard = engine.health(p);
         p.portfolioSet = true;
@@ -131,6 +131,14 @@ contract GridTest is HubFixture {
         // Its grid is finer, its shocks are the same.
         assertEq(h.im, standard.im);
         assertEq(h.mm, standard.mm);
+    }
+
+    /// @dev Once it has been reached.
+    function _setGrid(IRiskConfig.Grid memory g) internal {
+        config.setGrid(g);
+        do {
+            vm.warp(block.timestamp + 10 minutes);
+        } while (config.moveGrid());
     }
 
     event PortfolioMarginSet(bytes32 indexed account, bool on);

@@ -57,14 +57,14 @@ contract MarginEngineTest is HubFixture {
     }
 
     function test_shocksWithoutTail() public {
-        config.setUnderlying(FEED_ETH, IRiskConfig.Underlying(1000, 600, 5000, 0));
+        setShocks(FEED_ETH, IRiskConfig.Underlying(1000, 600, 5000, 0));
         IMarginEngine.Health memory h = engine.health(_perp(-1e18, 2000e18));
         assertEq(h.im, 800e18 - DUST);
         assertEq(h.mm, 880e18);
     }
 
     function test_creditedClaimOffsetsAShort() public {
-        config.setUnderlying(FEED_ETH, IRiskConfig.Underlying(1000, 600, 5000, 0));
+        setShocks(FEED_ETH, IRiskConfig.Underlying(1000, 600, 5000, 0));
         IClearinghouse.Portfolio memory p = _portfolio(1, 1);
         (p.assetIds[0], p.claims[0]) = (WETH, 1e18);
         (p.instrumentIds[0], p.sizes[0], p.quotes[0]) = (ETH_PERP, -1e18, 2000e18);
@@ -76,7 +76,7 @@ contract MarginEngineTest is HubFixture {
     }
 
     function test_confidenceIsTakenFromBothEnds() public {
-        config.setUnderlying(FEED_ETH, IRiskConfig.Underlying(1000, 600, 5000, 0));
+        setShocks(FEED_ETH, IRiskConfig.Underlying(1000, 600, 5000, 0));
         oracle.set(FEED_ETH, 2000e18, 0.01e18, 0, true);
         IMarginEngine.Health memory h = engine.health(_perp(1e18, -2000e18));
         assertEq(h.equity, 1000e18);
@@ -97,7 +97,7 @@ contract MarginEngineTest is HubFixture {
     }
 
     function test_stalePriceTightensImAndLeavesMm() public {
-        config.setUnderlying(FEED_ETH, IRiskConfig.Underlying(1000, 600, 5000, 0));
+        setShocks(FEED_ETH, IRiskConfig.Underlying(1000, 600, 5000, 0));
         IClearinghouse.Portfolio memory p = _perp(1e18, -2000e18);
         IMarginEngine.Health memory before = engine.health(p);
         oracle.set(FEED_ETH, 2000e18, 0, 0, false);

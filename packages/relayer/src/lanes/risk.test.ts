@@ -28,7 +28,7 @@ const network = {
 const said = (dynamicRisk: `0x${string}`) =>
   riskCalls(network, dynamicRisk).map(({ functionName, args, address }) => [functionName, args, address])
 
-it('asks for each feed once, with all instruments of it, each class, each average and each credit', () => {
+it('asks for each feed once, with all instruments of it, each class, each average, each credit and the grid', () => {
   const [risk, config, engine] = [address(2), address(1), address(3)]
   expect(said(risk)).toEqual([
     ['refresh', [0n, []], risk],
@@ -37,10 +37,11 @@ it('asks for each feed once, with all instruments of it, each class, each averag
     ...[0n, 1n, 2n, 3n].map((riskClass) => ['refreshClass', [riskClass], risk]),
     ...[2n, 1n].map((feed) => ['observe', [feed], engine]),
     ...[1n, 2n, 3n].map((assetId) => ['moveCredit', [assetId], config]),
+    ['moveGrid', [], config],
   ])
 })
 
 it('leaves what nobody is set to tell alone', () => {
   const names = said(zeroAddress).map(([name]) => name)
-  expect(names).toEqual(['observe', 'observe', 'moveCredit', 'moveCredit', 'moveCredit'])
+  expect(names).toEqual(['observe', 'observe', 'moveCredit', 'moveCredit', 'moveCredit', 'moveGrid'])
 })

@@ -36,9 +36,10 @@ export async function createRiskLane(context: LaneContext): Promise<LanePart> {
 /** All that anyone may have moved; a call answers whether it moves something, or is due. @param dynamicRisk Zero where none is set. */
 export function riskCalls({ chains, hub, oracle }: Network, dynamicRisk: Address): Call[] {
   const tokens = chains.flatMap((chain) => chain.tokens)
+  const config = { address: hub.contracts.riskConfig, abi: riskConfigAbi }
+  const grid = { ...config, functionName: 'moveGrid', args: [] }
   const credits = tokens.map(({ assetId }) => ({
-    address: hub.contracts.riskConfig,
-    abi: riskConfigAbi,
+    ...config,
     functionName: 'moveCredit',
     args: [BigInt(assetId)],
   }))
@@ -49,7 +50,7 @@ export function riskCalls({ chains, hub, oracle }: Network, dynamicRisk: Address
     functionName: 'observe',
     args: [indexOf(name)],
   }))
-  if (dynamicRisk === zeroAddress) return [...averages, ...credits]
+  if (dynamicRisk === zeroAddress) return [...averages, ...credits, grid]
   const risk = { address: dynamicRisk, abi: dynamicRiskAbi }
   const names = new Set([...tokens, ...hub.instruments].map(({ feed }) => feed))
   const feeds = [...names].map((name) => {
@@ -57,5 +58,5 @@ export function riskCalls({ chains, hub, oracle }: Network, dynamicRisk: Address
     return { ...risk, functionName: 'refresh', args: [indexOf(name), instrumentIds] }
   })
   const classes = CLASSES.map((riskClass) => ({ ...risk, functionName: 'refreshClass', args: [riskClass] }))
-  return [...feeds, ...classes, ...averages, ...credits]
+  return [...feeds, ...classes, ...averages, ...credits, grid]
 }
