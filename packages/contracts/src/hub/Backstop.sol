@@ -7,6 +7,7 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
 import {IBackstop, ILiquidationAuction} from "../interfaces/ILiquidation.sol";
+import {ILedger} from "../interfaces/ILedger.sol";
 import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {Accounts} from "../libraries/Accounts.sol";
@@ -86,7 +87,7 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
 
         uint256 capped = _cappedFraction(target);
         if (v.offered.equity > 0) _takeSolvent(target, uint256(v.offered.equity), capped);
-        else if (v.impaired) revert RegressionPending(target);
+        else if (v.impaired && _isPending(target)) revert RegressionPending(target);
         else _takeInsolvent(target, uint256(-v.offered.equity), capped);
         auction.sync(target);
     }
@@ -114,6 +115,8 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     /// the other side of the account's losing instruments before anything moves. What even they cannot bear stays with the
     /// backstop, as a debt that counts against the fund until it earns again. ADL by side index replaces the caps' refusal
     /// in a later version.
+    /// What of the account isn't offered because its chain isn't heard of may be worth more than the deficit: as much of it comes along as
+    /// others pay, at the price of the oracle, and the rest stays with the account.
     function _takeInsolvent(bytes32 target, uint256 deficit, uint256 fraction) private {
         int256 bufferBefore = _bufferMargin(target);
         uint256 paidByFund = deficit.min(_fundCash());
@@ -121,10 +124,42 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         if (paidByFund < deficit) socialised = clearinghouse.socialise(target, deficit - paidByFund);
         uint256 fromFund = AuctionMath.payment(paidByFund, fraction);
         if (fromFund != 0) clearinghouse.moveCash(fundAccount, account, fromFund);
+        _takeSuspended(target, (paidByFund + socialised).fullMulDiv(fraction, AuctionMath.WAD));
         clearinghouse.transferFraction(target, account, fraction, 0);
         emit TakenOver(
             target, fraction, 0, fromFund, socialised, -int256(deficit), bufferBefore, _bufferMargin(target)
         );
+    }
+
+    /// Claims that nothing but silence keeps out of the offer, worth as much as others pay: the owner's debt to them, settled in kind.
+    function _takeSuspended(bytes32 target, uint256 paid) private {
+        uint256[] memory ids = clearinghouse.assetsOf(target);
+        IClearinghouse.Portfolio memory p;
+        (p.assetIds, p.claims, p.impaired) = (ids, new uint256[](ids.length), new uint256[](ids.length + 1));
+        bool found;
+        for (uint256 n; n < ids.length; ++n) {
+            (ILedger.Liveness liveness,,) = clearinghouse.livenessOf(ids[n]);
+            if (liveness == ILedger.Liveness.Live) continue;
+            found = true;
+            p.claims[n] =
+                clearinghouse.row(target, ids[n]).claim * 10 ** (18 - riskConfig.asset(ids[n]).decimals);
+        }
+        if (!found) return;
+        int256 worth = marginEngine.health(p).equity;
+        uint256 share =
+            worth <= int256(paid) ? AuctionMath.WAD : paid.fullMulDivUp(AuctionMath.WAD, uint256(worth));
+        clearinghouse.transferSuspended(target, account, share);
+    }
+
+    /// Something of the account is under regression or short: it is booked, or disappears, within a bounded time.
+    function _isPending(bytes32 target) private view returns (bool) {
+        uint256[] memory ids = clearinghouse.assetsOf(target);
+        for (uint256 n; n < ids.length; ++n) {
+            if (clearinghouse.row(target, ids[n]).regressedSince != 0) return true;
+            (,, uint128 written, uint128 shortfall,) = clearinghouse.vaulted(ids[n]);
+            if (shortfall > written && clearinghouse.row(target, ids[n]).claim != 0) return true;
+        }
+        return int256(clearinghouse.freeCash(target)) < clearinghouse.cash(target);
     }
 
     function _bufferMargin(bytes32 target) private view returns (int256) {

@@ -8,6 +8,7 @@ import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
 import {IInstrument} from "../interfaces/IInstrument.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {Accounts} from "../libraries/Accounts.sol";
+import {Bucket} from "../libraries/Bucket.sol";
 import {IdList} from "../libraries/IdList.sol";
 import {WadMath} from "../libraries/WadMath.sol";
 import {Backing} from "./ledger/Backing.sol";
@@ -19,6 +20,7 @@ import {PositionBook} from "./ledger/PositionBook.sol";
 /// @notice The part of the Clearinghouse that books what vaults lack, and withdrawals: code that would not fit into one contract.
 /// The Clearinghouse runs it on its own state by delegatecall. By itself it owns nothing and decides nothing.
 contract Books is Backing, PositionBook {
+    using Bucket for Bucket.State;
     using FixedPointMathLib for int256;
     using FixedPointMathLib for uint256;
     using IdList for uint256;
@@ -129,7 +131,7 @@ contract Books is Backing, PositionBook {
         if (shortfall > before) v.shortSince = uint32(block.timestamp);
         uint256 lost = _lost(assetId);
         v.shortfall = shortfall;
-        v.flawed = shortfall != 0 || v.written != 0;
+        v.flawed = shortfall != 0 || v.written != 0 || v.pot != 0;
         if (v.flawed) _mark(assetId);
         v.lostSince = _blend(v.lostSince, lost, _lost(assetId));
     }
@@ -159,25 +161,140 @@ contract Books is Backing, PositionBook {
     function _release(bytes32 account, uint256 assetId, address recipient, uint128 amount) internal {
         if (amount == 0 || recipient == address(0)) revert ZeroValue();
         IRiskConfig.Asset memory a = _asset(assetId);
-        int256 cashOut;
-        if (a.settlement) {
-            uint256 wad = _toWad(amount, a);
-            _debit(account, wad);
-            cashOut = int256(wad);
-            uint256 held = _positive(_unshort(_vaulted[assetId]));
-            if (amount > held) revert Collateral.InsufficientBacking(assetId, held, amount);
+        if (!a.settlement) return _payClaim(account, assetId, a, recipient, amount);
+        amount = _leave(account, assetId, a, recipient, amount);
+        if (amount == 0) return;
+        if (_suspectAssets == 0 || _suspectAssets.contains(assetId)) {
+            _payCash(account, assetId, a, recipient, amount);
         } else {
-            Row storage r = _rows[account][assetId];
-            // While something is missing at the vault, everybody leaves with the same share of what is there.
-            (uint256 all,, uint256 healthy) = _shares(assetId);
-            uint256 claim = amount;
-            if (healthy < all) claim = healthy == 0 ? type(uint256).max : claim.mulDivUp(all, healthy);
-            uint128 free = _freeClaim(assetId, r);
-            if (claim > free) revert Collateral.InsufficientClaim(free, claim);
-            r.claim -= uint128(claim);
-            _vaulted[assetId].claims -= uint120(claim);
+            _payInKind(account, assetId, a, recipient, amount);
         }
-        _shift(assetId, a, -int256(uint256(amount)), 0, -cashOut);
+    }
+
+    function _payClaim(
+        bytes32 account,
+        uint256 assetId,
+        IRiskConfig.Asset memory a,
+        address recipient,
+        uint128 amount
+    ) internal {
+        Row storage r = _rows[account][assetId];
+        // While something is missing at the vault, everybody leaves with the same share of what is there.
+        (uint256 all,, uint256 healthy) = _shares(assetId);
+        uint256 claim = amount;
+        if (healthy < all) claim = healthy == 0 ? type(uint256).max : claim.mulDivUp(all, healthy);
+        uint128 free = _freeClaim(assetId, r);
+        if (claim > free) revert Collateral.InsufficientClaim(free, claim);
+        r.claim -= uint128(claim);
+        _vaulted[assetId].claims -= uint120(claim);
+        _shift(assetId, a, -int256(uint256(amount)), 0, 0);
+        _raise(account, assetId, recipient, amount);
+    }
+
+    function _payCash(
+        bytes32 account,
+        uint256 assetId,
+        IRiskConfig.Asset memory a,
+        address recipient,
+        uint128 amount
+    ) internal {
+        uint256 wad = _toWad(amount, a);
+        _debit(account, wad);
+        uint256 held = _positive(_unshort(_vaulted[assetId]));
+        if (amount > held) revert Collateral.InsufficientBacking(assetId, held, amount);
+        _shift(assetId, a, -int256(uint256(amount)), 0, -int256(wad));
+        _raise(account, assetId, recipient, amount);
+    }
+
+    /// @dev A part of the backing is suspect: whoever takes `amount` of what isn't takes as large a part of what is, there, and pays for both.
+    /// So what is left is composed as it was, and the first to leave gets for a unit of cash what the last one gets. A deposit that waits
+    /// because of it was never part of it, and leaves as it came, as far as its bucket lets it.
+    function _payInKind(
+        bytes32 account,
+        uint256 assetId,
+        IRiskConfig.Asset memory a,
+        address recipient,
+        uint128 amount
+    ) internal {
+        uint256 healthy = _totalBacking;
+        for (uint256 list = _suspectAssets; list != 0; list >>= 12) {
+            healthy -= _backing(list & IdList.MAX_ID);
+        }
+        uint256 wanted = _toWad(amount, a);
+        if (wanted > healthy) {
+            revert Collateral.InsufficientBacking(assetId, healthy / 10 ** (18 - a.decimals), amount);
+        }
+        for (uint256 list = _suspectAssets; list != 0; list >>= 12) {
+            _keep(account, list & IdList.MAX_ID, wanted, healthy);
+        }
+        _payCash(account, assetId, a, recipient, amount);
+    }
+
+    /// @dev Cash becomes `wanted` ÷ `healthy` of what backs cash at a suspect chain's vault.
+    function _keep(bytes32 account, uint256 assetId, uint256 wanted, uint256 healthy) internal {
+        Vaulted storage v = _vaulted[assetId];
+        // Up, so that nobody leaves with less of it by leaving bit by bit.
+        uint256 there = _positive(_unshort(v));
+        uint128 amount = uint128(there.mulDivUp(wanted, healthy).min(there));
+        // Shares of a pot that lost nearly all are not sold: their number would soon fit no slot.
+        if (amount == 0 || v.potShares > 1000 * uint256(v.pot)) return;
+        IRiskConfig.Asset memory a = _asset(assetId);
+        uint256 wad = _toWad(amount, a);
+        _debit(account, wad);
+        _shift(assetId, a, -int256(uint256(amount)), 0, -int256(wad));
+        uint256 shares = v.pot == 0 ? amount : uint256(amount).mulDiv(v.potShares, v.pot);
+        v.net += int120(uint120(amount));
+        (v.pot, v.potShares) = (v.pot + amount, (v.potShares + shares).toUint128());
+        _kept[account][assetId] += uint128(shares);
+        v.flawed = true;
+        emit LeftInKind(account, assetId, amount);
+    }
+
+    /// @dev Pays what the account has there that is no cash: what it left with in kind, and, while its deposit can't become cash, the deposit,
+    /// as far as its bucket lets it.
+    /// @return left What of `amount` is to be paid from cash.
+    function _leave(
+        bytes32 account,
+        uint256 assetId,
+        IRiskConfig.Asset memory a,
+        address recipient,
+        uint128 amount
+    ) internal returns (uint128 left) {
+        uint128 own = _takeKept(account, assetId, amount);
+        Row storage r = _rows[account][assetId];
+        uint128 waiting = uint128(uint256(amount - own).min(r.immature));
+        if (waiting != 0 && _suspectAssets != 0 && suspicions[a.eid] == 0 && !_isShort(_vaulted[assetId])) {
+            waiting = _buckets[assetId].take(waiting, a.matureCap, a.matureRate);
+            r.immature -= waiting;
+            own += waiting;
+        }
+        if (own != 0) _raise(account, assetId, recipient, own);
+        return amount - own;
+    }
+
+    /// @dev Of the account's part of the pot.
+    function _takeKept(bytes32 account, uint256 assetId, uint128 amount) internal returns (uint128 taken) {
+        uint256 shares = _kept[account][assetId];
+        Vaulted storage v = _vaulted[assetId];
+        // What is short is shared by all once it is written off.
+        if (shares == 0 || _isShort(v)) return 0;
+        (uint256 pot, uint256 all) = (v.pot, v.potShares);
+        uint256 burnt = shares;
+        uint256 worth = shares.mulDiv(pot, all);
+        if (amount < worth) (worth, burnt) = (amount, uint256(amount).mulDivUp(all, pot));
+        taken = uint128(worth);
+        _kept[account][assetId] = uint128(shares - burnt);
+        v.pot -= taken;
+        v.potShares -= uint128(burnt);
+        v.net -= int120(uint120(taken));
+    }
+
+    /// @dev WAD.
+    function _backing(uint256 assetId) internal view returns (uint256) {
+        return _positive(_booked(_vaulted[assetId])) * 10 ** (18 - _asset(assetId).decimals);
+    }
+
+    function _raise(bytes32 account, uint256 assetId, address recipient, uint128 amount) internal {
         uint128 total = _released[account][recipient][assetId] + amount;
         _released[account][recipient][assetId] = total;
         emit Released(account, assetId, recipient, amount, total);
@@ -259,11 +376,24 @@ contract Books is Backing, PositionBook {
             short < written || short > written
                 && block.timestamp >= uint256(v.shortSince) + _global().regressionDelay
         ) {
-            _shift(assetId, a, 0, int256(uint256(short)) - int256(uint256(written)), 0);
-            v.flawed = short != 0;
+            int256 change = int256(uint256(short)) - int256(uint256(written));
+            _shift(assetId, a, _sharePot(v, change), change, 0);
+            v.flawed = short != 0 || v.pot != 0;
         }
         _shareLoss();
         emit Repaired(assetId, amount, v.written);
+    }
+
+    /// @dev Who left in kind bears of what is written off the part that cash bears.
+    /// @return borne What of the change the pot takes; taken from `net` with it, to which it is to be added.
+    function _sharePot(Vaulted storage v, int256 change) internal returns (int256 borne) {
+        uint256 pot = v.pot;
+        if (pot == 0) return 0;
+        uint256 all = uint256(_booked(v).max(0)) + pot;
+        uint256 left = pot.mulDiv(uint256((int256(all) - change).max(0)), all);
+        borne = int256(pot) - int256(left);
+        v.pot = left.toUint128();
+        v.net = (v.net - borne).toInt120();
     }
 
     /// @dev The fund pays what is lost, as far as it can; and gets back what it paid before out of what was found, unless recipients at
@@ -278,7 +408,7 @@ contract Books is Backing, PositionBook {
             fundBorne += amount;
             paid = int256(amount);
         } else {
-            uint256 amount = _positive(-lost - int256(overdrawn)).min(fundBorne);
+            uint256 amount = _positive(-lost - int256(uint256(overdrawn))).min(fundBorne);
             _credit(reserve, amount);
             fundBorne -= amount;
             paid = -int256(amount);

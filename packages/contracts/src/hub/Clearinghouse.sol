@@ -148,7 +148,37 @@ contract Clearinghouse is Collateral, Positions {
     }
 
     /// @inheritdoc IClearinghouse
+    function transferSuspended(bytes32, bytes32, uint256) external {
+        _run(silence);
+    }
+
+    /// @inheritdoc IClearinghouse
     function livenessOf(uint256) external view returns (Liveness, uint32, uint32) {
+        _runView(silence);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function keptOf(bytes32, uint256) external view returns (uint256, uint256) {
+        _runView(silence);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function backing(uint256) external view returns (uint256) {
+        _runView(silence);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function totalBacking() external view returns (uint128) {
+        _runView(silence);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function suspectAssets() external view returns (uint256) {
+        _runView(silence);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function vaulted(uint256) external view returns (int256, uint256, uint128, uint128, uint128) {
         _runView(silence);
     }
 

@@ -280,7 +280,8 @@ contract InsuranceFund is ERC4626, ReentrancyGuardTransient {
     function maxRedeem(address owner) public view override returns (uint256 shares) {
         shares = _ripe(owner);
         // What left the hub's chain by other depositors' withdrawals cannot be paid here, but into an account.
-        uint256 payable_ = clearinghouse.backing(assetId()) / _scale;
+        // While some of the backing is suspect cash leaves in kind, which is for the account's owner to want.
+        uint256 payable_ = clearinghouse.suspectAssets() == 0 ? clearinghouse.backing(assetId()) / _scale : 0;
         uint256 rate = _exitRate(owner);
         if (rate != 0 && shares.fullMulDiv(rate, RAY) > payable_) shares = payable_.fullMulDiv(RAY, rate);
     }

@@ -6,6 +6,7 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {IHubGateway, ILocalChain} from "../interfaces/IGateways.sol";
 import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
+import {IdList} from "../libraries/IdList.sol";
 import {Backing} from "./ledger/Backing.sol";
 import {LedgerBase} from "./ledger/LedgerBase.sol";
 
@@ -20,6 +21,7 @@ import {LedgerBase} from "./ledger/LedgerBase.sol";
 /// - all claims on a chain of which neither messages nor the liveness feed have told for mmGrace, within mmRamp.
 contract Silence is Backing {
     using FixedPointMathLib for uint256;
+    using IdList for uint256;
 
     uint256 internal constant WAD = 1e18;
 
@@ -33,7 +35,8 @@ contract Silence is Backing {
         for (uint256 n; n < assetIds.length; ++n) {
             uint256 assetId = assetIds[n];
             Vaulted storage v = _vaulted[assetId];
-            (Liveness liveness, uint256 ramp) = _judge(_asset(assetId).eid, v.liveness);
+            IRiskConfig.Asset memory a = _asset(assetId);
+            (Liveness liveness, uint256 ramp) = _judge(a.eid, v.liveness);
             (uint32 from, uint32 until) = liveness == Liveness.Suspect ? (v.fadeFrom, v.fadeUntil) : (0, 0);
             if (from == 0 && ramp != 0) {
                 (from, until) = (uint32(block.timestamp), uint32(block.timestamp + ramp));
@@ -41,9 +44,19 @@ contract Silence is Backing {
             if (liveness == v.liveness && from == v.fadeFrom) continue;
             ++changed;
             (v.liveness, v.fadeFrom, v.fadeUntil) = (liveness, from, until);
+            if (a.settlement) _noteSuspect(assetId, liveness == Liveness.Suspect);
             if (liveness != Liveness.Live) _mark(assetId);
+            else if (!v.flawed && _lost(assetId) == 0) _unmark(assetId);
             emit LivenessChanged(assetId, liveness, from, until);
         }
+    }
+
+    /// @dev More than the list can hold at once are paid first come, first served.
+    function _noteSuspect(uint256 assetId, bool suspect) internal {
+        uint256 list = _suspectAssets;
+        if (suspect == list.contains(assetId)) return;
+        if (!suspect) _suspectAssets = list.remove(assetId);
+        else if (list.length() < IdList.CAPACITY) _suspectAssets = list.add(assetId);
     }
 
     /// @notice As of the last `watch`.
@@ -62,7 +75,10 @@ contract Silence is Backing {
     function _judge(uint32 eid, Liveness before) internal view returns (Liveness liveness, uint256 ramp) {
         (IRiskConfig.Silence memory s, bool hasFeed, uint256 feed) = riskConfig.silenceOf(eid);
         if (s.grace == 0 || ILocalChain(gateway).localEid() == eid) return (Liveness.Live, 0);
-        uint256 silent = block.timestamp.zeroFloorSub(IHubGateway(gateway).lastSpokeTime(eid));
+        uint256 heard = IHubGateway(gateway).lastSpokeTime(eid);
+        // Nothing of it is here yet.
+        if (heard == 0) return (Liveness.Live, 0);
+        uint256 silent = block.timestamp.zeroFloorSub(heard);
         bool speaks = silent <= s.grace;
         IPriceOracle.Price memory told;
         if (hasFeed) told = oracle.price(feed);
@@ -74,6 +90,56 @@ contract Silence is Backing {
         uint256 stood = told.fresh ? told.observedAt.zeroFloorSub(block_) : 0;
         if (before != Liveness.Suspect && stood <= s.grace) return (Liveness.Quiet, 0);
         return (Liveness.Suspect, silent.min(stood) > s.mmGrace ? s.mmRamp : 0);
+    }
+
+    function keptOf(bytes32 account, uint256 assetId) external view returns (uint256 kept, uint256 all) {
+        Vaulted storage v = _vaulted[assetId];
+        uint256 shares = _kept[account][assetId];
+        all = v.pot;
+        if (shares != 0) kept = shares.mulDiv(all, v.potShares);
+    }
+
+    /* VIEWS OF VAULTS */
+
+    function backing(uint256 assetId) external view returns (uint256) {
+        return _positive(_booked(_vaulted[assetId])) * 10 ** (18 - riskConfig.asset(assetId).decimals);
+    }
+
+    function totalBacking() external view returns (uint128) {
+        return _totalBacking;
+    }
+
+    function suspectAssets() external view returns (uint256) {
+        return _suspectAssets;
+    }
+
+    function vaulted(uint256 assetId)
+        external
+        view
+        returns (int256 net, uint256 claims, uint128 written, uint128 shortfall, uint128 returned)
+    {
+        Vaulted storage v = _vaulted[assetId];
+        return (v.net, v.claims, v.written, v.shortfall, v.returned);
+    }
+
+    /* LIQUIDATION */
+
+    /// @dev The receiver's rows may be as many as in any liquidation.
+    function transferSuspended(bytes32 from, bytes32 to, uint256 fraction) external onlyLiquidation {
+        if (from == to) revert SameAccount();
+        uint256 cap = 2 * uint256(_global().maxRows);
+        for (uint256 list = _accounts[from].assets; list != 0; list >>= 12) {
+            uint256 assetId = list & IdList.MAX_ID;
+            if (_vaulted[assetId].liveness == Liveness.Live) continue;
+            Row storage r = _rows[from][assetId];
+            uint128 moved = uint128(uint256(_freeClaim(assetId, r)).mulWad(fraction.min(WAD)));
+            if (moved == 0) continue;
+            Row storage received = _rows[to][assetId];
+            if (!received.open) _openRow(to, assetId, false, cap);
+            r.claim -= moved;
+            received.claim += moved;
+            emit SuspendedTransferred(from, to, assetId, moved);
+        }
     }
 
     /* WHAT COUNTS */

@@ -94,6 +94,8 @@ interface IClearinghouse is ILedger {
     /// @notice Writes `amount` (WAD) of the account's negative PnL off and charges it to the other side of its losing instruments, per unit of size.
     /// Beyond a unit's mark, and where nobody is on the other side, all warming profit pays it by one ratio, into the instrument's pool.
     function socialise(bytes32 account, uint256 amount) external returns (uint256 charged);
+    /// @notice Moves the WAD fraction of every claim that liquidation leaves out because its chain isn't heard of, and of nothing else.
+    function transferSuspended(bytes32 from, bytes32 to, uint256 fraction) external;
     /// @notice Backstop's own claims go to the LiquidationExecutor of their chain.
     function releaseTo(bytes32 account, uint256 assetId, address recipient, uint128 amount) external;
 
@@ -161,6 +163,13 @@ interface IClearinghouse is ILedger {
         external
         view
         returns (Liveness liveness, uint32 fadeFrom, uint32 fadeUntil);
+    /// @notice What the account left with in kind at that vault and has not taken yet, and what all accounts have (token decimals): part of
+    /// `vaulted`'s net, and of no backing.
+    function keptOf(bytes32 account, uint256 assetId) external view returns (uint256 kept, uint256 all);
+    /// @notice IdList of settlement tokens' assets whose chain is suspect: while there is one, cash leaves in kind.
+    function suspectAssets() external view returns (uint256);
+    /// @notice Σ backing of settlement tokens (WAD).
+    function totalBacking() external view returns (uint128);
     /// @notice Other side of the positions that `settleExpired` has closed (WAD): sums of sizes and quotes count it.
     function houseRow(uint256 instrumentId) external view returns (int256 size, int256 quote);
     function pnlPool(uint256 instrumentId) external view returns (uint256);

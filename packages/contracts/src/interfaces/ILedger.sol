@@ -107,10 +107,16 @@ interface ILedger {
         uint128 amount,
         uint128 total
     );
+    /// @notice Cash became a part of what lies at a suspect chain's vault (token decimals): `withdraw` of that asset pays it first.
+    event LeftInKind(bytes32 indexed account, uint256 indexed assetId, uint128 amount);
     event Transferred(bytes32 indexed from, bytes32 indexed to, uint256 fraction, int256 payment);
     event EngineListed(address indexed engine, address indexed module, bool listed);
     /// @param until Seconds; now or before: it has ended.
     event NewRiskPaused(uint64 until);
+    /// @notice Claims on a chain that isn't heard of went to who paid for the account (shares).
+    event SuspendedTransferred(
+        bytes32 indexed from, bytes32 indexed to, uint256 indexed assetId, uint128 amount
+    );
     event CashMoved(bytes32 indexed from, bytes32 indexed to, uint256 amount);
     event LossSocialised(uint256 indexed instrumentId, bool longsPay, uint256 amount, uint256 charged);
 }

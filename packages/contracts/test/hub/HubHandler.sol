@@ -122,13 +122,21 @@ contract HubHandler is Test {
         uint256 assetId = assetSeed % 3 == 0 ? _asset(assetSeed / 3) : 1 + (assetSeed / 3) % 2;
         actor %= 4;
         uint128 wanted = uint128(bound(amount, 1, config.asset(assetId).matureCap / 500));
+        (uint256 here, uint256 there) = (hub.backing(assetId), assetId > 2 ? 0 : hub.backing(3 - assetId));
         vm.prank(actors[actor]);
         try hub.withdraw(account(actor), assetId, actors[actor], wanted) {
             ++calls["withdraw"];
         } catch {
             return;
         }
-        if (assetId <= 2) withdrawn += uint256(wanted) * 1e12;
+        if (assetId > 2) return;
+        withdrawn += uint256(wanted) * 1e12;
+        if (hub.suspectAssets() != 3 - assetId) return;
+        ++calls["in kind"];
+        // §6.4: who leaves next gets of each kind what this one got, but for less than a unit of the token.
+        assertApproxEqAbs(
+            hub.backing(assetId) * there, here * hub.backing(3 - assetId), here * 1e12, "4: composition"
+        );
     }
 
     function trade(uint256 instrument, uint256 buyer, uint256 seller, uint256 size, uint256 offset) external {

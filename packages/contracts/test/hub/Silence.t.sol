@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
+import {IHubGateway} from "../../src/interfaces/IGateways.sol";
 import {ILedger} from "../../src/interfaces/ILedger.sol";
 import {IMarginEngine} from "../../src/interfaces/IMarginEngine.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
@@ -88,6 +88,15 @@ contract SilenceTest is SilenceFixture {
         assertGt(im(aliceAccount), 0);
     }
 
+    /// Else a new chain's first deposit would wait for somebody to notice it.
+    function test_aChainThatNeverSpokeIsNotSilent() public {
+        vm.mockCall(gateway, abi.encodeCall(IHubGateway.lastSpokeTime, (A)), abi.encode(0));
+        vm.warp(block.timestamp + 30 days);
+        repeat(A);
+        watch(WETH);
+        assertEq(uint8(_liveness(WETH)), uint8(ILedger.Liveness.Live));
+    }
+
     function test_theHubsOwnChainIsNeverSilent() public {
         _list(HUB, "eth", 18, FEED_ETH, false, 8000, 9000, 1000e18);
         openRow(alice, 6);
@@ -153,12 +162,16 @@ contract SilenceTest is SilenceFixture {
         assertEq(hub.row(aliceAccount, WETH).immature, 2e18);
         assertEq(hub.cash(aliceAccount), 0);
         counter(USDC_B, aliceAccount, 5e6);
-        assertEq(hub.cash(aliceAccount), 5e18, "another chain");
+        assertEq(hub.cash(aliceAccount), 0, "no cash anywhere");
+        openRow(alice, WBTC);
+        counter(WBTC, aliceAccount, 1e8);
+        assertEq(hub.row(aliceAccount, WBTC).claim, 1e8, "but claims on another chain");
         hear(A);
         watch(WETH);
         watch(USDC_A);
         assertEq(hub.mature(aliceAccount, WETH), 2e18);
         assertEq(hub.mature(aliceAccount, USDC_A), 50e6);
+        assertEq(hub.mature(aliceAccount, USDC_B), 5e6);
     }
 
     /// §6.10: whoever owes nothing leaves any chain.

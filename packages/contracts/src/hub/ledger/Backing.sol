@@ -5,6 +5,7 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {IRiskConfig} from "../../interfaces/IRiskConfig.sol";
 import {Bucket} from "../../libraries/Bucket.sol";
+import {IdList} from "../../libraries/IdList.sol";
 import {LedgerBase} from "./LedgerBase.sol";
 
 /// @notice What each vault holds for the ledger, and who bears it when that is less than the ledger owes.
@@ -16,6 +17,7 @@ import {LedgerBase} from "./LedgerBase.sol";
 abstract contract Backing is LedgerBase {
     using Bucket for Bucket.State;
     using FixedPointMathLib for uint256;
+    using IdList for uint256;
     using SafeCastLib for int256;
     using SafeCastLib for uint256;
 
@@ -31,15 +33,30 @@ abstract contract Backing is LedgerBase {
         int256 delta = net - written;
         int256 unit = int256(10 ** (18 - a.decimals));
         int256 gain = int256(_positive(before + delta)) - int256(_positive(before));
-        if (gain != delta) overdrawn = uint256(int256(overdrawn) + (gain - delta) * unit);
+        if (gain != delta) {
+            overdrawn = uint256(int256(uint256(overdrawn)) + (gain - delta) * unit).toUint128();
+        }
+        if (gain != 0) _totalBacking = uint256(int256(uint256(_totalBacking)) + gain * unit).toUint128();
         if (gain * unit != cash) _lostBacking += cash - gain * unit;
     }
 
-    /// @dev What the bucket lets through of `wanted` now: nothing while the chain is suspect, or more of the token missing than was written off.
+    /// @dev What the bucket lets through of `wanted` now: nothing while the chain is suspect, or more of the token missing than was written off;
+    /// and no cash while any of it is suspect, which who deposits now should not share.
     function _take(uint256 assetId, IRiskConfig.Asset memory a, uint128 wanted) internal returns (uint128) {
         Vaulted storage v = _vaulted[assetId];
         if (wanted == 0 || suspicions[a.eid] != 0 || v.liveness == Liveness.Suspect || _isShort(v)) return 0;
+        if (a.settlement && _suspectAssets != 0) return 0;
         return _buckets[assetId].take(wanted, a.matureCap, a.matureRate);
+    }
+
+    /// @dev Settlement tokens become cash: their rows need no place in the list that margin reads.
+    function _openRow(bytes32 account, uint256 assetId, bool settlement, uint256 cap) internal {
+        _rows[account][assetId].open = true;
+        if (!settlement) {
+            _requireRoom(account, cap);
+            _accounts[account].assets = _accounts[account].assets.add(assetId);
+        }
+        emit RowOpened(account, assetId);
     }
 
     /// @dev Shares in circulation; what stands behind them in the books; and what does at the vault, each no more than one token a share.
@@ -61,14 +78,17 @@ abstract contract Backing is LedgerBase {
         return v.flawed && v.shortfall > v.written;
     }
 
-    /// @dev net − written.
+    /// @dev net − written − pot.
     function _booked(Vaulted storage v) internal view returns (int256) {
-        return v.flawed ? v.net - int256(uint256(v.written)) : int256(v.net);
+        return v.flawed ? v.net - int256(uint256(v.written)) - int256(uint256(v.pot)) : int256(v.net);
     }
 
-    /// @dev What can be paid: net − the larger of `written` and `shortfall`.
+    /// @dev What of it can be paid: less what is short beyond what was written off, of which the pot bears its part.
     function _unshort(Vaulted storage v) internal view returns (int256) {
-        return v.flawed ? v.net - int256(uint256(v.written).max(v.shortfall)) : int256(v.net);
+        int256 booked = _booked(v);
+        if (booked <= 0 || !_isShort(v)) return booked;
+        uint256 all = uint256(booked) + v.pot;
+        return int256(all.zeroFloorSub(v.shortfall - v.written).mulDiv(uint256(booked), all));
     }
 
     function _asset(uint256 assetId) internal view returns (IRiskConfig.Asset memory a) {

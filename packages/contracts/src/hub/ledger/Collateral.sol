@@ -105,16 +105,6 @@ abstract contract Collateral is Backing, Control {
         return _accounts[account].assets.toArray();
     }
 
-    /// @dev Settlement tokens become cash: their rows need no place in the list that margin reads.
-    function _openRow(bytes32 account, uint256 assetId, bool settlement, uint256 cap) internal {
-        _rows[account][assetId].open = true;
-        if (!settlement) {
-            _requireRoom(account, cap);
-            _accounts[account].assets = _accounts[account].assets.add(assetId);
-        }
-        emit RowOpened(account, assetId);
-    }
-
     /* MATURING */
 
     /// @inheritdoc IClearinghouse
@@ -162,22 +152,6 @@ abstract contract Collateral is Backing, Control {
     }
 
     /* VIEWS OF VAULTS */
-
-    /// @inheritdoc IClearinghouse
-    function backing(uint256 assetId) external view returns (uint256) {
-        Vaulted storage v = _vaulted[assetId];
-        return _positive(_booked(v)) * 10 ** (18 - riskConfig.asset(assetId).decimals);
-    }
-
-    /// @inheritdoc IClearinghouse
-    function vaulted(uint256 assetId)
-        external
-        view
-        returns (int256 net, uint256 claims, uint128 written, uint128 shortfall, uint128 returned)
-    {
-        Vaulted storage v = _vaulted[assetId];
-        return (v.net, v.claims, v.written, v.shortfall, v.returned);
-    }
 
     /// @inheritdoc IClearinghouse
     function lostBacking() external view returns (int256) {

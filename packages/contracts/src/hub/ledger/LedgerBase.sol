@@ -89,7 +89,7 @@ abstract contract LedgerBase is ILedger, Ownable {
         int120 net;
         /// Σ claims of all rows; always 0 for a settlement token.
         uint120 claims;
-        /// `written` or `shortfall` isn't 0.
+        /// `written`, `shortfall` or `pot` isn't 0.
         bool flawed;
         Liveness liveness;
         /// Of `shortfall`, what has been written off.
@@ -105,6 +105,9 @@ abstract contract LedgerBase is ILedger, Ownable {
         /// Seconds; from and until when maintenance margin's credit of claims fades, both 0 while it doesn't.
         uint32 fadeFrom;
         uint32 fadeUntil;
+        /// Of a settlement token: part of `net` that belongs to accounts which left in kind and backs no cash, and the shares of it.
+        uint128 pot;
+        uint128 potShares;
     }
 
     struct Market {
@@ -172,7 +175,13 @@ abstract contract LedgerBase is ILedger, Ownable {
     /// @dev Cash that no backing stands behind (WAD, signed).
     int256 internal _lostBacking;
     /// @notice Σ max(0, written − net) of settlement tokens (WAD): what vaults owe recipients and have never got.
-    uint256 public overdrawn;
+    uint128 public overdrawn;
+    /// @dev Σ backing of settlement tokens (WAD).
+    uint128 internal _totalBacking;
+    /// @dev IdList of settlement tokens' assets whose chain is suspect: while there is one, cash leaves in kind.
+    uint256 internal _suspectAssets;
+    /// @dev What an account has left with and not taken yet (shares of the asset's pot).
+    mapping(bytes32 account => mapping(uint256 assetId => uint128)) internal _kept;
     /// @notice What the fund has paid for lost backing and not got back (WAD).
     uint256 public fundBorne;
     /// @notice Seconds; until then trades only reduce.
@@ -307,6 +316,11 @@ abstract contract LedgerBase is ILedger, Ownable {
     function _mark(uint256 id) internal {
         (uint256 word, uint256 bit) = _markOf(id);
         _marks[word] |= 1 << bit;
+    }
+
+    function _unmark(uint256 id) internal {
+        (uint256 word, uint256 bit) = _markOf(id);
+        _marks[word] &= ~(1 << bit);
     }
 
     function _markOf(uint256 id) private pure returns (uint256 word, uint256 bit) {

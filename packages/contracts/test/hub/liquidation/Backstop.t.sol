@@ -6,7 +6,7 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {AuctionMath} from "../../../src/hub/AuctionMath.sol";
 import {Backstop} from "../../../src/hub/Backstop.sol";
 import {IBackstop, ILiquidationAuction} from "../../../src/interfaces/ILiquidation.sol";
-import {IHubGateway} from "../../../src/interfaces/IGateways.sol";
+import {IHubGateway, ILocalChain} from "../../../src/interfaces/IGateways.sol";
 import {IMarginEngine} from "../../../src/interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../../../src/interfaces/IRiskConfig.sol";
 import {LiquidationBase} from "./LiquidationBase.sol";
@@ -224,6 +224,29 @@ contract BackstopTest is LiquidationBase {
         assertEq(clearinghouse.row(account, WETH).claim, 0);
         assertEq(clearinghouse.row(backstopAccount, WETH).claim, 3e18);
         assertEq(clearinghouse.cash(fundAccount), 48_600e18);
+        _assertLedger(_all());
+    }
+
+    /// Nothing blocks liquidation, and nobody is given what was the account's: what others pay for it they have of its claims.
+    function test_takeOver_whileTheClaimsChainIsSilent() public {
+        _fundWith(50_000e6);
+        vm.mockCall(address(hubGateway), abi.encodeCall(ILocalChain.localEid, ()), abi.encode(999));
+        riskConfig.setSilence(IRiskConfig.Silence(10 minutes, 1 hours, 1 hours));
+        _price(1700e18);
+        assertEq(_start(account), 1);
+        vm.warp(block.timestamp + WINDOW);
+        _price(1700e18);
+        uint256[] memory ids = new uint256[](1);
+        ids[0] = WETH;
+        assertEq(clearinghouse.watch(ids), 1);
+        // Offered: 10,000 − 55 × 300 = −6,500; the ten WETH are worth 17,000.
+        backstop.takeOver(account);
+        assertEq(clearinghouse.cash(fundAccount), 43_500e18);
+        assertApproxEqAbs(clearinghouse.row(backstopAccount, WETH).claim, uint256(10e18) * 6500 / 17_000, 100);
+        assertEq(
+            clearinghouse.row(account, WETH).claim + clearinghouse.row(backstopAccount, WETH).claim, 10e18
+        );
+        assertEq(clearinghouse.position(account, PERP).size, 0);
         _assertLedger(_all());
     }
 

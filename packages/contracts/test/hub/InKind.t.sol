@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {Collateral} from "../../src/hub/ledger/Collateral.sol";
+import {Accounts} from "../../src/libraries/Accounts.sol";
+import {SilenceFixture} from "./SilenceFixture.sol";
+
+/// @notice DESIGN §4, Claims and cash: while backing is suspect, cash leaves in kind.
+contract InKindTest is SilenceFixture {
+    address[5] internal leavers;
+    uint256 internal constant CASH = 1000;
+
+    function setUp() public override {
+        super.setUp();
+        // 2,000 of 5,000 lie on A.
+        for (uint256 n; n < 5; ++n) {
+            leavers[n] = makeAddr(string(abi.encode("leaver", n)));
+            counter(n < 2 ? USDC_A : USDC_B, Accounts.main(leavers[n]), uint128(CASH * 1e6));
+        }
+    }
+
+    function _kept(address who) private view returns (uint256 kept) {
+        (kept,) = hub.keptOf(Accounts.main(who), USDC_A);
+    }
+
+    function _leave(address who, uint256 assetId, uint128 amount)
+        private
+        returns (uint256 paid, uint256 kept, uint256 spent)
+    {
+        bytes32 account = Accounts.main(who);
+        uint256 before = uint256(hub.cash(account));
+        uint256 had = _kept(who);
+        uint256 released = hub.released(account, who, assetId);
+        vm.prank(who);
+        hub.withdraw(account, assetId, who, amount);
+        paid = hub.released(account, who, assetId) - released;
+        kept = _kept(who) - had;
+        spent = before - uint256(hub.cash(account));
+    }
+
+    function test_whoLeavesTakesOfEachKind() public {
+        silence(GRACE + 1);
+        (uint256 paid, uint256 kept, uint256 spent) = _leave(leavers[0], USDC_B, 300e6);
+        assertEq(paid, 300e6);
+        assertEq(kept, 200e6, "2 of A for 3 of B");
+        assertEq(spent, 500e18, "a unit of cash is a unit of both");
+        vm.prank(leavers[0]);
+        vm.expectPartialRevert(bytes4(keccak256("InsufficientCash(bytes32,uint256,uint256)")));
+        hub.withdraw(Accounts.main(leavers[0]), USDC_B, leavers[0], 301e6);
+    }
+
+    /// §6.4: on a suspect chain the first and the last withdrawer get the same per unit.
+    function test_firstAndLastGetTheSame() public {
+        silence(GRACE + 1);
+        for (uint256 n; n < 5; ++n) {
+            (uint256 paid, uint256 kept, uint256 spent) = _leave(leavers[n], USDC_B, 600e6);
+            assertEq(paid, 600e6);
+            assertEq(kept, 400e6);
+            assertEq(spent, 1000e18);
+        }
+        assertEq(hub.totalBacking(), 0);
+        // Half of what lay on A is gone for good: so is half of what each of them kept.
+        short(USDC_A, 1000e6);
+        for (uint256 n; n < 5; ++n) {
+            vm.prank(leavers[n]);
+            vm.expectPartialRevert(bytes4(keccak256("InsufficientCash(bytes32,uint256,uint256)")));
+            hub.withdraw(Accounts.main(leavers[n]), USDC_A, leavers[n], 1);
+        }
+        vm.warp(block.timestamp + 1 hours);
+        hub.repair(USDC_A);
+        for (uint256 n; n < 5; ++n) {
+            assertEq(_kept(leavers[n]), 200e6);
+            vm.prank(leavers[n]);
+            hub.withdraw(Accounts.main(leavers[n]), USDC_A, leavers[n], 200e6);
+            assertEq(hub.released(Accounts.main(leavers[n]), leavers[n], USDC_A), 200e6);
+        }
+        (int256 net,,,,) = hub.vaulted(USDC_A);
+        assertEq(net, 1000e6, "what is gone");
+    }
+
+    /// Who left and who stayed bear the same part of a loss, and of what comes back.
+    function test_whoStaysBearsNoMore() public {
+        counter(USDC_B, fundAccount, 1000e6);
+        silence(GRACE + 1);
+        // 4,000 on B by now.
+        _leave(leavers[0], USDC_B, 600e6);
+        assertEq(_kept(leavers[0]), 300e6);
+        short(USDC_A, 500e6);
+        vm.warp(block.timestamp + 1 hours);
+        hub.repair(USDC_A);
+        assertEq(_kept(leavers[0]), 225e6, "a quarter");
+        assertEq(hub.backing(USDC_A), 1700e18 * 3 / 4);
+        assertEq(hub.cash(fundAccount), 1000e18 - 425e18);
+        short(USDC_A, 100e6);
+        hub.repair(USDC_A);
+        assertApproxEqAbs(_kept(leavers[0]), 285e6, 1);
+        assertEq(hub.lostBacking(), 0);
+    }
+
+    function test_aSuspectVaultItselfPaysOneForOne() public {
+        silence(GRACE + 1);
+        (uint256 paid, uint256 kept, uint256 spent) = _leave(leavers[4], USDC_A, 100e6);
+        assertEq(paid, 100e6);
+        assertEq(kept, 0);
+        assertEq(spent, 100e18);
+    }
+
+    function test_nothingMaturesAndAWaitingDepositLeavesAsItCame() public {
+        silence(GRACE + 1);
+        counter(USDC_B, aliceAccount, 700e6);
+        assertEq(hub.cash(aliceAccount), 0);
+        assertEq(hub.mature(aliceAccount, USDC_B), 0);
+        vm.startPrank(alice);
+        hub.withdraw(aliceAccount, USDC_B, alice, 600e6);
+        vm.expectPartialRevert(bytes4(keccak256("InsufficientCash(bytes32,uint256,uint256)")));
+        hub.withdraw(aliceAccount, USDC_B, alice, 101e6);
+        vm.stopPrank();
+        assertEq(hub.released(aliceAccount, alice, USDC_B), 600e6);
+        assertEq(hub.row(aliceAccount, USDC_B).immature, 100e6);
+        assertEq(hub.totalBacking(), 5000e18);
+        // A deposit that waits for its bucket alone doesn't.
+        hear(A);
+        watch(USDC_A);
+        vm.prank(alice);
+        vm.expectPartialRevert(bytes4(keccak256("InsufficientCash(bytes32,uint256,uint256)")));
+        hub.withdraw(aliceAccount, USDC_B, alice, 1e6);
+        assertEq(hub.mature(aliceAccount, USDC_B), 100e6);
+    }
+
+    function test_onceTheChainIsHeardCashIsCashAgain() public {
+        silence(GRACE + 1);
+        _leave(leavers[0], USDC_B, 300e6);
+        see(A);
+        watch(USDC_A);
+        assertEq(hub.suspectAssets(), 0);
+        (uint256 paid, uint256 kept, uint256 spent) = _leave(leavers[1], USDC_B, 300e6);
+        assertEq(paid + kept + spent, 300e6 + 300e18);
+        // What was kept is paid at its vault, before any cash.
+        vm.prank(leavers[0]);
+        hub.withdraw(Accounts.main(leavers[0]), USDC_A, leavers[0], 250e6);
+        assertEq(_kept(leavers[0]), 0);
+        assertEq(hub.cash(Accounts.main(leavers[0])), 450e18);
+    }
+
+    function test_moreThanIsHealthyIsRefused() public {
+        silence(GRACE + 1);
+        vm.prank(leavers[0]);
+        hub.transferCash(Accounts.main(leavers[0]), Accounts.main(leavers[1]), 1000e18);
+        vm.prank(leavers[1]);
+        vm.expectRevert(
+            abi.encodeWithSelector(Collateral.InsufficientBacking.selector, USDC_B, 3000e6, 3001e6)
+        );
+        hub.withdraw(Accounts.main(leavers[1]), USDC_B, leavers[1], 3001e6);
+    }
+
+    /// Whatever people take in whatever order, cash stays composed as it was.
+    function testFuzz_noOrderIsBetter(uint256 seed) public {
+        silence(GRACE + 1);
+        uint256 units;
+        for (uint256 n; n < 12; ++n) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            address who = leavers[seed % 5];
+            uint256 cash = uint256(hub.cash(Accounts.main(who)));
+            uint128 amount = uint128(((seed >> 8) % (cash * 6 / 10 + 1)) / 1e12);
+            if (amount == 0) continue;
+            (uint256 paid, uint256 kept, uint256 spent) = _leave(who, USDC_B, amount);
+            units += spent;
+            assertApproxEqAbs(kept, uint256(amount) * 2 / 3, n + 2, "the same part of A");
+            assertEq(spent, (paid + kept) * 1e12);
+        }
+        assertEq(hub.totalBacking(), 5000e18 - units);
+        assertApproxEqAbs(hub.backing(USDC_A) * 3, hub.backing(USDC_B) * 2, 100e12);
+    }
+}
