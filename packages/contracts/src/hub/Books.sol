@@ -303,7 +303,7 @@ contract Books is Backing, PositionBook {
     /* REGRESSIONS */
 
     /// @notice A lack that neither claim nor cash covers stays a lien on the row. Of a claim it is every holder's loss on that vault, in equal
-    /// parts; of cash, what the vault still backs is paid by the fund, then by lost backing. What others had already withdrawn there is
+    /// parts; of cash, what the vault still backs is paid by the fund, then by warming profit and all cash. What others had already withdrawn there is
     /// their vault's shortage: `net` goes below zero, and what the account pays for it waits as negative lost backing.
     function bookRegression(bytes32 account, uint256 assetId) external {
         Row storage r = _rows[account][assetId];
@@ -322,8 +322,9 @@ contract Books is Backing, PositionBook {
         uint128 unpaid;
         if (a.settlement) {
             uint256 due = _toWad(lack, a);
-            fromCash = due.min(uint256(uint128(_accounts[account].cash)));
-            _accounts[account].cash -= int128(uint128(fromCash));
+            uint256 held = uint256(_cash(account));
+            fromCash = due.min(held);
+            _setCash(account, int256(held - fromCash));
             unpaid = uint128((due - fromCash).divUp(10 ** (18 - a.decimals)));
             _shift(assetId, a, -int256(uint256(lack)), 0, -int256(fromCash));
         } else {
@@ -396,8 +397,9 @@ contract Books is Backing, PositionBook {
         v.net = (v.net - borne).toInt120();
     }
 
-    /// @dev The fund pays what is lost, as far as it can; and gets back what it paid before out of what was found, unless recipients at
-    /// a vault still wait for that.
+    /// @dev What is lost the fund pays as far as it can, then warming profit, then all cash. What is found is the fund's, as far as it paid
+    /// before and recipients at a vault don't wait for it. To the others nothing comes back, since who deposited meanwhile would share it:
+    /// it stays, and bears what is lost next.
     function _shareLoss() internal {
         int256 lost = _lostBacking;
         bytes32 reserve = Accounts.main(fund);
@@ -413,9 +415,26 @@ contract Books is Backing, PositionBook {
             fundBorne -= amount;
             paid = -int256(amount);
         }
-        if (paid == 0) return;
-        _lostBacking = lost - paid;
-        emit LossShared(paid, lost - paid);
+        int256 left = lost - paid;
+        if (left > 0) left -= int256(_cutWarmings(uint256(left)));
+        // What is still in the fund is under regression, and no more spared than others' is.
+        _lostBacking = left;
+        if (left > 0) left -= int256(_cutCash(uint256(left)));
+        _lostBacking = left;
+        if (left != lost) emit LossShared(paid, left);
+    }
+
+    /// @notice The last step of the loss order: all cash pays up to `amount` (WAD), by one ratio, in one write. A millionth never pays: an index of
+    /// nothing would swallow what comes later.
+    function _cutCash(uint256 amount) internal returns (uint256 cut) {
+        uint256 total = _totalCash();
+        cut = amount.min(total - total.divUp(1e6));
+        if (cut == 0) return 0;
+        uint256 index = (_isCut() ? _cashIndex : FIRST_INDEX) * (total - cut) / total;
+        if (index < LAST_INDEX) return 0;
+        _cashIndex = uint64(index);
+        _mark(CUT);
+        emit CashCut(cut, total, index);
     }
 
     /* POSITIONS */

@@ -117,6 +117,16 @@ contract Clearinghouse is Collateral, Positions {
         _run(settlement);
     }
 
+    /// @inheritdoc IClearinghouse
+    function warming(bytes32) external view returns (uint256, uint256, uint256) {
+        _runView(settlement);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function warmings() external view returns (uint256, uint256, uint256, uint256) {
+        _runView(settlement);
+    }
+
     /// @notice How long settled profit warms from now on: an hour to seven days (seconds). Only the owner.
     function setWarmingPeriod(uint32) external {
         _run(settlement);
@@ -173,7 +183,17 @@ contract Clearinghouse is Collateral, Positions {
     }
 
     /// @inheritdoc IClearinghouse
+    function totalCash() external view returns (uint256, uint256) {
+        _runView(silence);
+    }
+
+    /// @inheritdoc IClearinghouse
     function suspectAssets() external view returns (uint256) {
+        _runView(silence);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function row(bytes32, uint256) external view returns (Row memory) {
         _runView(silence);
     }
 
@@ -242,7 +262,7 @@ contract Clearinghouse is Collateral, Positions {
         )
     {
         AccountState storage state = _accounts[account];
-        cash_ = state.cash;
+        cash_ = _cash(account);
         if (state.warms) (warming_,,) = _warmth(account);
         bool regressed = state.regressedRows != 0;
         if (regressed) (cash_, regressedCash) = this.countedCash(account);

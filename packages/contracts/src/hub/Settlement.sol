@@ -69,11 +69,11 @@ contract Settlement is PositionBook {
             uint256 cashPaid = (uint256(-pnl) - paid).min(_freeCash(account));
             _debit(account, cashPaid);
             paid += cashPaid;
-            m.pool += paid;
+            _fillPool(m, int256(paid));
             amount = -int256(paid);
         } else {
             uint256 taken = uint256(pnl).min(m.pool);
-            m.pool -= taken;
+            _fillPool(m, -int256(taken));
             _addWarming(account, taken, block.timestamp + _warmings.period);
             amount = int256(taken);
         }
@@ -134,6 +134,19 @@ contract Settlement is PositionBook {
 
     function warm(bytes32 account) external {
         _warm(account);
+    }
+
+    function warming(bytes32 account) external view returns (uint256 amount, uint256 ripe, uint256 until) {
+        (amount, ripe,) = _warmth(account);
+        if (amount != 0) until = _warming[account].until;
+    }
+
+    function warmings()
+        external
+        view
+        returns (uint256 total, uint256 index, uint256 generation, uint256 period)
+    {
+        return (_warmings.total, _warmings.index, _warmings.generation, _warmings.period);
     }
 
     /// @notice Of profit from now on. Only the owner.
@@ -216,7 +229,7 @@ contract Settlement is PositionBook {
         }
         if (rest != 0) {
             uint256 cut = _cutWarmings(rest - charged);
-            m.pool += cut;
+            _fillPool(m, int256(cut));
             charged += cut;
         }
         p.quote = (p.quote + charged.toInt256()).toInt128();

@@ -101,12 +101,20 @@ contract Silence is Backing {
 
     /* VIEWS OF VAULTS */
 
+    function row(bytes32 account, uint256 assetId) external view returns (Row memory) {
+        return _rows[account][assetId];
+    }
+
     function backing(uint256 assetId) external view returns (uint256) {
         return _positive(_booked(_vaulted[assetId])) * 10 ** (18 - riskConfig.asset(assetId).decimals);
     }
 
     function totalBacking() external view returns (uint128) {
         return _totalBacking;
+    }
+
+    function totalCash() external view returns (uint256 total, uint256 index) {
+        return (_totalCash(), _isCut() ? _cashIndex : FIRST_INDEX);
     }
 
     function suspectAssets() external view returns (uint256) {
@@ -172,7 +180,7 @@ contract Silence is Backing {
     /// @notice An account's cash as `rows` gives it, while something of it is under regression.
     function countedCash(bytes32 account) external view returns (int256 counted, uint256 regressed) {
         AccountState storage state = _accounts[account];
-        (counted, regressed) = (state.cash, state.regressedCash);
+        (counted, regressed) = (_cash(account), state.regressedCash);
         // Its regression takes no more than there is.
         uint256 faded =
             _faded(regressed.min(_positive(counted)), state.regressedAt, _global().regressionDelay);

@@ -168,6 +168,9 @@ interface IClearinghouse is ILedger {
     function keptOf(bytes32 account, uint256 assetId) external view returns (uint256 kept, uint256 all);
     /// @notice IdList of settlement tokens' assets whose chain is suspect: while there is one, cash leaves in kind.
     function suspectAssets() external view returns (uint256);
+    /// @return total Σ cash of all accounts, and what cuts rounded off (WAD).
+    /// @return index What cuts have left of a unit of cash that was there from the start, which is 1e18.
+    function totalCash() external view returns (uint256 total, uint256 index);
     /// @notice Σ backing of settlement tokens (WAD).
     function totalBacking() external view returns (uint128);
     /// @notice Other side of the positions that `settleExpired` has closed (WAD): sums of sizes and quotes count it.

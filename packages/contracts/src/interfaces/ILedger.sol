@@ -98,6 +98,9 @@ interface ILedger {
     event WarmingTaken(bytes32 indexed account, uint256 amount);
     /// @notice All warming profit paid `amount` (WAD). Another generation: it is all gone.
     event WarmingsCut(uint256 amount, uint256 index, uint256 generation);
+    /// @notice All cash, `total` before (WAD), paid `amount` of lost backing: an account keeps its cash × index ÷ the index it last had, which began
+    /// at 1e18, rounded down.
+    event CashCut(uint256 amount, uint256 total, uint256 index);
     event WarmingPeriodSet(uint32 period);
     event ExpirySettled(bytes32 indexed account, uint256 indexed instrumentId, int256 size, uint256 price);
     event Released(

@@ -6,6 +6,7 @@ import {Books} from "../../src/hub/Books.sol";
 import {Collateral} from "../../src/hub/ledger/Collateral.sol";
 import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
 import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
+import {ILedger} from "../../src/interfaces/ILedger.sol";
 import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
 import {HubFixture} from "./HubFixture.sol";
 
@@ -292,7 +293,7 @@ contract CollateralTest is HubFixture {
         assertGt(hub.mature(bobAccount, WETH), 0);
     }
 
-    function test_shortfallOfCashIsTheFunds() public {
+    function test_shortfallOfCashIsTheFundsThenEverybodys() public {
         fundCash(aliceAccount, 100);
         counter(USDC_B, fundAccount, 30e6);
         counter(USDC_B, bobAccount, 50e6);
@@ -303,16 +304,31 @@ contract CollateralTest is HubFixture {
         vm.warp(block.timestamp + 1 hours);
         hub.repair(USDC_A);
         assertEq(hub.cash(fundAccount), 0);
-        assertEq(hub.lostBacking(), 10e18);
+        assertEq(hub.lostBacking(), 0, "10 of 150 were everybody's");
+        assertApproxEqAbs(uint256(hub.cash(aliceAccount)), uint256(100e18) * 140 / 150, 100);
+        assertApproxEqAbs(uint256(hub.cash(bobAccount)), uint256(50e18) * 140 / 150, 100);
+        (uint256 total, uint256 index) = hub.totalCash();
+        assertEq(total, 140e18);
+        assertEq(index, uint256(1e18) * 140 / 150);
         assertEq(hub.backing(USDC_A), 60e18);
         fundCash(aliceAccount, 120);
-        assertEq(hub.cash(aliceAccount), 120e18, "what comes later is whole");
+        assertApproxEqAbs(
+            uint256(hub.cash(aliceAccount)),
+            uint256(100e18) * 140 / 150 + 20e18,
+            100,
+            "what comes later is whole"
+        );
         vm.warp(block.timestamp + 1);
         _short(USDC_A, 15e6);
         hub.repair(USDC_A);
-        assertEq(hub.lostBacking(), 0, "cash holders first");
-        assertEq(hub.cash(fundAccount), 15e18, "then the fund");
+        assertEq(hub.cash(fundAccount), 25e18, "what comes back is the fund's first");
+        assertEq(hub.lostBacking(), 0);
         assertEq(hub.backing(USDC_A), 105e18);
+        vm.warp(block.timestamp + 1);
+        _short(USDC_A, 0);
+        hub.repair(USDC_A);
+        assertEq(hub.cash(fundAccount), 30e18);
+        assertEq(hub.lostBacking(), -10e18, "and what is left bears what is lost next");
     }
 
     function _short(uint256 assetId, uint128 amount) private {
@@ -361,7 +377,7 @@ contract CollateralTest is HubFixture {
         return keccak256(abi.encode(totalIn, totalOut, shortfall));
     }
 
-    function test_bookRegressionTakesCashThenFundThenBacking() public {
+    function test_bookRegressionTakesCashThenFundThenAllCash() public {
         fundCash(aliceAccount, 100);
         fundCash(bobAccount, 500);
         counter(USDC_B, fundAccount, 30e6);
@@ -375,18 +391,18 @@ contract CollateralTest is HubFixture {
         hub.bookRegression(aliceAccount, USDC_A);
         assertEq(hub.cash(aliceAccount), 0, "20 of 100 were left");
         assertEq(hub.cash(fundAccount), 0, "30 from the fund");
-        assertEq(hub.lostBacking(), 50e18);
+        assertEq(hub.lostBacking(), 0);
         assertEq(hub.backing(USDC_A), 420e18);
-        assertEq(hub.cash(bobAccount), 500e18);
+        assertEq(hub.cash(bobAccount), 450e18, "the rest from all cash");
         assertEq(hub.suspicions(A), 0);
 
-        // The counter comes back, to those who bore the loss, the last of them first.
+        // The counter comes back: to the fund, and to nobody who has cash by now.
         vm.warp(block.timestamp + 1);
         fundCash(aliceAccount, 60);
         assertEq(hub.cash(aliceAccount), 0);
         assertEq(hub.repair(USDC_A), 60e6);
-        assertEq(hub.lostBacking(), 0);
-        assertEq(hub.cash(fundAccount), 10e18);
+        assertEq(hub.cash(fundAccount), 30e18, "the fund's first");
+        assertEq(hub.lostBacking(), -30e18, "the rest bears what is lost next");
         vm.warp(block.timestamp + 1);
         fundCash(aliceAccount, 100);
         assertEq(hub.cash(aliceAccount), 20e18);
@@ -473,6 +489,71 @@ contract CollateralTest is HubFixture {
         hub.repair(WETH);
         assertEq(hub.portfolio(backstopAccount).claims[0], 6e18);
         assertEq(hub.row(aliceAccount, WETH).immature, 0);
+    }
+
+    /// Every balance by the same index, whoever is touched when; what comes in later is whole; and events tell all of it.
+    function testFuzz_aCutTakesTheSameOfAll(uint256 seed) public {
+        bytes32[4] memory accounts = [aliceAccount, bobAccount, keccak256("carol"), keccak256("dave")];
+        for (uint256 n; n < 4; ++n) {
+            counter(USDC_B, accounts[n], uint128(1e6 + (seed >> (40 * n)) % 1e12));
+        }
+        counter(USDC_A, aliceAccount, 1e12);
+        uint128 missing;
+        for (uint256 cut = 1; cut <= 3; ++cut) {
+            (uint256 total, uint256 index) = hub.totalCash();
+            uint256[4] memory before;
+            for (uint256 n; n < 4; ++n) {
+                before[n] = uint256(hub.cash(accounts[n]));
+            }
+            uint128 lost = uint128((seed >> (160 + cut)) % 3e11 + 1);
+            missing += lost;
+            vm.warp(block.timestamp + 1);
+            _short(USDC_A, missing);
+            vm.warp(block.timestamp + 1 hours);
+            uint256 left = index * (total - lost * 1e12) / total;
+            vm.expectEmit(address(hub));
+            emit ILedger.CashCut(lost * 1e12, total, left);
+            hub.repair(USDC_A);
+            assertEq(hub.lostBacking(), 0);
+            uint256 sum;
+            for (uint256 n; n < 4; ++n) {
+                uint256 now_ = uint256(hub.cash(accounts[n]));
+                // Who isn't touched is rounded once for all cuts.
+                assertGe(now_, before[n] * left / index, "cash as the event tells");
+                assertLe(now_, before[n] * left / index + 1, "cash as the event tells");
+                sum += now_;
+            }
+            (total,) = hub.totalCash();
+            assertLe(sum, total, "never more than is backed");
+            assertApproxEqAbs(sum, total, 1e8);
+            // Some are touched between, and their own roundings are theirs.
+            vm.startPrank(auction);
+            for (uint256 n; n < 4; ++n) {
+                if ((seed >> (200 + 4 * cut + n)) & 1 != 0) {
+                    hub.moveCash(accounts[n], accounts[(n + 1) % 4], 1e15);
+                }
+            }
+            vm.stopPrank();
+        }
+        (uint256 rest,) = hub.totalCash();
+        assertEq(rest, hub.totalBacking());
+    }
+
+    /// Cash can't be cut to nothing: what is left then stays lost, and who comes later keeps what is theirs.
+    function test_cashIsNeverCutToNothing() public {
+        fundCash(aliceAccount, 100);
+        for (uint128 n = 1; n <= 3; ++n) {
+            _short(USDC_A, n * 100e6);
+            vm.warp(block.timestamp + 1 hours);
+            hub.repair(USDC_A);
+            (uint256 total, uint256 index) = hub.totalCash();
+            assertGe(index, 1e12);
+            assertEq(int256(total), int256(uint256(hub.totalBacking())) + hub.lostBacking());
+            vm.warp(block.timestamp + 1);
+            uint256 held = uint256(hub.cash(aliceAccount));
+            counter(USDC_A, aliceAccount, (n + 1) * 100e6);
+            assertEq(uint256(hub.cash(aliceAccount)), held + 100e18, "whole");
+        }
     }
 
     function test_withdrawRaisesReleased() public {

@@ -126,6 +126,8 @@ contract WarmingTest is HubFixture {
     /// It takes cash. Profit that warms counts in margin beside it: where it turned into cash meanwhile, whoever asks for that would lower MM.
     function test_aRegressionBeyondCashLeavesWarmingProfit() public {
         _win();
+        // Pays what Alice's cash doesn't: beyond the fund everybody's warming profit would, hers too.
+        counter(USDC_B, fundAccount, 500e6);
         _withdraw(alice, 9000);
         vm.warp(block.timestamp + 1);
         fundCash(aliceAccount, 8500);
@@ -144,6 +146,27 @@ contract WarmingTest is HubFixture {
         assertEq(hub.cash(aliceAccount), int256(ripe));
         (uint256 left,,) = hub.warming(aliceAccount);
         assertEq(left, before - ripe);
+    }
+
+    /// Loss order: the fund, which has 200 here, then warming profit, then all cash.
+    function test_whatAVaultLacksIsTheFundsThenWarmingProfitsThenAllCash() public {
+        _win();
+        counter(USDC_B, fundAccount, 200e6);
+        address usdc = config.asset(USDC_A).token;
+        for (uint128 n = 1; n <= 2; ++n) {
+            vm.warp(block.timestamp + 1);
+            vm.prank(gateway);
+            hub.receiveTotals(A, 1, uint64(block.timestamp), usdc, 0, 0, n * 700e6);
+            vm.warp(block.timestamp + 1 hours);
+            hub.repair(USDC_A);
+            assertEq(hub.lostBacking(), 0);
+            assertEq(hub.cash(fundAccount), 0);
+            (uint256 amount,,) = hub.warming(aliceAccount);
+            assertEq(amount, n == 1 ? 500e18 : 0);
+            uint256 left = n == 1 ? 1e18 : uint256(1e18) * 18_800 / 19_000;
+            assertEq(hub.cash(aliceAccount), int256(10_000 * left));
+            assertEq(hub.cash(bobAccount), int256(9000 * left));
+        }
     }
 
     function test_warmingProfitGoesWithALiquidatedBundle() public {

@@ -91,6 +91,7 @@ function facts(): Facts {
         },
       ],
       lostBacking: 0n,
+      cashIndex: wad(1),
       warming: wad(8),
     },
     prices: { token: () => wad(1), instrument: () => wad(98) },
@@ -139,6 +140,10 @@ const FALSEHOODS: [invariant: number, Record<string, (f: Facts) => void>][] = [
     {
       'a wei of cash out of nothing': (f) => {
         account(f, 0).cash += 1n
+      },
+      'more than roundings gone after a loss of all cash': (f) => {
+        f.ledger.cashIndex -= 1n
+        account(f, 0).cash -= wad(1)
       },
       'warming profit out of nothing': (f) => {
         f.ledger.warming += 1n

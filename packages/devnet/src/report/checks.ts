@@ -4,6 +4,8 @@ import type { AccountState, LedgerState } from './ledger.js'
 const WAD = 10n ** 18n
 /** Rounding of funding is against the account, a wei or two at each touch; more than this is no rounding. */
 const QUOTE_DUST = 10n ** 9n
+/** What losses charged to all cash have rounded off: at each, of an account's cash less than a unit of the index. */
+const CASH_DUST = 10n ** 9n
 /** The buffer may be passed by rounding only: a millionth of a unit. */
 const BUFFER_DUST = 10n ** 12n
 
@@ -117,7 +119,9 @@ function checkCash(state: LedgerState): Check {
     1,
     'cash and warming profit of all accounts, fund and backstop included, plus PnL pools equals the backing of all chains',
     [
-      ...(left === right ? [] : [`${figures} differs from backing ${wad(right)} by ${left - right} wei`]),
+      ...(left <= right && right - left <= (state.cashIndex === WAD ? 0n : CASH_DUST)
+        ? []
+        : [`${figures} differs from backing ${wad(right)} by ${left - right} wei`]),
       ...(warm > state.warming
         ? [`accounts have ${warm - state.warming} wei more warming profit than there is`]
         : []),

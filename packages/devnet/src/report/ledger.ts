@@ -78,6 +78,8 @@ export interface LedgerState {
   instruments: InstrumentState[]
   releases: ReleaseState[]
   lostBacking: bigint
+  /** What losses have left of a unit of cash: WAD, until all cash has had to bear one. */
+  cashIndex: bigint
   /** Warming profit of all accounts with roundings, WAD. */
   warming: bigint
 }
@@ -194,6 +196,7 @@ export async function readLedger(options: {
       }),
     ),
     lostBacking: await hub.readContract({ ...read, functionName: 'lostBacking' }),
+    cashIndex: (await hub.readContract({ ...read, functionName: 'totalCash' }))[1],
     warming: (await hub.readContract({ ...read, functionName: 'warmings' }))[0],
   }
 }

@@ -96,11 +96,6 @@ abstract contract Collateral is Backing, Control {
     }
 
     /// @inheritdoc IClearinghouse
-    function row(bytes32 account, uint256 assetId) external view returns (Row memory) {
-        return _rows[account][assetId];
-    }
-
-    /// @inheritdoc IClearinghouse
     function assetsOf(bytes32 account) external view returns (uint256[] memory) {
         return _accounts[account].assets.toArray();
     }

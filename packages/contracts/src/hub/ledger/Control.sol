@@ -20,27 +20,12 @@ abstract contract Control is WarmingBook, IClearinghouse {
 
     /// @inheritdoc IClearinghouse
     function cash(bytes32 account) external view returns (int256) {
-        return _accounts[account].cash;
+        return _cash(account);
     }
 
     /// @inheritdoc IClearinghouse
     function freeCash(bytes32 account) external view returns (uint256) {
         return _freeCash(account);
-    }
-
-    /// @inheritdoc IClearinghouse
-    function warming(bytes32 account) external view returns (uint256 amount, uint256 ripe, uint256 until) {
-        (amount, ripe,) = _warmth(account);
-        if (amount != 0) until = _warming[account].until;
-    }
-
-    /// @inheritdoc IClearinghouse
-    function warmings()
-        external
-        view
-        returns (uint256 total, uint256 index, uint256 generation, uint256 period)
-    {
-        return (_warmings.total, _warmings.index, _warmings.generation, _warmings.period);
     }
 
     /// @inheritdoc IClearinghouse

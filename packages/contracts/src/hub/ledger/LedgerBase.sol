@@ -31,10 +31,12 @@ abstract contract LedgerBase is ILedger, Ownable {
     }
 
     struct AccountState {
-        /// WAD. Never negative in this version: losses beyond it stay in position quotes.
+        /// WAD, when the cash index was `index`. Never negative in this version: losses beyond it stay in position quotes.
         int128 cash;
+        /// 0: cash had not been cut yet.
+        uint64 index;
         /// Rows under regression.
-        uint64 regressedRows;
+        uint16 regressedRows;
         /// Margined by the Portfolio set of parameters.
         bool portfolioSet;
         /// Seconds; since when `regressedCash` counts as regressed. Meaningful while that isn't 0.
@@ -171,6 +173,12 @@ abstract contract LedgerBase is ILedger, Ownable {
     mapping(uint256 word => uint256) internal _marks;
     /// @dev Added to an instrument's id among the marks.
     uint256 internal constant CHARGED = 1 << 12;
+    /// @dev Among the marks, of no asset: cash has been cut.
+    uint256 internal constant CUT = 0;
+
+    /// @dev The cash index begins here, and no cut takes it below the last.
+    uint256 internal constant FIRST_INDEX = 1e18;
+    uint256 internal constant LAST_INDEX = 1e12;
 
     /// @dev Cash that no backing stands behind (WAD, signed).
     int256 internal _lostBacking;
@@ -182,6 +190,10 @@ abstract contract LedgerBase is ILedger, Ownable {
     uint256 internal _suspectAssets;
     /// @dev What an account has left with and not taken yet (shares of the asset's pot).
     mapping(bytes32 account => mapping(uint256 assetId => uint128)) internal _kept;
+    /// @dev Σ PnL pools (WAD).
+    uint128 internal _totalPools;
+    /// @dev What cuts have left of a unit of cash; only falls. Meaningful once CUT is marked.
+    uint64 internal _cashIndex;
     /// @notice What the fund has paid for lost backing and not got back (WAD).
     uint256 public fundBorne;
     /// @notice Seconds; until then trades only reduce.
@@ -259,19 +271,45 @@ abstract contract LedgerBase is ILedger, Ownable {
     /// @notice Cash that isn't under regression (WAD).
     function _freeCash(bytes32 account) internal view returns (uint256) {
         AccountState storage a = _accounts[account];
-        uint256 held = uint256(FixedPointMathLib.max(a.cash, 0));
+        uint256 held = uint256(_cash(account));
         return a.regressedRows == 0 ? held : FixedPointMathLib.zeroFloorSub(held, a.regressedCash);
     }
 
     function _credit(bytes32 account, uint256 amount) internal {
-        _accounts[account].cash += SafeCastLib.toInt128(amount);
+        _setCash(account, _cash(account) + SafeCastLib.toInt256(amount));
     }
 
     /// @dev Only free cash leaves an account; booking a regression is the one exception, and doesn't come here.
     function _debit(bytes32 account, uint256 amount) internal {
         uint256 free = _freeCash(account);
         if (amount > free) revert InsufficientCash(account, free, amount);
-        _accounts[account].cash -= SafeCastLib.toInt128(amount);
+        _setCash(account, _cash(account) - int256(amount));
+    }
+
+    /// @notice After all cuts (WAD), rounded down.
+    function _cash(bytes32 account) internal view returns (int256 held) {
+        AccountState storage a = _accounts[account];
+        held = a.cash;
+        if (!_isCut()) return held;
+        (uint256 index, uint256 since) = (_cashIndex, a.index);
+        if (index != since) held = held * int256(index) / int256(since == 0 ? FIRST_INDEX : since);
+    }
+
+    function _setCash(bytes32 account, int256 held) internal {
+        AccountState storage a = _accounts[account];
+        a.cash = SafeCastLib.toInt128(held);
+        if (_isCut()) a.index = _cashIndex;
+    }
+
+    /// @notice Σ cash of all accounts, and what cuts have rounded off (WAD). Warming profit isn't part of it.
+    function _totalCash() internal view returns (uint256) {
+        int256 total = int256(uint256(_totalBacking)) + _lostBacking;
+        return uint256(total - int256(uint256(_totalPools)) - int256(uint256(_warmings.total)));
+    }
+
+    function _fillPool(Market storage m, int256 amount) internal {
+        m.pool = uint256(int256(m.pool) + amount);
+        _totalPools = SafeCastLib.toUint128(uint256(int256(uint256(_totalPools)) + amount));
     }
 
     /* INTERNAL */
@@ -283,7 +321,7 @@ abstract contract LedgerBase is ILedger, Ownable {
         if (!(fresh ? h.fresh : h.inputsFresh)) revert PriceNotFresh();
         if (h.im < 0) revert InsufficientMargin(account, h.im);
         // A loss beyond cash is lent by the winners who wait for it, without interest: a quarter of the claims at most, 4 debt <= equity + debt.
-        int256 debt = -(_accounts[account].cash + h.pnl);
+        int256 debt = -(_cash(account) + h.pnl);
         if (debt > 0 && 3 * debt > h.equity) revert ExcessiveDebt(account, uint256(debt), h.equity);
     }
 
@@ -310,6 +348,10 @@ abstract contract LedgerBase is ILedger, Ownable {
     function _isMarked(uint256 id, uint256 first) internal view returns (bool) {
         (uint256 word, uint256 bit) = _markOf(id);
         return ((word == 0 ? first : _marks[word]) >> bit) & 1 != 0;
+    }
+
+    function _isCut() internal view returns (bool) {
+        return _isMarked(CUT, _marks[0]);
     }
 
     /// @param id Of an asset, or CHARGED with one of an instrument.

@@ -24,10 +24,10 @@ abstract contract WarmingBook is LedgerBase {
     /// of the profit at a time that a stranger chooses.
     function _warm(bytes32 account) internal {
         AccountState storage a = _accounts[account];
-        if (!a.warms || (a.regressedRows != 0 && int256(a.regressedCash) > a.cash)) return;
+        if (!a.warms || (a.regressedRows != 0 && int256(a.regressedCash) > _cash(account))) return;
         (uint256 worth, uint256 ripe, uint256 shares) = _warmth(account);
         _warmings.total -= ripe.toUint128();
-        a.cash += int128(uint128(ripe));
+        _setCash(account, _cash(account) + int256(ripe));
         if (worth == ripe) {
             a.warms = false;
         } else {
