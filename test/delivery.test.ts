@@ -36,6 +36,7 @@ import {
 import { temporaryDirectory } from './clearspan.js'
 import {
   createTestRelayer,
+  govern,
   type Operators,
   startOperators,
   startTestNetwork,
@@ -420,12 +421,11 @@ test(
     const attestor = on.network.chains[0]!.layerzero.attestor!
     await send([{ to: receiver, message: toHex('2') }])
     await on.producer.halt()
-    const batch = await createBatch(on.chains[0]!, on.roles.deployer.account)
     const [first, second] = operators.known.map((one) => one.address)
     const [alone] = operators.dvn.map((one) => one.address)
     const set = [first!, second!, alone!].sort((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1))
-    batch.call(attestor, { abi: attestorAbi, functionName: 'setOperators', args: [set, 2n] })
-    await batch.send()
+    const args = [set, 2n]
+    await govern(on, 0, [{ to: attestor, abi: attestorAbi, functionName: 'setOperators', args }])
     on.producer.resume()
     await send([{ to: receiver, message: toHex('3') }])
     await expect.poll(() => read(receiver, 'last'), PATIENCE).toBe(keccak256(toHex('3')))

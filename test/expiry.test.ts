@@ -25,7 +25,7 @@ import {
 import type { Call } from '../packages/devnet/src/scenario/wallet.js'
 import { createBidder, type Relayer } from '../packages/relayer/src/index.js'
 import { temporaryDirectory } from './clearspan.js'
-import { createTestRelayer, startTestNetwork, type TestNetwork } from './testNetwork.js'
+import { createTestRelayer, govern, startTestNetwork, type TestNetwork } from './testNetwork.js'
 import { startTestOracle, type TestOracle } from './testOracle.js'
 
 const TEST_TIMEOUT_MS = 600_000
@@ -55,7 +55,7 @@ let oracle: TestOracle
 let on: TestNetwork
 let backend: QueueBackend
 let relayer: Relayer
-let actors: Record<'alice' | 'bob' | 'maker' | 'bidder' | 'operator' | 'governor', Actor>
+let actors: Record<'alice' | 'bob' | 'maker' | 'bidder' | 'operator', Actor>
 let bids: Promise<void>
 const bidding = new AbortController()
 let eth = ETH_AT_FIRST
@@ -78,7 +78,7 @@ beforeAll(async () => {
   relayer = createTestRelayer(on, backend, {})
   await relayer.start()
   const stage = { manifest: on.network, timing: on.timing, realClock: systemClock }
-  const { traders, maker, bidder, operator, deployer } = on.roles
+  const { traders, maker, bidder, operator } = on.roles
   const actor = (key: typeof maker) => createActor(stage, key, logger)
   actors = {
     alice: actor(traders.alice),
@@ -86,7 +86,6 @@ beforeAll(async () => {
     maker: actor(maker),
     bidder: actor(bidder),
     operator: actor(operator),
-    governor: actor(deployer),
   }
   bids = createBidder({
     network: on.network,
@@ -141,10 +140,9 @@ async function deposit(actor: Actor, amount: number): Promise<void> {
 
 /** New instruments of each kind, with one expiry; their ids. */
 async function list(): Promise<Record<Kind, bigint>> {
-  const { hub } = actors.governor
   const { riskConfig } = on.network.hub.contracts
   const config = { address: riskConfig, abi: riskConfigAbi } as const
-  const count = await hub.client.readContract({ ...config, functionName: 'instrumentCount' })
+  const count = await on.chains[0]!.client.readContract({ ...config, functionName: 'instrumentCount' })
   const ids = { put: count + 1n, future: count + 2n, swap: count + 3n }
   const { rate } = fixingPeriods(on.timing)
   const earliest = on.networkClock.now() / 1000 + (LIFE_MS / 1000) * SPEED
@@ -167,7 +165,7 @@ async function list(): Promise<Record<Kind, bigint>> {
   })
   const strike = BigInt(ETH_AT_FIRST) * WAD
   const fixing = feedAt(feeds.fixing)
-  await hub.send([
+  await govern(on, 0, [
     open('put', spot),
     open('future', spot),
     open('swap', feedAt(feeds.rate)),

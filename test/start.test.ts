@@ -24,7 +24,7 @@ test(
     await run.line(/^RUNNING until Ctrl-C/)
     const report = await readReport(run, json)
     expect(report.checks.filter(({ holds }) => !holds)).toEqual([])
-    expect(report.checks.map(({ invariant }) => invariant)).toEqual([1, 1, 2, 5, 7, 8, 9, 13])
+    expect(report.checks.map(({ invariant }) => invariant)).toEqual([1, 1, 2, 5, 7, 8, 9, 11, 13])
     const liquidated = report.accounts.filter((account) => account.liquidated).map(({ name }) => name)
     expect(liquidated).toContain('alice')
     expect(liquidated).not.toContain('erin')

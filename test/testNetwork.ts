@@ -20,12 +20,21 @@ import {
   systemClock,
   systemRandom,
 } from '@clearspan/shared'
-import { type Address, type PrivateKeyAccount, zeroHash } from 'viem'
+import {
+  type Address,
+  encodeFunctionData,
+  type Hex,
+  type PrivateKeyAccount,
+  parseEther,
+  toHex,
+  zeroHash,
+} from 'viem'
 import { deployClearspan } from '../packages/devnet/src/network/deploy.js'
 import { planDerivedFeeds } from '../packages/devnet/src/network/derivedFeeds.js'
 import { type LocalMarkets, planMarkets, withDated } from '../packages/devnet/src/network/markets.js'
 import { type LocalRoles, localRoles } from '../packages/devnet/src/network/roles.js'
 import { planTiming, type Timing } from '../packages/devnet/src/network/timing.js'
+import type { Call } from '../packages/devnet/src/scenario/wallet.js'
 import {
   createRelayer,
   type Relayer,
@@ -171,6 +180,33 @@ export async function haltChain({ chains, producer }: TestNetwork, index: number
       await chain.client.request({ method: 'anvil_dropAllTransactions' as never })
     },
     resume: async () => producer.resume(chain.chainId),
+  }
+}
+
+/**
+ * What the council would have scheduled a day before: calls by the governance of a chain itself, as which a local chain lets anybody send. Mined
+ * together, in order; throws for the first that reverted.
+ */
+export async function govern(
+  { chains, network }: Pick<TestNetwork, 'chains' | 'network'>,
+  index: number,
+  calls: readonly Call[],
+): Promise<void> {
+  const chain = chains[index]!
+  const from = network.chains[index]!.contracts.governance
+  const ask = (method: string, params: readonly unknown[]) =>
+    chain.client.request({ method: method as never, params: params as never })
+  await ask('anvil_impersonateAccount', [from])
+  await ask('anvil_setBalance', [from, toHex(parseEther('1000'))])
+  const hashes: Hex[] = []
+  for (const { to, abi, functionName, args } of calls) {
+    const data = encodeFunctionData({ abi, functionName, args })
+    hashes.push((await ask('eth_sendTransaction', [{ from, to, data, gas: toHex(5_000_000) }])) as Hex)
+  }
+  await chain.mine()
+  for (const [at, hash] of hashes.entries()) {
+    const { status } = await chain.client.getTransactionReceipt({ hash })
+    if (status !== 'success') throw new Error(`${calls[at]!.functionName} by governance reverted`)
   }
 }
 

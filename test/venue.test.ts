@@ -8,7 +8,6 @@ import {
   testTokenAbi,
   venueGatewayAbi,
   venueRegistryAbi,
-  venueRegistryBytecode,
 } from '@clearspan/contracts'
 import { createBatch } from '@clearspan/devnet'
 import {
@@ -22,7 +21,7 @@ import { type Address, maxUint256, type PrivateKeyAccount, parseEther, parseUnit
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createWallet, type Wallet } from '../packages/devnet/src/scenario/wallet.js'
 import { temporaryDirectory } from './clearspan.js'
-import { createTestRelayer, startTestNetwork, type TestNetwork } from './testNetwork.js'
+import { createTestRelayer, govern, startTestNetwork, type TestNetwork } from './testNetwork.js'
 import { PATIENCE } from './testTrader.js'
 
 // A lending venue on a chain beside the hub's, with a relayer between: what Alice lends there she has deposited on the hub's chain.
@@ -73,28 +72,24 @@ async function deposit(wallet: Wallet, index: number, amount: bigint): Promise<v
   ])
 }
 
-/** The venue with its gateway, which may be handed twice the allocation; and an oracle of its own that anyone sets. */
+/** A venue with a gateway, which may be handed twice the allocation; and an oracle of its own that anyone sets. */
 async function deployVenue(pledged: Address) {
-  const { deployer } = on.roles
-  const { spokeGateway, token } = placeOf(1)
-  const batch = await createBatch(on.chains[1]!, deployer.account)
+  const { venueRegistry, token } = placeOf(1)
+  const batch = await createBatch(on.chains[1]!, on.roles.deployer.account)
   const oracle = batch.create('TestOracle', { abi: testOracleAbi, bytecode: testOracleBytecode })
-  const registry = batch.create('VenueRegistry', {
-    abi: venueRegistryAbi,
-    bytecode: venueRegistryBytecode,
-    args: [deployer.account.address, spokeGateway],
-  })
   const venue = batch.create('LendingVenue', {
     abi: lendingVenueAbi,
     bytecode: lendingVenueBytecode,
-    args: [registry, token, pledged, oracle, 0n, 10n ** 30n],
+    args: [venueRegistry, token, pledged, oracle, 0n, 10n ** 30n],
   })
   await batch.send()
-  const { client } = on.chains[1]!
-  const gateway = await client.readContract({ address: venue, abi: lendingVenueAbi, functionName: 'gateway' })
-  const cap = [gateway, token, 2n * ALLOCATION] as const
-  batch.call(registry, { abi: venueRegistryAbi, functionName: 'setCap', args: cap })
-  await batch.send()
+  const gateway = await on.chains[1]!.client.readContract({
+    address: venue,
+    abi: lendingVenueAbi,
+    functionName: 'gateway',
+  })
+  const args = [gateway, token, 2n * ALLOCATION]
+  await govern(on, 1, [{ to: venueRegistry, abi: venueRegistryAbi, functionName: 'setCap', args }])
   return { oracle, venue, gateway }
 }
 
@@ -133,22 +128,17 @@ test('an account lends on one chain what it holds on another, gains, loses and l
 
   const withdrawal = [account, assetId, gateway, ALLOCATION]
   await onHub.send([{ to: clearinghouse, abi: clearinghouseAbi, functionName: 'withdraw', args: withdrawal }])
+  // The relayer offers it, once the vault has paid.
   const atGateway = { address: gateway, abi: venueGatewayAbi } as const
   await expect
     .poll(
-      () =>
-        onSpoke.client.readContract({
-          ...atGateway,
-          functionName: 'pending',
-          args: [1, account, token],
-        }),
+      () => onSpoke.client.readContract({ ...atGateway, functionName: 'outstanding', args: [token] }),
       PATIENCE,
     )
     .toBe(ALLOCATION)
 
-  // Anyone offers. A loan that is repaid is a gain.
+  // A loan that is repaid is a gain.
   await borrower.send([
-    { to: gateway, abi: venueGatewayAbi, functionName: 'offer', args: [1, account, token] },
     price('200'),
     ...mayTake(weth, parseEther('2'), borrower),
     ...mayTake(token, usdc(10), borrower),

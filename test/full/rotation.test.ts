@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { epochRevokerAbi, priceOracleAbi } from '@clearspan/contracts'
 import {
   compactSignature,
-  createChainClient,
   createLogger,
   createQueueBackend,
   encodeQuorum,
@@ -31,10 +30,10 @@ import {
   type OracleNodeConfigInput,
 } from '../../packages/aggregator/src/index.js'
 import { freePorts } from '../../packages/aggregator/src/network.test-util.js'
-import { type Call, createWallet, type Wallet } from '../../packages/devnet/src/scenario/wallet.js'
+import type { Call } from '../../packages/devnet/src/scenario/wallet.js'
 import type { Relayer } from '../../packages/relayer/src/index.js'
 import { temporaryDirectory } from '../clearspan.js'
-import { createTestRelayer, startTestNetwork, type TestNetwork } from '../testNetwork.js'
+import { createTestRelayer, govern, startTestNetwork, type TestNetwork } from '../testNetwork.js'
 import { startTestVenue, type TestVenue } from '../testVenue.js'
 
 // Real chains, oracle nodes over HTTP and a relayer, in one process: slots of four real seconds.
@@ -55,8 +54,6 @@ let backend: QueueBackend
 let relayer: Relayer
 /** Running nodes by place. */
 const nodes = new Map<number, OracleNode>()
-/** The contracts' owner, on every chain. */
-let owner: Wallet[]
 let ports: number[]
 /** The epochs as their nodes are configured. */
 let first: OracleNetwork
@@ -134,21 +131,11 @@ beforeAll(async () => {
   backend = await createQueueBackend({ clock: systemClock, logger })
   relayer = createTestRelayer(on, backend, { roles: ['relayer'], sweepMs: 2_000 })
   await relayer.start()
-  owner = on.chains.map(({ chainId, rpcUrl }) =>
-    createWallet({
-      client: createChainClient({ chainId, rpcUrls: [rpcUrl], blockMs: on.blockMs }),
-      account: on.roles.deployer.account,
-      chainId,
-      clock: systemClock,
-      logger,
-    }),
-  )
 }, TEST_TIMEOUT_MS)
 afterAll(async () => {
   await relayer?.stop()
   await backend?.close()
   for (const node of nodes.values()) await node.stop()
-  for (const wallet of owner ?? []) await wallet.close()
   await venue?.stop()
   await on?.stop()
   await dir?.remove()
@@ -264,12 +251,12 @@ describe('the life of the oracle network, on two chains', () => {
     TEST_TIMEOUT_MS,
   )
 
-  /** Calls the oracle of every chain as its owner. */
+  /** Has governance call the oracle of every chain. */
   async function onEveryChain(functionName: string, args: readonly unknown[]): Promise<void> {
     const calls = on.network.chains.map(
       ({ contracts }): Call => ({ to: contracts.priceOracle, abi: priceOracleAbi, functionName, args }),
     )
-    await Promise.all(calls.map((call, at) => owner[at]!.send([call])))
+    await Promise.all(calls.map((call, at) => govern(on, at, [call])))
   }
   const revoked = (epoch: number) =>
     Promise.all(
@@ -307,7 +294,7 @@ describe('the life of the oracle network, on two chains', () => {
         functionName: 'order',
         args: [3],
       }
-      await owner[0]!.send([order])
+      await govern(on, 0, [order])
       await expect.poll(() => revoked(3), PATIENCE).toEqual([true, true])
       const seq = currentSeq()
       await expect.poll(async () => Math.min(...(await latestSeqs())), PATIENCE).toBeGreaterThan(seq)
@@ -354,7 +341,7 @@ describe('the life of the oracle network, on two chains', () => {
         functionName: 'order',
         args: [4],
       }
-      await owner[0]!.send([order])
+      await govern(on, 0, [order])
       await expect.poll(() => revoked(4), PATIENCE).toEqual([true, true])
       const { address } = on.roles.relayer.price.account
       const sent = () =>

@@ -28,6 +28,7 @@ import { createKeeperBook } from './lanes/keeper-book.js'
 import { createLiquidateLane } from './lanes/liquidate.js'
 import { createLotsLane } from './lanes/lots.js'
 import { createMatureLane } from './lanes/mature.js'
+import { createOffersLane } from './lanes/offers.js'
 import { createPriceLane } from './lanes/price.js'
 import { createReleaseLane } from './lanes/release.js'
 import { createRevocationLane } from './lanes/revocation.js'
@@ -184,6 +185,7 @@ export function createRelayer(options: RelayerOptions): Relayer {
       for (const lane of deliver.others) await open(Promise.resolve({ lane, sweep() {} }))
       await open(createCollateralLane(context, on))
       await open(createReleaseLane(context, on))
+      await open(createOffersLane(context, on))
     }
     await open(createMatureLane(context))
     await open(createRevocationLane(context))

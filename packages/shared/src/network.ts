@@ -87,6 +87,12 @@ export const chainSchema = z.object({
     liquidationExecutor: addressSchema,
     /** Brings the hub's word that an epoch of oracle signers is revoked, and nothing else. */
     epochRevoker: addressSchema,
+    /** Names the venues of this chain that collateral may be allocated to, and their gateways. */
+    venueRegistry: addressSchema,
+    /** The worked venue, where there is one. */
+    lendingVenue: addressSchema.optional(),
+    /** Owns every contract that has an owner: who may do what, and after which delay. */
+    governance: addressSchema,
   }),
   tokens: z.array(tokenSchema),
 })

@@ -214,7 +214,7 @@ contract RiskConfig is IRiskConfig, Ownable {
             a.epoch
         );
         _moveCredit(assetId);
-        ++version;
+        _changed();
         emit AssetSet(assetId, a);
     }
 
@@ -237,7 +237,7 @@ contract RiskConfig is IRiskConfig, Ownable {
         }
         _writeFeed(feed);
         _requireBands();
-        ++version;
+        _changed();
         emit UnderlyingSet(feed, u);
     }
 
@@ -249,7 +249,7 @@ contract RiskConfig is IRiskConfig, Ownable {
         if (_feeds[feed].used) revert IdentityChanged();
         _feeds[feed].class = class;
         if (_feedWord(feed) != 0) _writeFeed(feed);
-        ++version;
+        _changed();
         emit RiskClassSet(feed, class);
     }
 
@@ -260,13 +260,14 @@ contract RiskConfig is IRiskConfig, Ownable {
         _bound(c.rhoMm <= c.stressedRhoMm && c.stressedRhoMm <= c.stressedRhoIm, "stressedRho");
         if (class == 0) (_global.rhoIm, _global.rhoMm) = (c.rhoIm, c.rhoMm);
         _setClass(class, c);
-        ++version;
+        _changed();
         emit ClassSet(class, c);
     }
 
     /// @notice Who tells `moveFeed` and `moveClass`. Bounds and slopes here hold whatever it says.
     function setDynamicRisk(address dynamicRisk_) external onlyOwner {
         dynamicRisk = dynamicRisk_;
+        _changed();
         emit DynamicRiskSet(dynamicRisk_);
     }
 
@@ -290,7 +291,7 @@ contract RiskConfig is IRiskConfig, Ownable {
         uint256 place = instrumentId - 1;
         _instrumentWords[place / 10] =
             _put(_instrumentWords[place / 10], i.feed | ((_moduleAt(i.module) + 1) << 16), 24, place % 10);
-        ++version;
+        _changed();
         emit InstrumentSet(instrumentId, i);
     }
 
@@ -303,7 +304,7 @@ contract RiskConfig is IRiskConfig, Ownable {
         _grid = g;
         _moveGrid();
         _requireBands();
-        ++version;
+        _changed();
         emit GridSet(g);
     }
 
@@ -318,7 +319,7 @@ contract RiskConfig is IRiskConfig, Ownable {
         uint16 stressedIm = c.stressedRhoIm < g.rhoIm ? g.rhoIm : c.stressedRhoIm;
         uint16 stressedMm = c.stressedRhoMm < g.rhoMm ? g.rhoMm : c.stressedRhoMm;
         _setClass(0, RiskClass(g.rhoIm, g.rhoMm, stressedIm, stressedMm));
-        ++version;
+        _changed();
         emit GlobalSet(g);
     }
 
@@ -328,7 +329,7 @@ contract RiskConfig is IRiskConfig, Ownable {
         _bound(s.mmGrace >= s.grace && s.mmGrace >= 1 hours && s.mmGrace <= 7 days, "mmGrace");
         _bound(s.mmRamp >= 1 hours && s.mmRamp <= 30 days, "mmRamp");
         _silence = s;
-        ++version;
+        _changed();
         emit SilenceSet(s);
     }
 
@@ -336,7 +337,7 @@ contract RiskConfig is IRiskConfig, Ownable {
     function setLivenessFeed(uint32 eid, uint256 feed) external onlyOwner {
         _bound(feed <= type(uint16).max, "feed");
         _livenessFeeds[eid] = feed + 1;
-        ++version;
+        _changed();
         emit LivenessFeedSet(eid, feed);
     }
 
@@ -533,7 +534,7 @@ contract RiskConfig is IRiskConfig, Ownable {
         }
         moved = _writeFeed(feed) != word;
         if (!moved) return false;
-        ++version;
+        _changed();
         emit FeedMoved(feed);
     }
 
@@ -551,13 +552,13 @@ contract RiskConfig is IRiskConfig, Ownable {
     function moveCredit(uint256 assetId) external returns (bool moved) {
         if (assetId == 0 || assetId > assetCount) revert UnknownId(assetId);
         moved = _moveCredit(assetId);
-        if (moved) ++version;
+        if (moved) _changed();
     }
 
     /// @inheritdoc IRiskConfig
     function moveGrid() external returns (bool moved) {
         moved = _moveGrid();
-        if (moved) ++version;
+        if (moved) _changed();
     }
 
     /* INTERNAL */
@@ -587,7 +588,7 @@ contract RiskConfig is IRiskConfig, Ownable {
         word = (uint256(_global.profitCapIm) << 112) | uint112(word);
         if (word == _globalWord) return false;
         _globalWord = word;
-        ++version;
+        _changed();
         emit ClassMoved(class);
         return true;
     }
@@ -776,6 +777,10 @@ contract RiskConfig is IRiskConfig, Ownable {
         uint256 share = currentGrid().portfolioShock;
         if (_grid.portfolioShock != 0) share = share.min(_grid.portfolioShock);
         return _feedWord(feed).shockMm().min(_feeds[feed].shockMm) * share / BPS;
+    }
+
+    function _changed() internal {
+        emit VersionRaised(++version);
     }
 
     function _isNew(uint256 id, uint256 count) internal pure returns (bool) {

@@ -11,23 +11,39 @@ import {Positions} from "../../src/hub/ledger/Positions.sol";
 import {RiskConfig} from "../../src/hub/RiskConfig.sol";
 import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
+import {Dated} from "../../src/margin/Dated.sol";
+import {Future} from "../../src/margin/Future.sol";
 import {HubFixture} from "../hub/HubFixture.sol";
 
 /// @notice The hub's ledger and parameters under Governance: who may change what, and how long it is seen before.
 contract GovernanceTest is HubFixture {
     uint32 private constant DELAY = 2 days;
+    uint32 private constant LISTING_DELAY = 6 hours;
 
     address private immutable council = makeAddr("council");
     address private immutable guardian = makeAddr("guardian");
+    address private immutable lister = makeAddr("lister");
     address private immutable carol = makeAddr("carol");
 
     Governance private governance;
+    Future private future;
+    uint256 private futureId;
 
     function setUp() public override {
         super.setUp();
         Governance.Power[] memory powers = new Governance.Power[](1);
         powers[0] = Governance.Power(address(hub), Clearinghouse.pauseNewRisk.selector);
-        governance = new Governance(council, DELAY, guardian, powers);
+        Governance.Power[] memory listings = new Governance.Power[](1);
+        future = new Future(address(this), oracle, config);
+        listings[0] = Governance.Power(address(future), Future.list.selector);
+        futureId = config.instrumentCount() + 1;
+        config.setInstrument(
+            futureId, IRiskConfig.Instrument(address(future), uint16(FEED_ETH), 1e24, 1e24, 200)
+        );
+        governance = new Governance(
+            council, DELAY, guardian, powers, Governance.Lister(lister, LISTING_DELAY, listings)
+        );
+        future.transferOwnership(address(governance));
         config.transferOwnership(address(governance));
         hub.transferOwnership(address(governance));
         fundCash(aliceAccount, 10_000);
@@ -140,7 +156,66 @@ contract GovernanceTest is HubFixture {
 
     function test_aDelayThatNobodySeesIsRefused() public {
         vm.expectRevert(abi.encodeWithSelector(Governance.DelayTooShort.selector, 1 days - 1, 1 days));
-        new Governance(council, 1 days - 1, guardian, new Governance.Power[](0));
+        Governance.Power[] memory none = new Governance.Power[](0);
+        new Governance(council, 1 days - 1, guardian, none, Governance.Lister(address(0), 0, none));
+    }
+
+    /* THE LISTER */
+
+    function _listing(uint256 id) private view returns (bytes memory) {
+        return abi.encodeCall(
+            Future.list, (id, uint40(block.timestamp + 30 days), uint16(FEED_ETH), uint16(FEED_SOL))
+        );
+    }
+
+    function test_theListerGivesTermsAfterADelayOfItsOwn() public {
+        bytes memory call = _listing(futureId);
+        vm.expectPartialRevert(IAccessManager.AccessManagerNotScheduled.selector);
+        _execute(lister, address(future), call);
+        vm.prank(lister);
+        governance.schedule(address(future), call, 0);
+        skip(LISTING_DELAY);
+        _execute(lister, address(future), call);
+        (uint256 price,) = future.mark(futureId);
+        assertEq(price, 2000e18);
+    }
+
+    /// What the council takes back in time never happens; it says so at once.
+    function test_theCouncilTakesAListingBack() public {
+        bytes memory call = _listing(futureId);
+        vm.prank(lister);
+        governance.schedule(address(future), call, 0);
+        vm.prank(council);
+        governance.cancel(lister, address(future), call);
+        skip(LISTING_DELAY);
+        vm.expectPartialRevert(IAccessManager.AccessManagerNotScheduled.selector);
+        _execute(lister, address(future), call);
+    }
+
+    /// Only of what the council has admitted, and once.
+    function test_theListerChangesNothingElse() public {
+        bytes memory unknown = _listing(futureId + 1);
+        bytes memory known = _listing(futureId);
+        vm.startPrank(lister);
+        governance.schedule(address(future), unknown, 0);
+        governance.schedule(address(future), known, 0);
+        skip(LISTING_DELAY);
+        vm.expectRevert(abi.encodeWithSelector(Dated.ForeignInstrument.selector, futureId + 1));
+        governance.execute(address(future), unknown);
+        governance.execute(address(future), known);
+        vm.stopPrank();
+        (address[] memory targets, bytes[] memory calls) = _ownersCalls();
+        for (uint256 n; n < calls.length; ++n) {
+            vm.expectPartialRevert(IAccessManager.AccessManagerUnauthorizedCall.selector);
+            _execute(lister, targets[n], calls[n]);
+        }
+        vm.expectPartialRevert(IAccessManager.AccessManagerUnauthorizedCall.selector);
+        _execute(lister, address(future), abi.encodeCall(Ownable.transferOwnership, (lister)));
+        vm.prank(lister);
+        governance.schedule(address(future), known, 0);
+        skip(LISTING_DELAY);
+        vm.expectRevert(abi.encodeWithSelector(Dated.AlreadyListed.selector, futureId));
+        _execute(lister, address(future), known);
     }
 
     /* THE GUARDIAN'S PAUSE */

@@ -35,7 +35,9 @@ contract GuardianSkipTest is GatewayFixture {
         endpoint = _stack(SPOKE).endpoint;
         Governance.Power[] memory powers = new Governance.Power[](1);
         powers[0] = Governance.Power(address(endpoint), IMessagingChannel.skip.selector);
-        delegate = new Governance(council, 2 days, guardian, powers);
+        delegate = new Governance(
+            council, 2 days, guardian, powers, Governance.Lister(address(0), 0, new Governance.Power[](0))
+        );
         vm.startPrank(governance);
         gateway.setDelegate(address(delegate));
         gateway.transferOwnership(address(delegate));

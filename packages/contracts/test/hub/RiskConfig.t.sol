@@ -29,12 +29,26 @@ contract RiskConfigTest is HubFixture {
     }
 
     function test_everyChangeRaisesTheVersion() public {
-        uint256 version = config.version();
-        config.setAsset(WETH, config.asset(WETH));
-        config.setUnderlying(FEED_ETH, config.underlying(FEED_ETH));
-        config.setInstrument(ETH_PERP, config.instrument(ETH_PERP));
-        config.setGlobal(config.global());
-        assertEq(config.version(), version + 4);
+        bytes[10] memory calls = [
+            abi.encodeCall(config.setAsset, (WETH, config.asset(WETH))),
+            abi.encodeCall(config.setUnderlying, (FEED_ETH, config.underlying(FEED_ETH))),
+            abi.encodeCall(config.setRiskClass, (9, 0)),
+            abi.encodeCall(config.setClass, (1, IRiskConfig.RiskClass(5000, 3000, 6000, 4000))),
+            abi.encodeCall(config.setInstrument, (ETH_PERP, config.instrument(ETH_PERP))),
+            abi.encodeCall(config.setGrid, (config.grid())),
+            abi.encodeCall(config.setGlobal, (config.global())),
+            abi.encodeCall(config.setSilence, (IRiskConfig.Silence(1 hours, 6 hours, 12 hours))),
+            abi.encodeCall(config.setLivenessFeed, (A, 9)),
+            abi.encodeCall(config.setDynamicRisk, (address(this)))
+        ];
+        for (uint256 n; n < calls.length; ++n) {
+            uint256 version = config.version();
+            vm.expectEmit(address(config));
+            emit IRiskConfig.VersionRaised(version + 1);
+            (bool ok,) = address(config).call(calls[n]);
+            assertTrue(ok);
+            assertGt(config.version(), version);
+        }
     }
 
     function test_assetBounds() public {

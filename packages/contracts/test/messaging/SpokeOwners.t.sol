@@ -59,7 +59,9 @@ contract SpokeOwnersTest is GatewayFixture {
         (address council, address guardian) = (makeAddr("council"), makeAddr("guardian"));
         Governance.Power[] memory powers = new Governance.Power[](1);
         powers[0] = Governance.Power(address(vault), PayoutQueue.halt.selector);
-        Governance council_ = new Governance(council, 2 days, guardian, powers);
+        Governance council_ = new Governance(
+            council, 2 days, guardian, powers, Governance.Lister(address(0), 0, new Governance.Power[](0))
+        );
         vm.prank(governance);
         vault.transferOwnership(address(council_));
         vm.startPrank(guardian);

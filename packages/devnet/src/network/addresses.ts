@@ -9,6 +9,8 @@ export function predict(from: Address, nonce: bigint, tokens: readonly string[])
     'vault',
     'liquidationExecutor',
     'epochRevoker',
+    'venueRegistry',
+    'governance',
     'riskConfig',
     'books',
     'silence',

@@ -1,9 +1,11 @@
 import { type Chain, type Hub, PermanentError } from '@clearspan/shared'
 import { createBatch } from '../chains/index.js'
 import { predict } from './addresses.js'
+import { createGovernance, handOver } from './deployGovernance.js'
 import { configureHub, createHub } from './deployHub.js'
 import type { DeployOptions } from './deployOptions.js'
 import { configureSpoke, createSpoke } from './deploySpoke.js'
+import { createLendingVenue } from './deployVenue.js'
 import { assetId, feedIndex } from './markets.js'
 
 export interface Deployment {
@@ -11,7 +13,7 @@ export interface Deployment {
   hub: Hub
 }
 
-/** Deploys and configures Clearspan on every chain, one block each. Throws PermanentError, by label, for what reverts. */
+/** Deploys and configures Clearspan on every chain, one block each, and hands it to governance. Throws PermanentError, by label, for what reverts. */
 export async function deployClearspan(options: DeployOptions): Promise<Deployment> {
   const { chains, roles, markets, layerzero } = options
   const deployer = roles.deployer.account
@@ -23,14 +25,18 @@ export async function deployClearspan(options: DeployOptions): Promise<Deploymen
   if (nonce === undefined || nonces.some((other) => other !== nonce))
     throw new PermanentError('the deployer has sent a different number of transactions on each chain')
   const at = predict(deployer.address, BigInt(nonce), symbols)
-  await Promise.all(
+  const venues = await Promise.all(
     chains.map(async ({ chain }, index) => {
       const batch = await createBatch(chain, deployer)
       createSpoke(batch, at, options)
+      createGovernance(batch, at, options, index)
       if (index === 0) createHub(batch, at, options)
       configureSpoke(batch, at, options, index)
       if (index === 0) configureHub(batch, at, options)
+      const venue = createLendingVenue(batch, at, options, index)
+      handOver(batch, at, options, index)
       await batch.send()
+      return venue
     }),
   )
   return {
@@ -47,6 +53,9 @@ export async function deployClearspan(options: DeployOptions): Promise<Deploymen
         spokeGateway: at('spokeGateway'),
         liquidationExecutor: at('liquidationExecutor'),
         epochRevoker: at('epochRevoker'),
+        venueRegistry: at('venueRegistry'),
+        governance: at('governance'),
+        ...(venues[index] && { lendingVenue: venues[index] }),
       },
       tokens: markets.tokens.map(({ symbol, decimals, base, settlement }, token) => ({
         symbol,

@@ -11,6 +11,8 @@ import {
   spokeGatewayBytecode,
   testTokenAbi,
   testTokenBytecode,
+  venueRegistryAbi,
+  venueRegistryBytecode,
 } from '@clearspan/contracts'
 import { accountId, oracleConfigHash } from '@clearspan/shared'
 import { parseUnits, stringToHex, zeroAddress } from 'viem'
@@ -22,7 +24,7 @@ import { EPOCH, jumpGuard, LOT_TERMS, PAYOUT_LIMITS } from './parameters.js'
 
 const EPOCH_SLOTS = 10_000_000n
 
-/** What every chain has: oracle, tokens, gateway, vault, executor, revoker. */
+/** What every chain has: oracle, tokens, gateway, vault, executor, revoker, registry of venues. */
 export function createSpoke(
   batch: Batch,
   at: At,
@@ -67,6 +69,11 @@ export function createSpoke(
     abi: epochRevokerAbi,
     bytecode: epochRevokerBytecode,
     args: [layerzero.endpoint, owner, at('priceOracle'), chains[0]!.eid],
+  })
+  batch.create('VenueRegistry', {
+    abi: venueRegistryAbi,
+    bytecode: venueRegistryBytecode,
+    args: [owner, at('spokeGateway')],
   })
 }
 

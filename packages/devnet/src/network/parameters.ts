@@ -5,6 +5,12 @@ import type { Timing } from './timing.js'
 /** The one epoch of every counter and of the oracle's signers on a fresh network. */
 export const EPOCH = 1
 
+/** Whole settlement tokens that the lending venue may have of all accounts together. */
+export const VENUE_CAP = 1_000_000n
+
+/** Between what the council schedules and when it may happen: the least that the contract takes. Seconds of network time. */
+export const COUNCIL_DELAY = 86_400
+
 /** What a token that isn't the settlement token counts for, bps of its value, before the shocks of the grid. */
 export const CREDIT_BPS = { creditIm: 9_500, creditMm: 9_700 }
 

@@ -18,8 +18,12 @@ export interface LocalKey {
 
 /** Who is who on a local network; one key for one purpose. Equal in every run. */
 export interface LocalRoles {
-  /** Deploys and governs. */
+  /** Deploys, and then owns nothing any more. */
   deployer: LocalKey
+  /** Of governance. */
+  council: LocalKey
+  guardian: LocalKey
+  lister: LocalKey
   relayer: {
     price: LocalKey
     bulk: LocalKey
@@ -62,6 +66,9 @@ export function localRoles(): LocalRoles {
     'relayer peer',
     ...Array.from({ length: ATTESTORS }, (_, index) => `attestor ${index}`),
     'keeper bulk',
+    'council',
+    'guardian',
+    'lister',
   ]
   const keys = new Map(
     localKeys(names.length).map((key, index): [string, LocalKey] => {
@@ -72,6 +79,9 @@ export function localRoles(): LocalRoles {
   const of = (name: string) => keys.get(name)!
   return {
     deployer: of('deployer'),
+    council: of('council'),
+    guardian: of('guardian'),
+    lister: of('lister'),
     relayer: {
       price: of('relayer price'),
       bulk: of('relayer bulk'),

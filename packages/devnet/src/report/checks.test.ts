@@ -1,6 +1,7 @@
 import { accountId } from '@clearspan/shared'
-import { parseUnits } from 'viem'
+import { type Hex, parseUnits } from 'viem'
 import { describe, expect, test } from 'vitest'
+import type { AuthorityReport } from './authority.js'
 import { type BidRecord, checkAll, type Facts } from './checks.js'
 
 const wad = (value: number) => parseUnits(String(value), 18)
@@ -121,8 +122,25 @@ function facts(): Facts {
       { chain: 'beta', seq: 1n, values: ['0x01'] },
     ],
     configuration: { nodes: '0x05', chains: [{ chain: 'alpha', expected: '0x05' }] },
+    authorities: [
+      {
+        chain: 'alpha',
+        governed: ['vault'],
+        others: [],
+        roles: [
+          { role: 'council', account: address(1), delaySeconds: 86_400, may: [] },
+          { role: 'guardian', account: address(2), delaySeconds: 0, may: ['vault.halt'] },
+        ],
+      },
+    ],
     left: [],
   }
+}
+
+const address = (n: number): Hex => `0x${n.toString(16).padStart(40, '0')}`
+const withRole = (f: Facts, at: number, change: Partial<AuthorityReport['roles'][number]>) => {
+  const [alpha] = f.authorities as [AuthorityReport]
+  alpha.roles[at] = { ...alpha.roles[at]!, ...change }
 }
 
 const account = (f: Facts, index: number) => f.ledger.accounts[index]!
@@ -250,6 +268,19 @@ const FALSEHOODS: [invariant: number, Record<string, (f: Facts) => void>][] = [
       },
       'nodes of other rules than a chain expects': (f) => {
         f.configuration = { nodes: '0x05', chains: [{ chain: 'alpha', expected: '0x06' }] }
+      },
+    },
+  ],
+  [
+    11,
+    {
+      'a contract that somebody keeps': (f) => {
+        f.authorities[0]!.others.push({ contract: 'vault', as: 'owner', account: address(3) })
+      },
+      'a council that acts at once': (f) => withRole(f, 0, { delaySeconds: 0 }),
+      'a guardian who may pay': (f) => withRole(f, 1, { may: ['vault.halt', 'vault.setLimits'] }),
+      'a governance of nothing': (f) => {
+        f.authorities[0]!.governed = []
       },
     },
   ],

@@ -1,4 +1,6 @@
 import { formatUnits, type Hex } from 'viem'
+import { COUNCIL_DELAY } from '../network/parameters.js'
+import type { AuthorityReport } from './authority.js'
 import type { AccountState, LedgerState } from './ledger.js'
 
 const WAD = 10n ** 18n
@@ -81,6 +83,7 @@ export interface Facts {
   reports: readonly { chain: string; seq: bigint; values: readonly Hex[] }[]
   /** Hash of the description and rules that the oracle's nodes run with, and of those that each chain expects of their epoch. */
   configuration: { nodes: Hex; chains: readonly { chain: string; expected: Hex }[] }
+  authorities: readonly AuthorityReport[]
   /** Messages that were still under way at the end, and positions that had expired and weren't settled. */
   left: readonly string[]
 }
@@ -93,7 +96,7 @@ export interface FinalPrices {
 
 /** Every check of the closing report, in its order. */
 export function checkAll(facts: Facts): Check[] {
-  const { ledger, prices, auctions, losses, reports, configuration, left } = facts
+  const { ledger, prices, auctions, losses, reports, configuration, authorities, left } = facts
   return [
     checkCash(ledger),
     checkPositions(ledger),
@@ -102,6 +105,7 @@ export function checkAll(facts: Facts): Check[] {
     checkLiquidations(auctions),
     checkLosses(ledger, losses),
     checkReports(reports, configuration),
+    checkAuthorities(authorities),
     checkUnfinished(left, ledger),
   ]
 }
@@ -317,6 +321,33 @@ function checkReports(reports: Facts['reports'], { nodes, chains }: Facts['confi
 }
 
 /** Invariant 13, as far as a finished story shows it: no message was forgotten, and nobody who waited for an expiry. */
+/** What holds back new risk, and what gives terms to an instrument that the council admitted. */
+const AT_ONCE = new Set([
+  ...['endpoint.skip', 'vault.halt', 'clearinghouse.pauseNewRisk'],
+  ...['future.list', 'option.list', 'rateSwap.list'],
+])
+
+/** Invariant 11, as far as a run can show it: no parameter changes at once. */
+function checkAuthorities(authorities: readonly AuthorityReport[]): Check {
+  const problems = authorities.flatMap(({ chain, governed, others, roles }) => [
+    ...(governed.length === 0 ? [`governance owns nothing on ${chain}`] : []),
+    ...others.map(({ contract, as, account }) => `${account} is ${as} of ${contract} on ${chain}`),
+    ...roles.flatMap(({ role, account, delaySeconds, may }) => {
+      const early = role === 'council' ? ['anything'] : may.filter((name) => !AT_ONCE.has(name))
+      return delaySeconds >= COUNCIL_DELAY
+        ? []
+        : early.map((name) => `${role} ${account} may do ${name} on ${chain} after ${delaySeconds} s`)
+    }),
+  ])
+  const owned = authorities.reduce((count, { governed }) => count + governed.length, 0)
+  return check(
+    11,
+    'what has an owner belongs to governance, which acts a day after all could see it; at once its guardian holds back and its lister gives terms',
+    problems,
+    { detail: `${owned} contracts on ${authorities.length} chains` },
+  )
+}
+
 function checkUnfinished(left: readonly string[], state: LedgerState): Check {
   const deposits = state.accounts.flatMap(({ rows }) => rows).length
   return check(

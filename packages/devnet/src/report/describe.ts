@@ -3,8 +3,10 @@ import type { LocalNetwork } from '../network/localNetwork.js'
 /** What a developer needs to use a running network: URLs, addresses, funded accounts. */
 export function describeNetwork(network: LocalNetwork): string {
   const { manifest, roles, relayerUrl, keeperUrl } = network
-  const column = (entries: Readonly<Record<string, string>>) =>
-    Object.entries(entries).map(([name, value]) => `  ${name.padEnd(22)} ${value}`)
+  const column = (entries: Readonly<Record<string, string | undefined>>) =>
+    Object.entries(entries).flatMap(([name, value]) =>
+      value === undefined ? [] : [`  ${name.padEnd(22)} ${value}`],
+    )
   const [first] = manifest.chains
   const accounts = [roles.maker, roles.bidder, roles.underwriter, ...Object.values(roles.traders)]
   return [
@@ -19,6 +21,9 @@ export function describeNetwork(network: LocalNetwork): string {
     'contracts on every chain',
     ...column({ endpoint: first!.layerzero.endpoint, ...first!.contracts }),
     ...column(Object.fromEntries(first!.tokens.map(({ symbol, address }) => [symbol, address]))),
+    ...manifest.chains.flatMap(({ name, contracts: { lendingVenue } }) =>
+      lendingVenue === undefined ? [] : [`contracts on ${name}`, ...column({ lendingVenue })],
+    ),
     `contracts on ${manifest.chains.find(({ chainId }) => chainId === manifest.hub.chainId)!.name}`,
     ...column(manifest.hub.contracts),
     ...column(

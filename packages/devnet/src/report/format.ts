@@ -74,6 +74,9 @@ export function formatReport(report: ClosingReport): string {
       report.gas.map(({ kind, count, mean, max }) => [kind, String(count), String(mean), String(max)]),
     ),
     '',
+    'who may do what, from chain state',
+    ...report.authorities.flatMap(describeAuthority),
+    '',
     'checks, from chain state',
     ...report.checks.map(
       ({ invariant, claim, holds, detail }) =>
@@ -95,6 +98,17 @@ function describeExpiry(one: ClosingReport['expiries'][number]): string {
     settledAt === null ? 'not settled' : unit,
     ...closed,
   ].join(', ')
+}
+
+function describeAuthority({ chain, governed, others, roles }: ClosingReport['authorities'][number]) {
+  return [
+    `  ${chain}: governance owns ${governed.join(', ')}`,
+    ...others.map(({ contract, as, account }) => `    ${account} is ${as} of ${contract}`),
+    ...roles.map(({ role, account, delaySeconds, may }) => {
+      const when = delaySeconds === 0 ? 'at once' : `after ${delaySeconds} s`
+      return `    ${role} ${account}, ${when}: ${role === 'council' ? 'whatever an owner may' : may.join(', ')}`
+    }),
+  ]
 }
 
 /** Columns as wide as their widest cell; figures to the right. */

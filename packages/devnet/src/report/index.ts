@@ -6,6 +6,7 @@ import type { LocalNetwork } from '../network/localNetwork.js'
 import { hubClient, markOf, oraclePrice } from '../scenario/prices.js'
 import { type AccountHealth, healths, type Outstanding, releaseRefs } from '../scenario/state.js'
 import type { DatedTerms } from '../scenario/terms.js'
+import { type AuthorityReport, authorities } from './authority.js'
 import { type Check, checkAll, type FinalPrices } from './checks.js'
 import { type StoredReport, soldLots, storedReports } from './events.js'
 import { type ExpiryReport, expiryReports } from './expiries.js'
@@ -82,6 +83,8 @@ export interface ClosingReport {
   gas: GasLine[]
   /** Auctions and lots that found no buyer by the end. */
   unsold: string[]
+  /** Who may do what on each chain. */
+  authorities: AuthorityReport[]
   checks: Check[]
 }
 
@@ -138,6 +141,7 @@ async function compile(
   const reports = await storedReports(network)
   const lots = await lotReports(network, reports)
   const fundAfter = ledger.accounts.find(({ account }) => account === ledger.fundAccount)?.cash ?? 0n
+  const powers = await authorities(network)
   const total = (values: bigint[]) => values.reduce((a, b) => a + b, 0n)
   return {
     networkId: manifest.networkId,
@@ -174,6 +178,7 @@ async function compile(
     latencies,
     gas: await gasByKind(network),
     unsold: record.left.sales,
+    authorities: powers,
     checks: checkAll({
       ledger,
       prices,
@@ -181,6 +186,7 @@ async function compile(
       losses,
       reports,
       configuration: await configurationOf(network),
+      authorities: powers,
       left: [...record.left.messages, ...record.left.expiries],
     }),
   }

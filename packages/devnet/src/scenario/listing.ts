@@ -1,5 +1,5 @@
-import { futureAbi, optionAbi, rateSwapAbi } from '@clearspan/contracts'
-import { type Address, parseUnits } from 'viem'
+import { futureAbi, governanceAbi, optionAbi, rateSwapAbi } from '@clearspan/contracts'
+import { type Address, encodeFunctionData, parseUnits } from 'viem'
 import { datedFeeds, fixingPeriods } from '../network/derivedFeeds.js'
 import type { LocalNetwork } from '../network/localNetwork.js'
 import type { LocalInstrument } from '../network/markets.js'
@@ -29,7 +29,7 @@ const STRIKE_DIGITS = 3
  */
 export async function listDated(
   { network, onProgress, signal }: Stage,
-  governor: Actor,
+  lister: Actor,
 ): Promise<DatedTerms[]> {
   const { dated, instruments } = network.markets
   if (dated === undefined) return []
@@ -50,7 +50,7 @@ export async function listDated(
       const spot = await oraclePrice(network, dated)
       const planned = left.flatMap((instrument) => planTerms(network, instrument, spot))
       // A swap whose first coupon has begun by then is refused, and tried again with a later one.
-      const results = await governor.hub.trySend(planned.map((terms) => listCall(network, dated, terms)))
+      const results = await lister.hub.trySend(planned.map((terms) => listCall(network, dated, terms)))
       listed.push(...planned.filter((_, at) => results[at]!.status === 'fulfilled'))
       left = left.filter(({ id }) =>
         planned.some((terms, at) => terms.id === id && results[at]!.status === 'rejected'),
@@ -92,8 +92,16 @@ function planTerms(
   return terms.expiry > now + Math.max(replay, span(TRADING_MS)) + span(LONGEST_MS) ? [] : [terms]
 }
 
+/** What the modules may refuse, by governance. */
+const LISTING_ABI = [
+  ...governanceAbi,
+  ...[...futureAbi, ...optionAbi, ...rateSwapAbi].filter(({ type }) => type === 'error'),
+]
+
 function listCall(network: LocalNetwork, dated: string, terms: DatedTerms): Call {
-  const { future, option, rateSwap } = network.manifest.hub.contracts
+  const { chains, hub } = network.manifest
+  const { future, option, rateSwap } = hub.contracts
+  const { governance } = chains.find(({ chainId }) => chainId === hub.chainId)!.contracts
   const feeds = datedFeeds(dated)
   const [spot, fixing, volatility, rate, meanRate] = [
     `${dated}/USD`,
@@ -103,11 +111,11 @@ function listCall(network: LocalNetwork, dated: string, terms: DatedTerms): Call
     feeds.meanRate,
   ].map((name) => feedAt(network, name)) as [number, number, number, number, number]
   const { id, kind, expiry, strike, start, period } = terms
-  const list = (to: Address, abi: Call['abi'], args: readonly unknown[]): Call => ({
-    to,
-    abi,
-    functionName: 'list',
-    args: [BigInt(id), ...args],
+  const list = (module: Address, abi: Call['abi'], args: readonly unknown[]): Call => ({
+    to: governance,
+    abi: LISTING_ABI,
+    functionName: 'execute',
+    args: [module, encodeFunctionData({ abi, functionName: 'list', args: [BigInt(id), ...args] })],
   })
   if (kind === 'swap') return list(rateSwap, rateSwapAbi, [start, expiry, period, rate, meanRate])
   if (kind === 'future') return list(future, futureAbi, [expiry, spot, fixing])

@@ -39,8 +39,8 @@ interface Cast {
   bidder: Actor
   underwriter: Actor
   operator: Actor
-  /** Lists instruments. */
-  governor: Actor
+  /** Gives terms to instruments. */
+  lister: Actor
   /** Closes every wallet: whoever waits for a transaction is told so. */
   close(): Promise<void>
 }
@@ -75,7 +75,7 @@ function assembleCast({ network, logger }: Stage): Cast {
     bidder: createActor(network, roles.bidder, logger),
     underwriter: createActor(network, roles.underwriter, logger),
     operator: createActor(network, roles.operator, logger),
-    governor: createActor(network, roles.deployer, logger),
+    lister: createActor(network, roles.lister, logger),
   }
   const actors = [...characters.map(({ actor }) => actor), ...Object.values(staff)]
   return {
@@ -96,7 +96,7 @@ async function play(stage: Stage, cast: Cast): Promise<ClosingReport> {
   }))
   await firstPrices(stage)
   await enterAll(stage, cast)
-  const dated = await listDated(stage, cast.governor)
+  const dated = await listDated(stage, cast.lister)
   await openPositions(stage, cast, dated)
   const fundBefore = await fundCash(network)
   const before = await healths(
