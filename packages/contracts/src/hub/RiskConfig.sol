@@ -165,6 +165,9 @@ contract RiskConfig is IRiskConfig, Ownable {
     /// @dev Plus one.
     mapping(uint32 eid => uint256 feed) internal _livenessFeeds;
 
+    /// @notice With every other event of a change: one number tells what is in force.
+    event VersionRaised(uint256 version);
+
     /// @dev `field` names the first parameter that is out of bounds.
     error OutOfBounds(string field);
     error IdentityChanged();

@@ -44,7 +44,7 @@ contract RiskConfigTest is HubFixture {
         for (uint256 n; n < calls.length; ++n) {
             uint256 version = config.version();
             vm.expectEmit(address(config));
-            emit IRiskConfig.VersionRaised(version + 1);
+            emit RiskConfig.VersionRaised(version + 1);
             (bool ok,) = address(config).call(calls[n]);
             assertTrue(ok);
             assertGt(config.version(), version);
