@@ -90,7 +90,12 @@ async function laneOn(chainId: number, pending: Map<Hex, Pending>) {
         sendMany: async (requests: readonly TransactionRequest[]) => {
           for (const { to, data = '0x' } of requests) {
             const { args } = decodeFunctionData({ abi: venueGatewayAbi, data })
-            offered.push({ gateway: to!, account: (args as readonly [number, Hex, Hex])[1] })
+            const offer = { gateway: to!, account: (args as readonly [number, Hex, Hex])[1] }
+            offered.push(offer)
+            // Two logs may be two jobs: the second finds what the first has changed.
+            const held = pending.get(offer.account)!
+            if (held.takes || held.refusedAt !== 0n) held.amount = 0n
+            else held.refusedAt = now.timestamp
           }
           return []
         },
@@ -137,7 +142,6 @@ it('offers what is refused once, and again when a day has passed', async () => {
   hear([capSet(capped, 7n), paidOut(capped, account(1))])
   const offer = { gateway: capped, account: account(1) }
   await expect.poll(() => offered).toEqual([offer])
-  refused.refusedAt = now.timestamp
   now.timestamp += DAY - 1n
   await look()
   expect(offered).toEqual([offer])
