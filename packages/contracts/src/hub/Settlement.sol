@@ -85,7 +85,8 @@ contract Settlement is PositionBook {
     }
 
     /// @notice After a trade of `size` (signed) at `price` that left the account a smaller position: refuses what made a healthy account unhealthy,
-    /// or an unhealthy one worse. A position may have covered another. The Clearinghouse runs it inside a trade.
+    /// or an unhealthy one worse. A position may have covered another. Worse by what MM is now and by what it would be if all prices were sure:
+    /// MM counted the position at the favourable end of its interval, and whoever closes it gets the middle. The Clearinghouse runs it inside a trade.
     /// @param worse The price is worse than the oracle's, or may be by now. The account gives something away, and it must be its own: a loss that
     /// equity no longer covers would be the fund's.
     function requireReduced(bytes32 account, uint256 instrumentId, int256 size, uint256 price, bool worse)
@@ -98,7 +99,12 @@ contract Settlement is PositionBook {
         IClearinghouse.Portfolio memory p = marginEngine.portfolio(account);
         _undo(p, instrumentId, size, size.mulTrunc(price.toInt256()));
         int256 before = marginEngine.health(p).mm;
-        if (h.mm < FixedPointMathLib.min(before, 0)) revert RiskNotReduced(account, before, h.mm);
+        if (before < 0) {
+            if (h.mm >= before) return;
+            int256 left = marginEngine.healthAtMid(marginEngine.portfolio(account)).mm;
+            if (left >= marginEngine.healthAtMid(p).mm) return;
+        }
+        revert RiskNotReduced(account, before, h.mm);
     }
 
     /// @dev A closed position may have left the list, its quote settled.

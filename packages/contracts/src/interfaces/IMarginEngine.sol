@@ -43,6 +43,9 @@ interface IMarginEngine {
     /// Reverts for an id that isn't listed, more ids than an account may have, a claim that has no room in 120 bits, lists that differ in length.
     function health(IClearinghouse.Portfolio calldata portfolio) external view returns (Health memory);
 
+    /// @notice The same as if all prices were sure: without their confidence and what is parked. By it a position that its interval favours is reduced.
+    function healthAtMid(IClearinghouse.Portfolio calldata portfolio) external view returns (Health memory);
+
     /// @notice Health of an account of the clearinghouse.
     function accountHealth(bytes32 account) external view returns (Health memory);
 

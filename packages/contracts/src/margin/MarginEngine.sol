@@ -62,6 +62,8 @@ contract MarginEngine is IMarginEngine, PriceAverages {
         bool portfolioSet;
         /// Some instrument of it is.
         bool curved;
+        /// Prices count as if they were sure.
+        bool atMid;
     }
 
     /// @dev One underlying of the book. Claims are WAD token units, full and scaled by credit.
@@ -129,6 +131,13 @@ contract MarginEngine is IMarginEngine, PriceAverages {
     /// @inheritdoc IMarginEngine
     function health(IClearinghouse.Portfolio calldata p) external view returns (Health memory) {
         return _health(_bookOf(p));
+    }
+
+    /// @inheritdoc IMarginEngine
+    function healthAtMid(IClearinghouse.Portfolio calldata p) external view returns (Health memory) {
+        Book memory book = _bookOf(p);
+        book.atMid = true;
+        return _health(book);
     }
 
     /// @inheritdoc IMarginEngine
@@ -272,6 +281,11 @@ contract MarginEngine is IMarginEngine, PriceAverages {
         }
         feeds[count] = _settlementFeed;
         IPriceOracle.Price[] memory prices = _prices(feeds);
+        if (book.atMid) {
+            for (uint256 n; n <= count; ++n) {
+                (prices[n].confidence, prices[n].parked) = (0, 0);
+            }
+        }
 
         if (safeCash > 0) {
             IPriceOracle.Price memory par = prices[count];

@@ -2,12 +2,15 @@
 pragma solidity ^0.8.28;
 
 import {DynamicRisk} from "../../../src/hub/DynamicRisk.sol";
+import {LedgerBase} from "../../../src/hub/ledger/LedgerBase.sol";
 import {LiquidationAuction} from "../../../src/hub/LiquidationAuction.sol";
 import {IHubGateway} from "../../../src/interfaces/IGateways.sol";
 import {ILedger} from "../../../src/interfaces/ILedger.sol";
 import {IMarginEngine} from "../../../src/interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../../../src/interfaces/IRiskConfig.sol";
+import {Future} from "../../../src/margin/Future.sol";
 import {Option} from "../../../src/margin/Option.sol";
+import {Perp} from "../../../src/margin/Perp.sol";
 import {LiquidationBase} from "./LiquidationBase.sol";
 
 /// Nothing ever blocks repay, reduce, liquidate: each input of margin at its worst, and all of them together.
@@ -22,6 +25,9 @@ contract WaysOutTest is LiquidationBase {
     uint16 private constant OTHER_TIME = 5;
     uint16 private constant REALISED = 6;
     uint16 private constant DEPTH = 7;
+    uint256 private constant STAKED_PERP = 3;
+    uint256 private constant STAKED_FUTURE = 4;
+    uint256 private constant STAKED_CALL = 5;
 
     Option private option;
     DynamicRisk private risk;
@@ -275,5 +281,110 @@ contract WaysOutTest is LiquidationBase {
         vm.warp(block.timestamp + WINDOW);
         backstop.takeOver(account);
         assertGt(_size(backstopAccount), 0);
+    }
+
+    /* INTERVALS WIDER THAN A SHOCK */
+
+    /// Until it is closed MM counts a position at the favourable end of its interval, and less afterwards, though nothing was given away.
+    modifier whereAPriceIsUnsure() {
+        Perp perp = new Perp(address(clearinghouse), oracle, riskConfig);
+        Future future = new Future(address(this), oracle, riskConfig);
+        _listStaked(STAKED_PERP, address(perp));
+        _listStaked(STAKED_FUTURE, address(future));
+        _listStaked(STAKED_CALL, address(option));
+        uint40 expiry = uint40(block.timestamp + 30 days);
+        future.list(STAKED_FUTURE, expiry, uint16(STAKED_FEED), FIXING);
+        option.list(STAKED_CALL, true, 1700e18, expiry, uint16(STAKED_FEED), FIXING, VOLATILITY);
+        _price(2000e18);
+        _;
+    }
+
+    function _listStaked(uint256 id, address module) private {
+        riskConfig.setInstrument(
+            id, IRiskConfig.Instrument(module, uint16(STAKED_FEED), 1_000_000e18, 1000e18, 500)
+        );
+    }
+
+    function _doubt() private returns (int256 mm) {
+        _price(1600e18);
+        oracle.setConfidence(STAKED_FEED, 0.3e18);
+        IMarginEngine.Health memory h = _health(account);
+        assertLt(h.mm, 0, "unhealthy");
+        assertGt(h.equity, 0, "and solvent");
+        return h.mm;
+    }
+
+    /// By the oracle's price. @return mm Afterwards.
+    function _sell(uint256 id, uint256 size) private returns (int256 mm) {
+        (uint256 mark,) = Perp(riskConfig.instrument(id).module).mark(id);
+        clearinghouse.trade(id, short, account, size, mark);
+        return _health(account).mm;
+    }
+
+    function _buy(uint256 id, uint256 size) private returns (int256 mm) {
+        (uint256 mark,) = Perp(riskConfig.instrument(id).module).mark(id);
+        clearinghouse.trade(id, account, short, size, mark);
+        return _health(account).mm;
+    }
+
+    function test_aLinePastItsShockIsClosed() public whereAPriceIsUnsure {
+        _buy(STAKED_PERP, 5e18);
+        int256 mm = _doubt();
+        assertLt(_sell(STAKED_PERP, 2e18), mm);
+        _sell(STAKED_PERP, 3e18);
+        assertEq(_start(account), 1, "start");
+    }
+
+    function test_aShortPastItsShockIsClosed() public whereAPriceIsUnsure {
+        _sell(STAKED_PERP, 5e18);
+        int256 mm = _doubt();
+        assertLt(_buy(STAKED_PERP, 5e18), mm);
+    }
+
+    function test_aCurvePastItsShockIsClosed() public whereAPriceIsUnsure {
+        _buy(STAKED_CALL, 5e18);
+        int256 mm = _doubt();
+        assertLt(_sell(STAKED_CALL, 2e18), mm);
+        _sell(STAKED_CALL, 3e18);
+    }
+
+    /// Of a hedge either leg may go first: what is left counts by its favourable end, and is closed by what it is at a sure price.
+    function test_aHedgePastItsShockIsClosed() public whereAPriceIsUnsure {
+        _buy(STAKED_FUTURE, 5e18);
+        _sell(STAKED_PERP, 5e18);
+        int256 mm = _doubt();
+        int256 open = _buy(STAKED_PERP, 5e18);
+        assertGt(open, mm);
+        assertLt(_sell(STAKED_FUTURE, 5e18), open);
+    }
+
+    /// More than covers the claim of two, of which 1.8 are credited; then what covers it.
+    function test_aShortOverAClaimPastItsShockIsClosed() public whereAPriceIsUnsure {
+        _sell(STAKED_PERP, 3e18);
+        int256 mm = _doubt();
+        assertLt(_buy(STAKED_PERP, 1.2e18), mm);
+        _buy(STAKED_PERP, 1.8e18);
+    }
+
+    /// By neither measure: the interval is narrower than the shock, and the other leg was what covered it.
+    function test_aHedgeWithinItsShockIsNot() public whereAPriceIsUnsure {
+        _buy(STAKED_FUTURE, 5e18);
+        _sell(STAKED_PERP, 5e18);
+        _doubt();
+        oracle.setConfidence(STAKED_FEED, 0.05e18);
+        (uint256 mark,) = Perp(riskConfig.instrument(STAKED_PERP).module).mark(STAKED_PERP);
+        vm.expectPartialRevert(LedgerBase.RiskNotReduced.selector);
+        clearinghouse.trade(STAKED_PERP, account, short, 5e18, mark);
+    }
+
+    /// Nobody becomes liquidatable by an own trade: who is healthy by the interval alone waits, or puts in more.
+    function test_whoIsHealthyByItsIntervalStaysSo() public whereAPriceIsUnsure {
+        _deposit(alice, usdc, 10_000e6);
+        _buy(STAKED_PERP, 20e18);
+        _price(1450e18);
+        oracle.setConfidence(STAKED_FEED, 0.3e18);
+        assertGt(_health(account).mm, 0);
+        vm.expectPartialRevert(LedgerBase.RiskNotReduced.selector);
+        clearinghouse.trade(STAKED_PERP, short, account, 20e18, 1680e18);
     }
 }
