@@ -10,6 +10,7 @@ import {
   type Random,
   seededRandom,
 } from '@clearspan/shared'
+import { measureGas } from './margin/gas.js'
 import { type PlainOption, transcribed } from './margin/transcription.js'
 
 const TRANSCRIPTION = "the contracts' formulas transcribed word by word, same books, same run"
@@ -51,6 +52,7 @@ export default async function measure(say: (line: string) => void) {
       say,
       anew,
     ),
+    ...(await measureGas(say)),
   ]
 }
 
