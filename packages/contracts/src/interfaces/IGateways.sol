@@ -10,6 +10,16 @@ interface ISpokeGateway {
         address token;
     }
 
+    /// @notice Of the hub's last word: what it has released, ever, for one payout, all that the account is still owed there included.
+    struct Exit {
+        uint32 vaultEpoch;
+        bytes32 account;
+        address token;
+        address recipient;
+        /// Token decimals.
+        uint128 released;
+    }
+
     event CountersSent(bytes32 indexed guid, uint64 time, CounterKey[] keys);
     event ReleasesReceived(bytes32 indexed guid, uint64 time, uint256 count);
 
@@ -18,6 +28,16 @@ interface ISpokeGateway {
 
     /// @notice The vault of an epoch; zero if none is open.
     function vaultOf(uint32 epoch) external view returns (ICollateralVault);
+
+    /// @notice The newest vault of the newest hub that has followed this gateway's.
+    function newestVault() external view returns (ICollateralVault);
+
+    /// @notice Epoch of the clearinghouse whose counters are taken.
+    function hubEpoch() external view returns (uint32);
+
+    /// @notice Gateway of the hub before this one's, and of the one after it; zero for none.
+    function predecessor() external view returns (ISpokeGateway);
+    function successor() external view returns (ISpokeGateway);
 
     /// @notice Native fee of sending these counters of the newest vault now. 0 on the hub's own chain.
     function quoteCounters(CounterKey[] calldata keys) external view returns (uint256 nativeFee);

@@ -4,33 +4,27 @@ pragma solidity ^0.8.28;
 import {ICollateralVault} from "../interfaces/ICollateralVault.sol";
 import {ISpokeGateway} from "../interfaces/IGateways.sol";
 import {CounterMessages} from "../libraries/CounterMessages.sol";
+import {SignerEpochs} from "../oracle/SignerEpochs.sol";
 import {Gateway} from "./Gateway.sol";
+import {HubEpoch} from "./HubEpoch.sol";
 
 /// @title SpokeGateway
 /// @notice Sends the vaults' counters to the hub and brings the hub's releases into them. A chain's vaults follow one another by epoch: the last
 /// one takes deposits, and all of them pay what is released on them.
-contract SpokeGateway is ISpokeGateway, Gateway {
+contract SpokeGateway is HubEpoch {
     event EpochOpened(uint32 epoch, ICollateralVault vault);
 
-    error UnknownHubEpoch(uint32 epoch);
     /// @notice No vault of this epoch is open: a message for it waits.
     error UnknownVaultEpoch(uint32 epoch);
     error EpochOutOfOrder(uint32 epoch);
-    /// @notice The predecessor still takes deposits.
-    error VaultNotSealed(ICollateralVault vault);
-
-    uint32 public immutable hubEid;
-    /// @notice Epoch of the clearinghouse whose counters are taken.
-    uint32 public immutable hubEpoch;
-
-    /// @notice Newest block time of the hub that a message carried, seconds.
-    uint64 public lastHubTime;
 
     /// @notice Epoch of the newest vault. The first vault's is 1.
     uint32 public epoch = 1;
     mapping(uint32 epoch => ICollateralVault) public vaultOf;
 
     /// @param vault_ May be deployed later, at this address.
+    /// @param oracle_ Of this chain.
+    /// @param predecessor_ Gateway of the hub that this one's hub replaces, or none.
     /// @dev The schedule pays for a token's first counters, when all its slots on the hub are fresh.
     constructor(
         address endpoint_,
@@ -38,20 +32,29 @@ contract SpokeGateway is ISpokeGateway, Gateway {
         ICollateralVault vault_,
         uint32 hubEid_,
         uint32 hubEpoch_,
-        uint64 skew_
-    ) Gateway(endpoint_, owner_, skew_, GasSchedule(80_000, 180_000, 140_000)) {
+        uint64 skew_,
+        SignerEpochs oracle_,
+        ISpokeGateway predecessor_
+    )
+        Gateway(endpoint_, owner_, skew_, GasSchedule(80_000, 180_000, 140_000))
+        HubEpoch(hubEid_, hubEpoch_, oracle_, predecessor_)
+    {
         vaultOf[1] = vault_;
-        hubEid = hubEid_;
-        hubEpoch = hubEpoch_;
     }
 
-    /// @notice The newest vault.
-    function vault() external view returns (ICollateralVault) {
+    /// @inheritdoc ISpokeGateway
+    function vault() public view override returns (ICollateralVault) {
         return vaultOf[epoch];
+    }
+
+    /// @inheritdoc ISpokeGateway
+    function newestVault() external view returns (ICollateralVault) {
+        return address(successor) == address(0) ? vault() : successor.newestVault();
     }
 
     /// @notice Replaces the newest vault, which must be sealed. What is released on its predecessors they still pay.
     function openEpoch(ICollateralVault next) external onlyOwner {
+        if (endedAt != 0 || address(successor) != address(0)) revert HubHasEnded();
         ICollateralVault last = vaultOf[epoch];
         if (!last.isSealed()) revert VaultNotSealed(last);
         if (next.epoch() != epoch + 1) revert EpochOutOfOrder(next.epoch());
@@ -117,9 +120,7 @@ contract SpokeGateway is ISpokeGateway, Gateway {
             CounterMessages.Credit[] memory credits,
             CounterMessages.ReleaseRow[] memory rows
         ) = CounterMessages.decodeReleases(message);
-        if (header.epoch != hubEpoch) revert UnknownHubEpoch(header.epoch);
-        _checkTime(header.time);
-        if (header.time > lastHubTime) lastHubTime = header.time;
+        _hear(header.epoch, header.time);
         for (uint256 i; i < rows.length; ++i) {
             CounterMessages.ReleaseRow memory row = rows[i];
             CounterMessages.Credit memory credit = credits[row.tokenIndex];
@@ -131,7 +132,7 @@ contract SpokeGateway is ISpokeGateway, Gateway {
         emit ReleasesReceived(guid, header.time, rows.length);
     }
 
-    function _vault(uint32 epoch_) private view returns (ICollateralVault found) {
+    function _vault(uint32 epoch_) internal view override returns (ICollateralVault found) {
         found = vaultOf[epoch_];
         if (address(found) == address(0)) revert UnknownVaultEpoch(epoch_);
     }

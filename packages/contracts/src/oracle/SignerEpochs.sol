@@ -161,11 +161,27 @@ abstract contract SignerEpochs is Ownable {
             next.epoch != opened + 1 || next.firstSeq <= uint48(shape >> 104)
                 || next.firstSeq > uint256(uint48(shape >> 56)) + 1
         ) revert InvalidEpoch();
-        if (signatures.length != _signaturesLength(uint8(shape))) {
-            revert QuorumSignatures.MalformedSignatures();
-        }
-        QuorumSignatures.check(signatures, 0, uint8(shape), _handoverDigest(next), code);
+        _checkQuorum(_handoverHash(next), signatures, uint8(shape), code);
         _open(next, opened);
+    }
+
+    /// @notice Reverts unless the quorum of the newest epoch, while that has neither expired nor been revoked, has signed an EIP-712 struct in the
+    /// reports' domain.
+    /// @param signatures As for `handOver`.
+    function requireQuorum(bytes32 structHash, bytes calldata signatures) external view {
+        uint256 config = _config;
+        bytes memory code =
+            _readEpoch(config, uint32(config >> OPENED_AT), block.timestamp / slotSeconds, true);
+        _checkQuorum(structHash, signatures, uint8(uint256(LibBytes.load(code, 32))), code);
+    }
+
+    function _checkQuorum(bytes32 structHash, bytes calldata signatures, uint256 n, bytes memory code)
+        private
+        view
+    {
+        if (signatures.length != _signaturesLength(n)) revert QuorumSignatures.MalformedSignatures();
+        bytes32 digest = MessageHashUtils.toTypedDataHash(domainSeparator, structHash);
+        QuorumSignatures.check(signatures, 0, n, digest, code);
     }
 
     /// @notice Takes all slots from an epoch that are not stored yet, and its right to hand over. One that is not open yet
@@ -214,12 +230,12 @@ abstract contract SignerEpochs is Ownable {
         return 4 + SIGNATURE_BYTES * (2 * ((n - 1) / 3) + 1);
     }
 
-    function _handoverDigest(Epoch calldata next) private view returns (bytes32) {
+    function _handoverHash(Epoch calldata next) private pure returns (bytes32) {
         bytes memory feeds;
         for (uint256 i; i < next.feeds.length; ++i) {
             feeds = bytes.concat(feeds, keccak256(abi.encode(FEED_TYPEHASH, next.feeds[i])));
         }
-        bytes32 structHash = keccak256(
+        return keccak256(
             abi.encode(
                 HANDOVER_TYPEHASH,
                 next.epoch,
@@ -230,7 +246,6 @@ abstract contract SignerEpochs is Ownable {
                 keccak256(feeds)
             )
         );
-        return MessageHashUtils.toTypedDataHash(domainSeparator, structHash);
     }
 
     function _checkSigners(address[] calldata signers) private pure {

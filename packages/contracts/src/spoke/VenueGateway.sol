@@ -123,9 +123,9 @@ contract VenueGateway is IVenueGateway, ReentrancyGuardTransient {
         emit GivenBack(account, token, amount);
     }
 
-    /// @dev Into the newest vault, whichever paid.
+    /// @dev Into the newest vault, whichever paid: of the newest hub, where the account has the same owner.
     function _deposit(bytes32 account, address token, uint256 amount) private {
-        ICollateralVault vault = spokeGateway.vault();
+        ICollateralVault vault = spokeGateway.newestVault();
         IERC20(token).forceApprove(address(vault), amount);
         vault.deposit(account, token, amount);
     }

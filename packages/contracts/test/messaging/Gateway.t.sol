@@ -8,6 +8,7 @@ import {IHubGateway, ISpokeGateway} from "../../src/interfaces/IGateways.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {CounterMessages} from "../../src/libraries/CounterMessages.sol";
 import {Gateway} from "../../src/messaging/Gateway.sol";
+import {HubEpoch} from "../../src/messaging/HubEpoch.sol";
 import {HubGateway} from "../../src/messaging/HubGateway.sol";
 import {SpokeGateway} from "../../src/messaging/SpokeGateway.sol";
 import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
@@ -253,7 +254,7 @@ contract GatewayTest is GatewayFixture {
             header, new CounterMessages.Credit[](0), new CounterMessages.ReleaseRow[](0)
         );
         vm.startPrank(address(gateway.endpoint()));
-        vm.expectRevert(abi.encodeWithSelector(SpokeGateway.UnknownHubEpoch.selector, 2));
+        vm.expectRevert(abi.encodeWithSelector(HubEpoch.UnknownHubEpoch.selector, 2));
         gateway.lzReceive(origin, 0, message, address(0), "");
         message = CounterMessages.encodeCounters(
             header, new CounterMessages.Totals[](0), new CounterMessages.CounterRow[](0)

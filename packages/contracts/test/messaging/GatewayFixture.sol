@@ -11,6 +11,8 @@ import {IHubGateway, ISpokeGateway} from "../../src/interfaces/IGateways.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {HubGateway} from "../../src/messaging/HubGateway.sol";
 import {SpokeGateway} from "../../src/messaging/SpokeGateway.sol";
+import {PriceOracle} from "../../src/oracle/PriceOracle.sol";
+import {SignerEpochs} from "../../src/oracle/SignerEpochs.sol";
 import {TestToken} from "../../src/mocks/TestToken.sol";
 import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
@@ -26,6 +28,12 @@ abstract contract GatewayFixture is LayerZeroTest {
 
     address internal immutable governance = makeAddr("governance");
 
+    uint32 internal constant SLOT_SECONDS = 2;
+    /// Of the oracle's nodes.
+    uint256[4] internal nodeKeys = [uint256(0x01), 0x02, 0x03, 0x04];
+
+    /// @dev Stands for the oracles of all chains: they have the same signers.
+    PriceOracle internal signers;
     Clearinghouse internal clearinghouse;
     RiskConfig internal riskConfig;
     HubGateway internal hub;
@@ -40,35 +48,58 @@ abstract contract GatewayFixture is LayerZeroTest {
         _deployTwoChains();
         hubToken = new TestToken("Settlement on the hub", "USDC", 6);
         token = new TestToken("Settlement on the spoke", "USDC", 6);
+        _deploySigners();
         _deployHub();
-        (localGateway, localVault) = _deploySpoke(HUB, hubToken);
-        (gateway, vault) = _deploySpoke(SPOKE, token);
+        ISpokeGateway none = ISpokeGateway(address(0));
+        (localGateway, localVault) = _newSpoke(HUB, hubToken, hub, none);
+        (gateway, vault) = _newSpoke(SPOKE, token, hub, none);
         vm.startPrank(governance);
         hub.setPeer(HUB, _word(address(localGateway)));
         hub.setPeer(SPOKE, _word(address(gateway)));
         vm.stopPrank();
     }
 
-    function _deployHub() private {
-        riskConfig = new RiskConfig(address(this), 0);
-        riskConfig.setAsset(HUB_ASSET, _asset(HUB, hubToken));
-        riskConfig.setAsset(SPOKE_ASSET, _asset(SPOKE, token));
-        address ledger =
-            vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1 + CLEARINGHOUSE_PARTS);
-        hub = new HubGateway(
-            address(_stack(HUB).endpoint), governance, Clearinghouse(ledger), riskConfig, 1, SKEW
+    function _deploySigners() private {
+        signers = new PriceOracle(
+            "network", governance, SLOT_SECONDS, SignerEpochs.Parameters(60, 500, 100, 2_000, 30, 100)
         );
-        LedgerBase.Modules memory modules = LedgerBase.Modules({
-            gateway: address(hub),
+        SignerEpochs.Epoch memory epoch;
+        (epoch.epoch, epoch.firstSeq, epoch.lastSeq) = (1, 1, type(uint48).max);
+        epoch.signers = new address[](nodeKeys.length);
+        for (uint256 i; i < nodeKeys.length; ++i) {
+            epoch.signers[i] = vm.addr(nodeKeys[i]);
+        }
+        epoch.feeds = new SignerEpochs.Feed[](1);
+        epoch.feeds[0] = SignerEpochs.Feed("BTC/USD", -8, false, 120);
+        vm.prank(governance);
+        signers.openEpoch(epoch);
+    }
+
+    function _deployHub() private {
+        (clearinghouse, riskConfig, hub) = _newHub(1);
+    }
+
+    function _newHub(uint32 epoch) internal returns (Clearinghouse ledger, RiskConfig risk, HubGateway g) {
+        risk = new RiskConfig(address(this), 0);
+        risk.setAsset(HUB_ASSET, _asset(HUB, hubToken));
+        risk.setAsset(SPOKE_ASSET, _asset(SPOKE, token));
+        ledger = Clearinghouse(
+            vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1 + CLEARINGHOUSE_PARTS)
+        );
+        g = new HubGateway(address(_stack(HUB).endpoint), governance, ledger, risk, epoch, SKEW);
+        assertEq(address(newClearinghouse(governance, _modules(address(g), risk))), address(ledger));
+    }
+
+    function _modules(address g, RiskConfig risk) internal returns (LedgerBase.Modules memory) {
+        return LedgerBase.Modules({
+            gateway: g,
             auction: makeAddr("auction"),
             backstop: makeAddr("backstop"),
             fund: makeAddr("fund"),
             marginEngine: IMarginEngine(makeAddr("margin engine")),
             oracle: IPriceOracle(makeAddr("oracle")),
-            riskConfig: riskConfig
+            riskConfig: risk
         });
-        clearinghouse = newClearinghouse(governance, modules);
-        assertEq(address(clearinghouse), ledger);
     }
 
     function _asset(uint32 eid, TestToken t) private view returns (IRiskConfig.Asset memory) {
@@ -86,16 +117,20 @@ abstract contract GatewayFixture is LayerZeroTest {
         });
     }
 
-    function _deploySpoke(uint32 eid, TestToken t) private returns (SpokeGateway g, CollateralVault v) {
+    function _newSpoke(uint32 eid, TestToken t, HubGateway of_, ISpokeGateway predecessor)
+        internal
+        returns (SpokeGateway g, CollateralVault v)
+    {
         v = CollateralVault(vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1));
-        g = new SpokeGateway(address(_stack(eid).endpoint), governance, v, HUB, 1, SKEW);
+        address endpoint = address(_stack(eid).endpoint);
+        g = new SpokeGateway(endpoint, governance, v, HUB, of_.epoch(), SKEW, signers, predecessor);
         assertEq(
             address(new CollateralVault(governance, address(g), 1, "network", ICollateralVault(address(0)))),
             address(v)
         );
         vm.startPrank(governance);
         v.setListed(address(t), true);
-        g.setPeer(HUB, _word(address(hub)));
+        g.setPeer(HUB, _word(address(of_)));
         vm.stopPrank();
     }
 

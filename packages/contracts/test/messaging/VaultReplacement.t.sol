@@ -5,6 +5,7 @@ import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
 import {IHubGateway, ISpokeGateway} from "../../src/interfaces/IGateways.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {Books} from "../../src/hub/Books.sol";
+import {HubEpoch} from "../../src/messaging/HubEpoch.sol";
 import {SpokeGateway} from "../../src/messaging/SpokeGateway.sol";
 import {ICollateralVault} from "../../src/interfaces/ICollateralVault.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
@@ -76,7 +77,7 @@ contract VaultReplacementTest is GatewayFixture {
 
     function test_order_of_replacement() public {
         vm.startPrank(governance);
-        vm.expectRevert(abi.encodeWithSelector(SpokeGateway.VaultNotSealed.selector, vault));
+        vm.expectRevert(abi.encodeWithSelector(HubEpoch.VaultNotSealed.selector, vault));
         gateway.openEpoch(next);
         vault.seal();
         vm.expectRevert(abi.encodeWithSelector(SpokeGateway.EpochOutOfOrder.selector, 1));

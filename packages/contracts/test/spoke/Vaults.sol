@@ -8,6 +8,10 @@ contract Vaults {
     mapping(uint32 epoch => ICollateralVault) public vaultOf;
     ICollateralVault public vault;
 
+    function newestVault() external view returns (ICollateralVault) {
+        return vault;
+    }
+
     function open(ICollateralVault next) external {
         (vaultOf[next.epoch()], vault) = (next, next);
     }

@@ -46,7 +46,16 @@ export function createSpoke(
   batch.create('SpokeGateway', {
     abi: spokeGatewayAbi,
     bytecode: spokeGatewayBytecode,
-    args: [layerzero.endpoint, owner, at('vault'), chains[0]!.eid, EPOCH, BigInt(timing.skew)],
+    args: [
+      layerzero.endpoint,
+      owner,
+      at('vault'),
+      chains[0]!.eid,
+      EPOCH,
+      BigInt(timing.skew),
+      at('priceOracle'),
+      zeroAddress,
+    ],
   })
   batch.create('CollateralVault', {
     abi: collateralVaultAbi,

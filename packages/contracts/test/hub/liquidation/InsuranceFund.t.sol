@@ -102,7 +102,7 @@ contract InsuranceFundTest is LiquidationBase {
         assertEq(backstop.unsold(), 10_000e18);
         assertEq(fund.totalAssets(), 10_000e6);
         assertApproxEqAbs(fund.previewDeposit(1000e6), shares / 20, 1e12);
-        vm.warp(block.timestamp + 1 days);
+        _warp(block.timestamp + 1 days);
         assertEq(backstop.unsold(), uint256(10_000e18) * 2 / 3);
         // A crumb doesn't bring back what has faded.
         _depositFor(backstopAccount, weth, 1);
@@ -110,9 +110,9 @@ contract InsuranceFundTest is LiquidationBase {
         clearinghouse.openRow(backstopAccount, WETH);
         clearinghouse.mature(backstopAccount, WETH);
         assertEq(backstop.releaseCollateral(WETH), 1);
-        vm.warp(block.timestamp + 1 days);
+        _warp(block.timestamp + 1 days);
         assertApproxEqAbs(backstop.unsold(), uint256(10_000e18) * 4 / 9, 2000);
-        vm.warp(block.timestamp + 2 days);
+        _warp(block.timestamp + 2 days);
         assertEq(backstop.unsold(), 0, "sold by now");
         assertApproxEqAbs(fund.previewDeposit(1000e6), shares / 10, 1e12);
     }
@@ -124,7 +124,7 @@ contract InsuranceFundTest is LiquidationBase {
         usdc.approve(address(fund), type(uint256).max);
         uint256 paid = fund.mint(amount, carol);
         fund.requestRedeem(amount);
-        vm.warp(block.timestamp + COOL_DOWN);
+        _warp(block.timestamp + COOL_DOWN);
         _price(2000e18);
         uint256 got = fund.redeem(amount, carol, carol);
         vm.stopPrank();
@@ -172,7 +172,7 @@ contract InsuranceFundTest is LiquidationBase {
     }
 
     function test_wiped_opensWhenAllHaveLeft() public {
-        vm.warp(_request(shares));
+        _warp(_request(shares));
         _wipe();
         assertEq(_redeem(shares), 0);
         _fundWith(1000e6);
@@ -191,7 +191,7 @@ contract InsuranceFundTest is LiquidationBase {
             assertLe(fund.totalSupply(), deposited * 1e9);
         }
         uint256 all = fund.balanceOf(lp);
-        vm.warp(_request(all));
+        _warp(_request(all));
         _price(2000e18);
         uint256 assets = fund.totalAssets();
         assertApproxEqAbs(_redeem(all), assets, 1);
@@ -201,10 +201,10 @@ contract InsuranceFundTest is LiquidationBase {
     /// What is deposited would go to the backstop's deficit, even where no shares are left to price it.
     function test_wiped_byTheBackstopsDeficit() public {
         bytes32 account = _insolvent();
-        vm.warp(block.timestamp + WINDOW);
+        _warp(block.timestamp + WINDOW);
         _price(1500e18);
         backstop.takeOver(account);
-        vm.warp(_request(shares));
+        _warp(_request(shares));
         _price(1500e18);
         _redeem(shares);
         assertEq(fund.totalSupply(), 0);
@@ -221,11 +221,11 @@ contract InsuranceFundTest is LiquidationBase {
         assertEq(fund.maxRedeem(lp), 0);
         uint64 ripeAt = _request(shares / 2);
         assertEq(ripeAt, block.timestamp + COOL_DOWN);
-        vm.warp(ripeAt - 1);
+        _warp(ripeAt - 1);
         assertEq(fund.maxWithdraw(lp), 0);
         vm.expectRevert(abi.encodeWithSelector(ERC4626.ERC4626ExceededMaxRedeem.selector, lp, shares / 2, 0));
         _redeem(shares / 2);
-        vm.warp(ripeAt);
+        _warp(ripeAt);
         assertEq(fund.maxRedeem(lp), shares / 2);
         assertEq(fund.maxWithdraw(lp), 5000e6);
         assertEq(_redeem(shares / 4), 2500e6);
@@ -240,14 +240,14 @@ contract InsuranceFundTest is LiquidationBase {
 
     function test_redeem_closesAgainAfterTheExitWindow() public {
         uint64 ripeAt = _request(shares);
-        vm.warp(ripeAt + EXIT_WINDOW);
+        _warp(ripeAt + EXIT_WINDOW);
         assertEq(fund.maxRedeem(lp), shares);
-        vm.warp(ripeAt + EXIT_WINDOW + 1);
+        _warp(ripeAt + EXIT_WINDOW + 1);
         assertEq(fund.maxRedeem(lp), 0);
     }
 
     function test_redeem_byAnotherNeedsAnAllowance() public {
-        vm.warp(_request(shares));
+        _warp(_request(shares));
         vm.expectRevert();
         vm.prank(carol);
         fund.redeem(shares, carol, lp);
@@ -260,14 +260,14 @@ contract InsuranceFundTest is LiquidationBase {
 
     /// §6.8: no fund exit between a loss being knowable and charged; and shares in cool-down bear it.
     function test_redeem_waitsWhileALossIsKnown_thenBearsIt() public {
-        vm.warp(_request(shares));
+        _warp(_request(shares));
         _price(2000e18);
         bytes32 account = _insolvent();
         assertEq(auction.insolventCount(), 1);
         assertEq(fund.maxRedeem(lp), 0);
         vm.expectRevert(abi.encodeWithSelector(ERC4626.ERC4626ExceededMaxRedeem.selector, lp, shares, 0));
         _redeem(shares);
-        vm.warp(block.timestamp + WINDOW);
+        _warp(block.timestamp + WINDOW);
         _price(1500e18);
         backstop.takeOver(account);
         assertEq(fund.totalAssets(), 7500e6);
@@ -277,13 +277,13 @@ contract InsuranceFundTest is LiquidationBase {
     function test_redeem_atTheLowestPriceSeen() public {
         uint64 ripeAt = _request(shares / 2);
         bytes32 account = _insolvent();
-        vm.warp(block.timestamp + WINDOW);
+        _warp(block.timestamp + WINDOW);
         _price(1500e18);
         backstop.takeOver(account);
         fund.observe(lp);
         // What the backstop loses and regains in between doesn't come back to who is leaving, but to who stays.
         _depositFor(backstopAccount, usdc, 2500e6);
-        vm.warp(ripeAt);
+        _warp(ripeAt);
         _price(2500e18);
         clearinghouse.settlePnl(Accounts.main(bob), PERP);
         clearinghouse.settlePnl(backstopAccount, PERP);
@@ -302,7 +302,7 @@ contract InsuranceFundTest is LiquidationBase {
         usdc.approve(address(fund), 10_000e6);
         fund.deposit(10_000e6, carol);
         vm.stopPrank();
-        vm.warp(_request(shares));
+        _warp(_request(shares));
         _depositFor(fundAccount, usdc, 10_000e6);
         assertApproxEqAbs(fund.convertToAssets(shares), 15_000e6, 1);
         _request(1);
@@ -314,7 +314,7 @@ contract InsuranceFundTest is LiquidationBase {
     }
 
     function test_request_thatIsNotUsedKeepsItsSharesWhileNothingIsEarned() public {
-        vm.warp(_request(shares));
+        _warp(_request(shares));
         _price(2000e18);
         vm.prank(lp);
         fund.cancelRedeem();
@@ -329,7 +329,7 @@ contract InsuranceFundTest is LiquidationBase {
         vm.prank(lp);
         vm.expectRevert(abi.encodeWithSelector(ERC4626.ERC4626ExceededMaxRedeem.selector, lp, shares, 0));
         fund.redeemToAccount(shares, account);
-        vm.warp(_request(shares));
+        _warp(_request(shares));
         vm.mockCall(
             address(clearinghouse),
             abi.encodeWithSelector(clearinghouse.backing.selector, fund.assetId()),
@@ -350,7 +350,7 @@ contract InsuranceFundTest is LiquidationBase {
     /// A deficit of the backstop lowers the price at once; a gain only when it is swept in.
     function test_totalAssets_followsTheBackstopDownAndNotUp() public {
         bytes32 account = _insolvent();
-        vm.warp(block.timestamp + WINDOW);
+        _warp(block.timestamp + WINDOW);
         _price(1500e18);
         backstop.takeOver(account);
         assertEq(fund.totalAssets(), 7500e6);
@@ -364,10 +364,10 @@ contract InsuranceFundTest is LiquidationBase {
 
     function test_staleBackstop_closesTheDoorsBothWays() public {
         bytes32 account = _insolvent();
-        vm.warp(block.timestamp + WINDOW);
+        _warp(block.timestamp + WINDOW);
         _price(1500e18);
         backstop.takeOver(account);
-        vm.warp(_request(shares));
+        _warp(_request(shares));
         oracle.setStale(ETH_FEED);
         assertEq(fund.maxRedeem(lp), 0);
         assertEq(fund.maxDeposit(lp), 0);
@@ -378,7 +378,7 @@ contract InsuranceFundTest is LiquidationBase {
 
     function test_maxRedeem_withinWhatTheHubsChainHolds() public {
         // As when others have withdrawn here what was deposited elsewhere.
-        vm.warp(_request(shares));
+        _warp(_request(shares));
         vm.mockCall(
             address(clearinghouse),
             abi.encodeWithSelector(clearinghouse.backing.selector, USDC),
@@ -389,7 +389,7 @@ contract InsuranceFundTest is LiquidationBase {
     }
 
     function test_redeem_isAllOrNothingWhenTheVaultDoesNotPay() public {
-        vm.warp(_request(shares));
+        _warp(_request(shares));
         vm.mockCallRevert(address(usdc), abi.encodeWithSelector(IERC20.transfer.selector), "");
         vm.expectPartialRevert(InsuranceFund.PayoutIncomplete.selector);
         _redeem(shares);
@@ -422,7 +422,7 @@ contract InsuranceFundTest is LiquidationBase {
 
     /// The first depositor's price cannot be inflated at a later one's expense.
     function test_firstDeposit_cannotBeInflated() public {
-        vm.warp(_request(shares));
+        _warp(_request(shares));
         _redeem(shares);
         assertEq(fund.totalSupply(), 0);
         usdc.mint(carol, 1);

@@ -82,7 +82,7 @@ contract LiquidationInvariants is LiquidationBase {
     }
 
     function wait(uint256 time) external {
-        vm.warp(block.timestamp + bound(time, 1, 90 minutes));
+        _warp(block.timestamp + bound(time, 1, 90 minutes));
         _price(oracle.price(ETH_FEED).price);
         _observe();
     }
@@ -190,7 +190,7 @@ contract LiquidationInvariants is LiquidationBase {
         } else if (what % 4 == 1 && fund.balanceOf(lp) > 0) {
             vm.startPrank(lp);
             fund.cancelRedeem();
-            vm.warp(fund.requestRedeem(fund.balanceOf(lp)));
+            _warp(fund.requestRedeem(fund.balanceOf(lp)));
             vm.stopPrank();
             _price(oracle.price(ETH_FEED).price);
         } else if (what % 4 == 2) {
@@ -218,7 +218,7 @@ contract LiquidationInvariants is LiquidationBase {
         deposited += amount;
         backstop.sweep();
         assertLe(fund.convertToAssets(shares), amount + 1, "bought into a gain");
-        vm.warp(fund.requestRedeem(shares));
+        _warp(fund.requestRedeem(shares));
         _price(oracle.price(ETH_FEED).price);
         if (fund.maxRedeem(passer) == shares) assertLe(fund.redeem(shares, passer, passer), amount + 1);
         // What a known loss keeps in goes to who stays.

@@ -12,13 +12,14 @@ import {LiquidationAuction} from "../../../src/hub/LiquidationAuction.sol";
 import {RiskConfig} from "../../../src/hub/RiskConfig.sol";
 import {IMarginEngine} from "../../../src/interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../../../src/interfaces/IRiskConfig.sol";
-import {ISpokeGateway} from "../../../src/interfaces/IGateways.sol";
+import {IHubGateway, ISpokeGateway} from "../../../src/interfaces/IGateways.sol";
 import {Accounts} from "../../../src/libraries/Accounts.sol";
 import {MarginEngine} from "../../../src/margin/MarginEngine.sol";
 import {Perp} from "../../../src/margin/Perp.sol";
 import {HubGateway} from "../../../src/messaging/HubGateway.sol";
 import {SpokeGateway} from "../../../src/messaging/SpokeGateway.sol";
 import {TestToken} from "../../../src/mocks/TestToken.sol";
+import {SignerEpochs} from "../../../src/oracle/SignerEpochs.sol";
 import {ICollateralVault} from "../../../src/interfaces/ICollateralVault.sol";
 import {CollateralVault} from "../../../src/spoke/CollateralVault.sol";
 import {LiquidationExecutor} from "../../../src/spoke/LiquidationExecutor.sol";
@@ -105,7 +106,16 @@ abstract contract LiquidationBase is Test {
         engine = new MarginEngine(clearinghouse, oracle, riskConfig);
         hubGateway = new HubGateway(endpoint, address(this), clearinghouse, riskConfig, 1, 15 minutes);
         vault = new CollateralVault(address(this), at[4], 1, "network", ICollateralVault(address(0)));
-        spokeGateway = new SpokeGateway(endpoint, address(this), vault, EID, 1, 15 minutes);
+        spokeGateway = new SpokeGateway(
+            endpoint,
+            address(this),
+            vault,
+            EID,
+            1,
+            15 minutes,
+            SignerEpochs(address(oracle)),
+            ISpokeGateway(address(0))
+        );
         auction =
             new LiquidationAuction(clearinghouse, engine, oracle, riskConfig, at[7], at[6], _parameters());
         backstop = new Backstop(clearinghouse, engine, riskConfig, auction, at[7], WINDOW, address(this));
@@ -121,6 +131,15 @@ abstract contract LiquidationBase is Test {
         assertEq(address(fund), at[7]);
         fundAccount = fund.account();
         backstopAccount = backstop.account();
+    }
+
+    /// @dev Relayers' heartbeats go on meanwhile: after 14 days without one a hub isn't heard on its own chain.
+    function _warp(uint256 to) internal {
+        while (block.timestamp < to) {
+            hubGateway.sendReleases(EID, new IHubGateway.ReleaseKey[](0));
+            uint256 next = block.timestamp + 14 days;
+            vm.warp(next < to ? next : to);
+        }
     }
 
     function _parameters() private pure returns (LiquidationAuction.Parameters memory) {
