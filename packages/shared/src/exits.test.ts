@@ -20,12 +20,19 @@ describe('the last word of a hub', () => {
   // The contracts' test opens exits with it and proves each payout: one file, written here, proves that the twins agree.
   it('is what the contracts are tested on', async () => {
     const tree = exitTree(exits)
-    const lastWord: LastWord = { hubEpoch: 1, version: 3, hubTime: 1_700_000_000n, root: tree.root as `0x${string}` }
+    const lastWord: LastWord = {
+      hubEpoch: 1,
+      version: 3,
+      hubTime: 1_700_000_000n,
+      root: tree.root as `0x${string}`,
+    }
     const hash = lastWordDigest(lastWord, networkId)
     const signatures = await Promise.all(
       [1, 2, 3].map(async (key, signer) => ({
         signer,
-        signature: compactSignature(await sign({ hash, privateKey: numberToHex(key, { size: 32 }), to: 'hex' })),
+        signature: compactSignature(
+          await sign({ hash, privateKey: numberToHex(key, { size: 32 }), to: 'hex' }),
+        ),
       })),
     )
     const vectors = {

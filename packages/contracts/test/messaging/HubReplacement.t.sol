@@ -16,7 +16,7 @@ import {SpokeGateway} from "../../src/messaging/SpokeGateway.sol";
 import {CollateralVault} from "../../src/spoke/CollateralVault.sol";
 import {VenueRegistry} from "../../src/spoke/VenueRegistry.sol";
 import {FickleVenue} from "../spoke/FickleVenue.sol";
-import {newClearinghouse} from "../hub/newClearinghouse.sol";
+import {CLEARINGHOUSE_PARTS, newClearinghouse} from "../hub/newClearinghouse.sol";
 import {ExitFixture} from "./ExitFixture.sol";
 import {HubGatewayV2, SpokeGatewayV2, VersionTwo} from "./VersionTwo.sol";
 
@@ -243,8 +243,9 @@ contract HubReplacementTest is ExitFixture {
         private
         returns (HubGatewayV2 hub2, SpokeGatewayV2 gateway2, CollateralVault vault2, Clearinghouse ledger2)
     {
-        // Its parts go first: the gateway, two parts, then the ledger.
-        ledger2 = Clearinghouse(vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 3));
+        ledger2 = Clearinghouse(
+            vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1 + CLEARINGHOUSE_PARTS)
+        );
         hub2 = new HubGatewayV2(address(_stack(HUB).endpoint), governance, ledger2, 2);
         assertEq(address(newClearinghouse(governance, _modules(address(hub2), riskConfig))), address(ledger2));
         vault2 = CollateralVault(vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1));

@@ -35,6 +35,10 @@ contract SpokeOwnersTest is GatewayFixture {
         _refused(address(vault), abi.encodeCall(vault.seal, ()));
         _refused(address(vault), abi.encodeCall(vault.transferOwnership, (address(this))));
         _refused(address(gateway), abi.encodeCall(gateway.openEpoch, (vault)));
+        _refused(address(gateway), abi.encodeCall(gateway.openHubEpoch, (gateway)));
+        _refused(address(gateway), abi.encodeCall(gateway.endHub, ()));
+        _refused(address(gateway), abi.encodeCall(gateway.resumeHub, ()));
+        _refused(address(gateway), abi.encodeCall(gateway.openExits, (1, 1, "", "")));
         _refused(address(gateway), abi.encodeCall(gateway.setPeer, (HUB, bytes32(0))));
         _refused(address(gateway), abi.encodeCall(gateway.setDelegate, (address(this))));
         _refused(address(gateway), abi.encodeCall(gateway.setGasSchedule, (Gateway.GasSchedule(0, 0, 0))));
