@@ -16,15 +16,25 @@ import {
   rateSwapAbi,
   riskConfigAbi,
   spokeGatewayAbi,
+  spokeGatewayBytecode,
   venueRegistryAbi,
 } from '@clearspan/contracts'
-import { accountId, compactSignature, encodeReport, reportDigest, revertOf } from '@clearspan/shared'
+import {
+  accountId,
+  compactSignature,
+  encodeQuorum,
+  encodeReport,
+  lastWordDigest,
+  reportDigest,
+  revertOf,
+} from '@clearspan/shared'
 import {
   type Abi,
   type AbiFunction,
   type AbiParameter,
   type Address,
   encodeFunctionData,
+  type Hex,
   isAddressEqual,
   stringToHex,
   zeroAddress,
@@ -45,6 +55,8 @@ import { planTiming } from './timing.js'
 
 const EID = 30_901
 const ELSEWHERE = 30_902
+/** After which a hub may be called dead, seconds. */
+const SILENCE = 14 * 86_400
 const roles = localRoles()
 const timing = planTiming({ windowMs: 3_600_000 })
 const planned = withDated(planMarkets(['BTC', 'ETH'], ['BTC/USD', 'ETH/USD', 'USDT/USD', 'USDC/USD']))
@@ -187,8 +199,26 @@ async function ownersFunctions(address: Address, abi: Abi): Promise<string[]> {
   return writes.filter((_, at) => refused[at]).map(({ name }) => name)
 }
 
+/** A hub's last word, by a quorum of the nodes. */
+async function lastWord(): Promise<readonly unknown[]> {
+  const [hubEpoch, version, hubTime] = [2, 1, BigInt(now())]
+  const hash = lastWordDigest({ hubEpoch, version, hubTime, root: zeroHash }, zeroHash)
+  return [version, hubTime, zeroHash, encodeQuorum(await signed(hash))]
+}
+
+const signed = (hash: Hex) =>
+  Promise.all(
+    roles.observers.slice(0, 3).map(async ({ account }, signer) => ({
+      signer,
+      signature: compactSignature(await account.sign({ hash })),
+    })),
+  )
+
 /** What each owner's function takes, in an order in which all of them succeed. A new one needs a line here. */
-async function ownersCalls(nextVault: Address): Promise<Record<string, Record<string, readonly unknown[]>>> {
+async function ownersCalls(
+  nextVault: Address,
+  nextGateway: Address,
+): Promise<Record<string, Record<string, readonly unknown[]>>> {
   const at = contracts()
   const [alpha] = deployed.chains
   const { sendUln } = alpha!.layerzero
@@ -230,13 +260,18 @@ async function ownersCalls(nextVault: Address): Promise<Record<string, Record<st
       resume: [],
       seal: [],
     },
+    nextVault: { seal: [] },
     // Announces its new vault to the hub by itself.
     spokeGateway: {
       setPeer: [EID, peer(at.hubGateway)],
       setDelegate: [at.governance],
       setGasSchedule: [schedule],
+      resumeHub: [],
       openEpoch: [nextVault],
+      openHubEpoch: [nextGateway],
     },
+    // Its hub is never heard, so that it may be called dead.
+    nextGateway: { endHub: [], openExits: await lastWord() },
     clearinghouse: {
       setVenue: [someone, true],
       setEngine: [someone, at.perp, true],
@@ -327,18 +362,12 @@ async function report(): Promise<void> {
   const prices = markets.feeds.map(() => ({ price: 10n ** 8n, confidence: 1 }))
   const content = { epoch: 1, seq: BigInt(Math.floor((now() + 1) / timing.slotSeconds)), prices }
   const hash = reportDigest(content, markets.feeds, zeroHash)
-  const signatures = await Promise.all(
-    roles.observers.slice(0, 3).map(async ({ account }, signer) => ({
-      signer,
-      signature: compactSignature(await account.sign({ hash })),
-    })),
-  )
-  const args = [encodeReport(content, signatures)]
+  const args = [encodeReport(content, await signed(hash))]
   await send(roles.operator, contracts().priceOracle, priceOracleAbi, 'update', args)
 }
 
 test('every function of an owner waits for its role, and emits an event', async () => {
-  const { governance, venueRegistry, vault, spokeGateway } = contracts()
+  const { governance, priceOracle, venueRegistry, vault, spokeGateway } = contracts()
   const { alice, bob } = roles.traders
   await send(alice, venueRegistry, venueRegistryAbi, 'open', [bob.account.address])
   const creating = await createBatch(chain, alice.account)
@@ -347,11 +376,27 @@ test('every function of an owner waits for its role, and emits an event', async 
     bytecode: collateralVaultBytecode,
     args: [governance, spokeGateway, 2, zeroHash, vault],
   })
+  const { endpoint } = deployed.chains[0]!.layerzero
+  const nextGateway = creating.create('SpokeGateway', {
+    abi: spokeGatewayAbi,
+    bytecode: spokeGatewayBytecode,
+    args: [endpoint, governance, nextVault, EID, 2, BigInt(timing.skew), priceOracle, spokeGateway],
+  })
   await creating.send()
-  const targets = await owned()
-  const calls = await ownersCalls(nextVault)
-  for (const [name, { address, abi }] of Object.entries(targets))
-    expect((await ownersFunctions(address, abi)).sort(), name).toEqual(Object.keys(calls[name]!).sort())
+  // Nobody has ever heard of a hub here.
+  await chain.mine(now() + SILENCE + 1)
+  const contractsOfOwner = await owned()
+  const calls = await ownersCalls(nextVault, nextGateway)
+  for (const [name, { address, abi }] of Object.entries(contractsOfOwner)) {
+    const death = name === 'spokeGateway' ? Object.keys(calls.nextGateway!) : []
+    const known = [...new Set([...Object.keys(calls[name]!), ...death])]
+    expect((await ownersFunctions(address, abi)).sort(), name).toEqual(known.sort())
+  }
+  const targets: typeof contractsOfOwner = {
+    ...contractsOfOwner,
+    nextVault: { address: nextVault, abi: collateralVaultAbi },
+    nextGateway: { address: nextGateway, abi: spokeGatewayAbi },
+  }
 
   const steps = Object.entries(calls).flatMap(([name, functions]) => {
     const { address, abi } = targets[name]!
