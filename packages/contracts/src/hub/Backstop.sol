@@ -11,7 +11,6 @@ import {ILedger} from "../interfaces/ILedger.sol";
 import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {Accounts} from "../libraries/Accounts.sol";
-import {Accruals} from "./Accruals.sol";
 import {AuctionMath} from "./AuctionMath.sol";
 
 /// @notice The fund's own book (DESIGN §4): it takes what nobody bid for once an auction's window has passed, within a cap per
@@ -81,7 +80,6 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         uint256 startedAt = auction.auction(target).startedAt;
         if (startedAt == 0) revert NoAuction(target);
         if (block.timestamp < startedAt + window) revert WindowOpen(target, startedAt + window);
-        Accruals.bring(clearinghouse, riskConfig, target);
         IMarginEngine.Valuation memory v = marginEngine.valuation(target);
         if (v.account.mm >= 0) revert NotLiquidatable(target);
 

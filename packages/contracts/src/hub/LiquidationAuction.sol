@@ -9,7 +9,6 @@ import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {Accounts} from "../libraries/Accounts.sol";
-import {Accruals} from "./Accruals.sol";
 import {AuctionMath} from "./AuctionMath.sol";
 import {CallerReward} from "./CallerReward.sol";
 
@@ -273,9 +272,8 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
         return _states[account].fall.startedAt != 0;
     }
 
-    function _openValue(bytes32 account) private returns (IMarginEngine.Valuation memory) {
+    function _openValue(bytes32 account) private view returns (IMarginEngine.Valuation memory) {
         if (!_isOpen(account)) revert NoAuction(account);
-        Accruals.bring(clearinghouse, riskConfig, account);
         return _value(account);
     }
 

@@ -16,7 +16,8 @@ interface IInstrument {
         uint256 underlying;
     }
 
-    /// @notice PnL (WAD) of all holdings together in each scenario, costs up to now included. Every value is below 2^192, or the call reverts.
+    /// @notice PnL (WAD) of all holdings together in each scenario, costs up to now included, as if `accrue` had just been called: what brings an
+    /// account up to now must not change what it is worth. Every value is below 2^192, or the call reverts.
     /// @param count Scenarios of an underlying.
     /// @param spots `count` absolute WAD prices of the first underlying, then of the next. Holdings of several underlyings meet in one call.
     /// @param volatilities WAD factor on implied volatility in each of the `count` scenarios, the same for every underlying; none: 1 in all.

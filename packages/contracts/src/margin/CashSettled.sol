@@ -54,16 +54,25 @@ abstract contract CashSettled is Dated {
         dates[instrumentId] = Dates(expiry, feed, fixingFeed, 0);
     }
 
-    function _fix(uint256 instrumentId) private returns (uint256 fixing) {
-        Dates storage d = dates[instrumentId];
-        (uint256 expiry, uint256 feed) = (d.expiry, d.fixingFeed);
-        fixing = d.fixing;
-        if (fixing != 0 || expiry == 0 || block.timestamp < expiry) return fixing;
-        IPriceOracle.Price memory p = oracle.price(feed);
-        if (p.observedAt < expiry) return 0;
-        fixing = p.price;
-        d.fixing = fixing.toUint128();
+    function _fix(uint256 instrumentId) private returns (uint128 fixing) {
+        Dates memory d = dates[instrumentId];
+        fixing = _fixing(d);
+        if (fixing == d.fixing) return fixing;
+        dates[instrumentId].fixing = fixing;
         emit Fixed(instrumentId, fixing);
+    }
+
+    function _fixing(Dates memory d) private view returns (uint128 fixing) {
+        fixing = d.fixing;
+        if (fixing != 0 || d.expiry == 0 || block.timestamp < d.expiry) return fixing;
+        IPriceOracle.Price memory p = oracle.price(d.fixingFeed);
+        if (p.observedAt >= d.expiry) fixing = p.price.toUint128();
+    }
+
+    /// @dev With the fixing that would be stored now: who is valued before somebody stores it is valued no differently.
+    function _current(uint256 instrumentId) internal view returns (Dates memory d) {
+        d = _listed(instrumentId);
+        d.fixing = _fixing(d);
     }
 
     function _listed(uint256 instrumentId) internal view returns (Dates memory d) {

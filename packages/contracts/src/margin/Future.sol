@@ -38,7 +38,7 @@ contract Future is CashSettled {
         uint256 bits;
         for (uint256 n; n < holdings.length; ++n) {
             Holding calldata h = holdings[n];
-            uint256 fixing = _listed(h.instrumentId).fixing;
+            uint256 fixing = _current(h.instrumentId).fixing;
             // It has no costs of its own, but losses charged to its side are costs too.
             int256 quote = WadMath.accrued(h.size, h.quote, h.index, 0);
             bits |= fixing == 0
@@ -50,7 +50,7 @@ contract Future is CashSettled {
 
     /// @inheritdoc IInstrument
     function mark(uint256 instrumentId) external view returns (uint256 price, bool fresh) {
-        Dates memory d = _listed(instrumentId);
+        Dates memory d = _current(instrumentId);
         if (d.fixing != 0) return (d.fixing, true);
         IPriceOracle.Price memory p = oracle.price(d.feed);
         return (p.price, p.fresh);

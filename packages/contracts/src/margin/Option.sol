@@ -182,7 +182,7 @@ contract Option is CashSettled {
         uint256[] calldata spots,
         uint256[] calldata volatilities
     ) private view {
-        Dates memory d = _listed(h.instrumentId);
+        Dates memory d = _current(h.instrumentId);
         Payoff memory o = payoffs[h.instrumentId];
         // It has no costs of its own, but losses charged to its side are costs too.
         int256 quote = WadMath.accrued(h.size, h.quote, h.index, 0);
@@ -273,7 +273,7 @@ contract Option is CashSettled {
 
     /// @inheritdoc IInstrument
     function mark(uint256 instrumentId) external view returns (uint256 price, bool fresh) {
-        Dates memory d = _listed(instrumentId);
+        Dates memory d = _current(instrumentId);
         Payoff memory o = payoffs[instrumentId];
         if (d.fixing != 0) return (_payment(o, d.fixing), true);
         IPriceOracle.Price memory spot = oracle.price(d.feed);

@@ -91,18 +91,24 @@ contract RateSwap is Dated {
     /// @inheritdoc IInstrument
     function accrue(uint256 instrumentId) external returns (int256 index) {
         Swap memory s = swaps[instrumentId];
-        if (s.paidUntil < s.expiry && block.timestamp >= uint256(s.paidUntil) + s.period) {
-            IPriceOracle.Price memory p = oracle.price(s.fixingFeed);
-            uint256 end = p.observedAt.min(s.expiry);
-            if (end >= uint256(s.paidUntil) + s.period) {
-                uint256 time = (end - s.paidUntil) / s.period * s.period;
-                s.paid = (s.paid + p.price * time / YEAR).toUint112();
-                s.paidUntil += uint40(time);
-                swaps[instrumentId] = s;
-                emit CouponPaid(instrumentId, p.price, s.paidUntil);
-            }
+        (bool due, uint256 rate) = _bring(s);
+        if (due) {
+            swaps[instrumentId] = s;
+            emit CouponPaid(instrumentId, rate, s.paidUntil);
         }
         return -int256(uint256(s.paid));
+    }
+
+    /// @dev As it would be stored now: who is valued before somebody does is valued no differently.
+    function _bring(Swap memory s) private view returns (bool due, uint256 rate) {
+        if (s.paidUntil >= s.expiry || block.timestamp < uint256(s.paidUntil) + s.period) return (false, 0);
+        IPriceOracle.Price memory p = oracle.price(s.fixingFeed);
+        uint256 end = p.observedAt.min(s.expiry);
+        if (end < uint256(s.paidUntil) + s.period) return (false, 0);
+        (due, rate) = (true, p.price);
+        uint256 time = (end - s.paidUntil) / s.period * s.period;
+        s.paid = (s.paid + rate * time / YEAR).toUint112();
+        s.paidUntil += uint40(time);
     }
 
     /// @notice Minus the coupons paid so far: a long receives them.
@@ -124,7 +130,7 @@ contract RateSwap is Dated {
         uint256 bits;
         for (uint256 n; n < holdings.length; ++n) {
             Holding calldata h = holdings[n];
-            Swap memory s = _listed(h.instrumentId);
+            Swap memory s = _current(h.instrumentId);
             int256 quote = WadMath.accrued(h.size, h.quote, h.index, -int256(uint256(s.paid)));
             bits |= values.add(spots, count, h.underlying, h.size.mulFloor(_years(s)), quote);
         }
@@ -133,7 +139,7 @@ contract RateSwap is Dated {
 
     /// @inheritdoc IInstrument
     function mark(uint256 instrumentId) external view returns (uint256 price, bool fresh) {
-        Swap memory s = _listed(instrumentId);
+        Swap memory s = _current(instrumentId);
         IPriceOracle.Price memory p = oracle.price(s.feed);
         return (p.price.mulWad(uint256(_years(s))), p.fresh);
     }
@@ -152,7 +158,7 @@ contract RateSwap is Dated {
 
     /// @notice What a position gains when the rate rises by a basis point (WAD), rounded down. @param size WAD, signed.
     function dv01(uint256 instrumentId, int256 size) external view returns (int256) {
-        return size.mulFloor(_years(_listed(instrumentId))).mulFloor(1e14);
+        return size.mulFloor(_years(_current(instrumentId))).mulFloor(1e14);
     }
 
     /* INTERNAL */
@@ -160,6 +166,11 @@ contract RateSwap is Dated {
     /// @dev τ, WAD.
     function _years(Swap memory s) private pure returns (int256) {
         return int256(uint256(s.expiry - s.paidUntil) * 1e18 / YEAR);
+    }
+
+    function _current(uint256 instrumentId) private view returns (Swap memory s) {
+        s = _listed(instrumentId);
+        _bring(s);
     }
 
     function _listed(uint256 instrumentId) private view returns (Swap memory s) {

@@ -174,6 +174,8 @@ contract MarginHandler is Test {
         share = bound(share, 0, 40);
         // A second message of one second would count for less.
         vm.warp(block.timestamp + 1);
+        // Else a deposit that waited matures with the message.
+        hub.mature(account(trader), asset);
         Seen[] memory before = _see();
         uint256[TRADERS] memory worth;
         for (uint256 n; n < TRADERS; ++n) {

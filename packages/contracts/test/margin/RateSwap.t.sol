@@ -101,15 +101,17 @@ contract RateSwapTest is DatedFixture {
         oracle.set(FEED_RATE, 0.5e18);
         assertEq(swap.accrue(id), 0, "no mean is signed yet");
         oracle.set(FEED_RATE, 0.05e18);
-        _sign(1, 0.06e18);
         int256 before = engine.accountHealth(aliceAccount).equity;
         int256 beforeBob = engine.accountHealth(bobAccount).equity;
+        _sign(1, 0.06e18);
+        int256 signed = engine.accountHealth(aliceAccount).equity;
         int256 coupon = int256(0.06e18 * uint256(PERIOD) / 365 days);
         vm.prank(carol);
         assertEq(swap.accrue(id), -coupon);
         assertEq(swap.accrue(id), -coupon, "again: the same");
         // What was valued at 5 % has paid 6 %.
         int256 gain = engine.accountHealth(aliceAccount).equity - before;
+        assertApproxEqAbs(signed - before, gain, 1e7, "as soon as it is signed");
         assertApproxEqAbs(gain, int256(1_000_000 * (0.01e18 * uint256(PERIOD) / 365 days)), 1e7);
         assertApproxEqAbs(engine.accountHealth(bobAccount).equity - beforeBob, -gain, 1e7);
         vm.warp(start + 2 * PERIOD - 1);
@@ -157,7 +159,7 @@ contract RateSwapTest is DatedFixture {
         _sign(COUPONS, 0.06e18);
         vm.prank(venue);
         vm.expectRevert(abi.encodeWithSelector(Dated.Expired.selector, id));
-        hub.trade(id, aliceAccount, bobAccount, 1, 0.05e18 * uint256(PERIOD) / 365 days);
+        hub.trade(id, aliceAccount, bobAccount, 1, 0);
         // Settling pays the last coupon itself.
         hub.settleExpired(bobAccount, id);
         hub.settleExpired(aliceAccount, id);

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {FixedBonus} from "../../../src/hub/engines/FixedBonus.sol";
+import {LiquidationEngine} from "../../../src/hub/engines/LiquidationEngine.sol";
+import {LedgerBase} from "../../../src/hub/ledger/LedgerBase.sol";
 import {LiquidationAuction} from "../../../src/hub/LiquidationAuction.sol";
 import {IRiskConfig} from "../../../src/interfaces/IRiskConfig.sol";
 import {Future} from "../../../src/margin/Future.sol";
 import {LiquidationBase} from "./LiquidationBase.sol";
 
 /// @notice A fixing that is signed, and that nobody has stored, comes into force with the transfer that liquidates: by it the account is worth more,
-/// and has no more risk, than before (§6.7).
+/// and has no more risk, than before (§6.7). So an account is valued by it as soon as the oracle has it.
 contract AccrualsTest is LiquidationBase {
     uint256 private constant FIXING_FEED = 3;
     uint256 private constant FUTURE = 2;
@@ -48,7 +51,9 @@ contract AccrualsTest is LiquidationBase {
     }
 
     function test_end_ofAnAccountThatTheFixingCures() public {
-        _open(25e18, 20e18);
+        _hold(25e18, 20e18);
+        assertEq(_start(account), 1);
+        oracle.set(FIXING_FEED, 1720e18);
         vm.expectRevert(abi.encodeWithSelector(LiquidationAuction.NotLiquidatable.selector, account));
         _bid(carol, account, WAD);
         auction.end(account);
@@ -56,14 +61,52 @@ contract AccrualsTest is LiquidationBase {
         assertEq(auction.auction(account).startedAt, 0);
     }
 
-    /// @dev The account is long so much (WAD); then its futures expire, and their fixing is signed.
+    /// Nobody pays a reward, or a bidder's share, for what a fixing has settled.
+    function test_start_notOfAnAccountThatTheFixingCures() public {
+        FixedBonus fixedBonus =
+            new FixedBonus(clearinghouse, engine, riskConfig, auction, 100e18, 0.01e18, 0.5e18);
+        clearinghouse.setEngine(address(fixedBonus), riskConfig.instrument(PERP).module, true);
+        clearinghouse.setEngine(address(fixedBonus), riskConfig.instrument(FUTURE).module, true);
+        _hold(25e18, 20e18);
+        assertLt(_health(account).mm, 0);
+        oracle.set(FIXING_FEED, 1720e18);
+        assertEq(_start(account), 0);
+        vm.prank(carol);
+        vm.expectRevert(abi.encodeWithSelector(LiquidationEngine.NotLiquidatable.selector, account));
+        fixedBonus.take(account, bidder, WAD, type(uint256).max);
+    }
+
+    function test_start_ofAnAccountThatTheFixingBreaks() public {
+        _hold(5e18, 40e18);
+        _price(2000e18);
+        assertEq(_start(account), 0);
+        oracle.set(FIXING_FEED, 1500e18);
+        assertEq(_start(account), 1);
+    }
+
+    /// What has gone up since the expiry is no profit of the account's.
+    function test_nothingLeavesOnAPriceAfterTheFixing() public {
+        _hold(5e18, 40e18);
+        _price(2000e18);
+        vm.startPrank(alice);
+        clearinghouse.transferCash(account, bidder, 500e18);
+        oracle.set(FIXING_FEED, 1500e18);
+        vm.expectPartialRevert(LedgerBase.InsufficientMargin.selector);
+        clearinghouse.transferCash(account, bidder, 500e18);
+    }
+
     function _open(uint256 perpetuals, uint256 futures) private {
+        _hold(perpetuals, futures);
+        oracle.set(FIXING_FEED, 1720e18);
+        assertEq(_start(account), 1);
+    }
+
+    /// @dev The account is long so much (WAD); then its futures expire.
+    function _hold(uint256 perpetuals, uint256 futures) private {
         _trade(account, short, perpetuals);
         clearinghouse.trade(FUTURE, account, short, futures, 2000e18);
         vm.warp(expiry + 1);
         _price(1700e18);
-        oracle.set(FIXING_FEED, 1720e18);
-        assertEq(_start(account), 1);
     }
 
     function _assertAtTheBuffer() private view {
