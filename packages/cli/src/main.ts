@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { PermanentError, RetryableError, UserError } from '@clearspan/shared'
 import { Command, CommanderError } from 'commander'
+import { addExits } from './commands/exits.js'
 import { addLayerZero } from './commands/layerzero.js'
 import { addOracle } from './commands/oracle.js'
 import { addRun } from './commands/run.js'
@@ -23,6 +24,7 @@ addStart(program, process.env, fileURLToPath(import.meta.url))
 addRun(program, process.env)
 addOracle(program)
 addLayerZero(program)
+addExits(program, process.env)
 
 try {
   await program.parseAsync()

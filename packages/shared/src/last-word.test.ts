@@ -11,7 +11,18 @@ const other: Address = numberToHex(0xfe, { size: 20 })
 
 function vault(eid: number, held: bigint, more: Partial<VaultBooks> = {}): VaultBooks {
   const token = numberToHex(eid, { size: 20 })
-  return { eid, vaultEpoch: 1, token, decimals: 6, settlement: true, held, payouts: [], own: [], ...more }
+  return {
+    eid,
+    vaultEpoch: 1,
+    token,
+    decimals: 6,
+    settlement: true,
+    held,
+    payouts: [],
+    own: [],
+    brought: [],
+    ...more,
+  }
 }
 
 test('what is released, what is an account’s own, then cash, wherever there is some', () => {
@@ -30,6 +41,7 @@ test('what is released, what is an account’s own, then cash, wherever there is
       { account: account(1), amount: 110n * 10n ** 12n },
       { account: account(2), amount: 50n * 10n ** 12n },
     ],
+    fund: [],
   }
   const exits = lastExits(books).map(({ eid, recipient, released }) => [eid, recipient, released])
   expect(exits).toEqual([
@@ -53,8 +65,29 @@ test('what is missing is missing for all alike', () => {
       { account: account(1), amount: 100n * 10n ** 12n },
       { account: account(2), amount: 200n * 10n ** 12n },
     ],
+    fund: [{ account: account(3), amount: 10n ** 18n }],
   }
   expect(lastExits(books).map(({ released }) => released)).toEqual([50n, 150n, 30n, 60n])
+})
+
+test('cash is paid where it was brought, and the fund has what is left', () => {
+  const brought = (n: number, amount: bigint) => [{ account: account(n), amount }]
+  const wad = (amount: bigint) => amount * 10n ** 12n
+  const exits = lastExits({
+    vaults: [vault(1, 100n, { brought: brought(2, 80n) }), vault(2, 100n, { brought: brought(1, 70n) })],
+    cash: [
+      { account: account(1), amount: wad(90n) },
+      { account: account(2), amount: wad(60n) },
+    ],
+    fund: [{ account: account(3), amount: wad(200n) }],
+  })
+  expect(exits.map(({ eid, recipient, released }) => [eid, recipient, released])).toEqual([
+    [1, owner(2), 60n],
+    [2, owner(1), 70n],
+    [1, owner(1), 20n],
+    [1, owner(3), 20n],
+    [2, owner(3), 30n],
+  ])
 })
 
 const amounts = fc.bigInt({ min: 0n, max: 10n ** 12n })
@@ -67,6 +100,7 @@ const anyVault = (eid: number) =>
       settlement: fc.boolean(),
       decimals: fc.constantFrom(6, 8, 18),
       own: fc.array(ofSomebody, { maxLength: 4 }),
+      brought: fc.uniqueArray(ofSomebody, { maxLength: 4, selector: ({ account }) => account }),
       payouts: fc.uniqueArray(
         fc
           .tuple(fc.integer({ min: 0, max: 3 }), fc.boolean(), amounts, amounts)
@@ -94,7 +128,7 @@ test('no vault is asked for more than it holds, and nobody gets more than he is 
   })
   fc.assert(
     fc.property(books, ({ vaults, cash }) => {
-      const exits = lastExits({ vaults, cash })
+      const exits = lastExits({ vaults, cash, fund: [] })
       expect(new Set(exits.map((e) => `${e.eid}${e.account}${e.recipient}`)).size).toBe(exits.length)
       let [given, room] = [0n, 0n]
       for (const v of vaults) {
