@@ -10,7 +10,7 @@ import {
   riskConfigAbi,
 } from '@clearspan/contracts'
 import { createLogger, createQueueBackend, type QueueBackend, systemClock } from '@clearspan/shared'
-import { type Hex, parseUnits } from 'viem'
+import { type Hex, parseUnits, zeroAddress } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { datedFeeds, fixingPeriods } from '../packages/devnet/src/network/derivedFeeds.js'
 import { LENDING } from '../packages/devnet/src/network/markets.js'
@@ -192,6 +192,7 @@ async function match(actor: Actor, id: bigint, module: Hex, size: bigint): Promi
       limitPrice: price,
       expiry: BigInt(Math.floor(on.networkClock.now() / 1000) + 30 * 86_400),
       nonce: nonce++,
+      matcher: zeroAddress,
     },
   })
   const own = order(actor, size)

@@ -10,6 +10,7 @@ import {
   systemClock,
   UNUSABLE_CONFIDENCE,
 } from '@clearspan/shared'
+import type { Hex } from 'viem'
 import type { TestNetwork } from './testNetwork.js'
 
 /** Real ms; a slot of a test network is a second. */
@@ -18,6 +19,8 @@ const TICK_MS = 100
 /** Serves reports that a quorum of a network's observers has signed, at prices of the test's choice, as its nodes would. */
 export interface TestOracle {
   url: string
+  /** Encoded reports by slot. */
+  signed: ReadonlyMap<bigint, Hex>
   /**
    * From now on, each slot has a report with what `price` answers for each feed: in its quote, undefined where it is held. `onPublished` hears
    * the unix ms at which one leaves.
@@ -34,6 +37,7 @@ export async function startTestOracle(): Promise<TestOracle> {
   const streams = new Set<ServerResponse>()
   const ending = new AbortController()
   let publishing: Promise<void> | undefined
+  const signed = new Map<bigint, Hex>()
   let newest: string | undefined
   const server = createServer((request, response) => {
     if (request.url !== '/reports/stream') return void response.writeHead(404).end()
@@ -57,6 +61,7 @@ export async function startTestOracle(): Promise<TestOracle> {
     )
     const { seq } = report
     const encoded = encodeReport(report, signatures)
+    signed.set(seq, encoded)
     return `data: ${JSON.stringify({ seq: `${seq}`, observedAt: Number(seq) * slotMs, encoded })}\n\n`
   }
 
@@ -82,6 +87,7 @@ export async function startTestOracle(): Promise<TestOracle> {
 
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    signed,
     publish(...options) {
       publishing = publishEach(...options)
     },

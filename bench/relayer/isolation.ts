@@ -1,6 +1,6 @@
 import { iCollateralVaultAbi, iLiquidationAuctionAbi, marginEngineAbi } from '@clearspan/contracts'
 import { accountId, createLogger, systemClock } from '@clearspan/shared'
-import { type Hex, parseUnits } from 'viem'
+import { type Hex, parseUnits, zeroAddress } from 'viem'
 import {
   type Actor,
   approve,
@@ -146,6 +146,7 @@ async function trade(on: Stage['on'], { market, first, accounts, maker, operator
         limitPrice: price,
         expiry: BigInt(Math.floor(on.networkClock.now() / 1000) + 86_400),
         nonce: ++nonce,
+        matcher: zeroAddress,
       },
     })
     return matchCall({ manifest }, { buyer: order(buyer, size), seller: order(maker, -size), size, price })

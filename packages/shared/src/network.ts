@@ -109,6 +109,8 @@ export const hubSchema = z.object({
     option: addressSchema,
     rateSwap: addressSchema,
     venue: addressSchema,
+    /** Trades at the oracle's price of a slot to come, where there is one. */
+    oracleVenue: addressSchema.optional(),
     liquidationAuction: addressSchema,
     backstop: addressSchema,
     insuranceFund: addressSchema,

@@ -5,6 +5,7 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
 import {LibBytes} from "solady/utils/LibBytes.sol";
 import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
+import {IReportOracle} from "../interfaces/IReportOracle.sol";
 import {IValueOracle} from "../interfaces/IValueOracle.sol";
 import {JumpGuard} from "./JumpGuard.sol";
 import {Lanes} from "./Lanes.sol";
@@ -15,7 +16,7 @@ import {SignerEpochs} from "./SignerEpochs.sol";
 /// @notice Verifies quorum-signed reports and keeps the newest value of every feed. One report is valid on every chain.
 /// @dev A report of 10 feeds signed by 5 of 7 costs four words (slot, epoch and values), one read of the configuration and one
 /// of code (the epoch's signers lie in code at an address that follows from the epoch's number, so no slot points at them).
-contract PriceOracle is IValueOracle, JumpGuard {
+contract PriceOracle is IValueOracle, IReportOracle, JumpGuard {
     error FutureReport(uint256 seq);
     error ReportTooOld(uint256 seq);
     /// @dev The value may be negative: `value` reads it.
@@ -53,12 +54,7 @@ contract PriceOracle is IValueOracle, JumpGuard {
         }
 
         uint256 epoch = head >> 224;
-        bytes memory code = _readEpoch(config, epoch, seq, false);
-        uint256 shape = uint256(LibBytes.load(code, 32));
-        if (report.length != uint32(shape >> 24) || uint8(head >> 152) != uint8(shape >> 16)) {
-            revert MalformedReport();
-        }
-        bytes32[] memory values = _verify(report, epoch, seq, code, shape);
+        (bytes32[] memory values, uint256 shape) = _verify(report, head, config);
         _store(values, seq, epoch, shape, first, config);
 
         bytes32 topic = ReportStored.selector;
@@ -68,11 +64,19 @@ contract PriceOracle is IValueOracle, JumpGuard {
         return true;
     }
 
-    function _verify(bytes calldata report, uint256 epoch, uint256 seq, bytes memory code, uint256 shape)
+    /// @param head Of the report. @return shape Of its epoch.
+    function _verify(bytes calldata report, uint256 head, uint256 config)
         private
         view
-        returns (bytes32[] memory values)
+        returns (bytes32[] memory values, uint256 shape)
     {
+        uint256 epoch = head >> 224;
+        uint256 seq = (head >> 160) & type(uint64).max;
+        bytes memory code = _readEpoch(config, epoch, seq, false);
+        shape = uint256(LibBytes.load(code, 32));
+        if (report.length != uint32(shape >> 24) || uint8(head >> 152) != uint8(shape >> 16)) {
+            revert MalformedReport();
+        }
         uint256 length;
         bytes32 digest;
         assembly ("memory-safe") {
@@ -96,6 +100,24 @@ contract PriceOracle is IValueOracle, JumpGuard {
     }
 
     /* VIEWS */
+
+    /// @inheritdoc IReportOracle
+    function priceIn(bytes calldata report, uint256 feed)
+        external
+        view
+        returns (uint64 seq, uint256 reported)
+    {
+        if (report.length < WORDS_AT) revert MalformedReport();
+        uint256 head = uint256(LibBytes.loadCalldata(report, 0));
+        seq = uint64(head >> 160);
+        if (seq * uint256(slotSeconds) > block.timestamp) revert FutureReport(seq);
+        uint256 entry = _entry(feed);
+        if (entry & SIGNED != 0) revert SignedFeed(feed);
+        (bytes32[] memory values, uint256 shape) = _verify(report, head, _config);
+        if (feed >= uint8(shape >> 8)) revert UnknownFeed(feed);
+        uint256 lane = Lanes.at(uint256(values[feed / 3]), feed);
+        if (Lanes.usable(lane)) reported = (lane >> 16) * _scale(entry);
+    }
 
     /// @inheritdoc IPriceOracle
     function price(uint256 feed) external view returns (Price memory result) {
@@ -134,7 +156,7 @@ contract PriceOracle is IValueOracle, JumpGuard {
         uint256 config = _config;
         (Raw memory raw, uint256 entry) = _read(_words[0], config, feed);
         if (raw.value == 0) return result;
-        int256 scale = int256(10 ** uint256(18 + int256(int8(uint8(entry >> 24)))));
+        int256 scale = int256(_scale(entry));
         bool isSigned = entry & SIGNED != 0;
         int256 zero = isSigned ? -int256(type(int64).min) : int256(0);
         result.value = (int256(raw.value) - zero) * scale;
@@ -202,6 +224,11 @@ contract PriceOracle is IValueOracle, JumpGuard {
         }
     }
 
+    /// @dev WAD of one unit of the feed.
+    function _scale(uint256 entry) private pure returns (uint256) {
+        return 10 ** uint256(18 + int256(int8(uint8(entry >> 24))));
+    }
+
     /// @dev Signed + ageing * hours of age, as a WAD fraction.
     function _confidence(Raw memory raw, uint256 config, uint256 max)
         private
@@ -221,7 +248,7 @@ contract PriceOracle is IValueOracle, JumpGuard {
         if (entry & SIGNED != 0) revert SignedFeed(feed);
         // 63 bits times at most 10^18.
         unchecked {
-            uint256 scale = 10 ** uint256(18 + int256(int8(uint8(entry >> 24))));
+            uint256 scale = _scale(entry);
             result.price = raw.value * scale;
             result.parked = raw.parked * scale;
         }

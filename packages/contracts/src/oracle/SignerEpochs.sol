@@ -5,6 +5,7 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {LibBytes} from "solady/utils/LibBytes.sol";
 import {SSTORE2} from "solady/utils/SSTORE2.sol";
+import {ISlots} from "../interfaces/IReportOracle.sol";
 import {QuorumSignatures} from "./QuorumSignatures.sol";
 
 /// @title SignerEpochs
@@ -12,7 +13,7 @@ import {QuorumSignatures} from "./QuorumSignatures.sol";
 /// an epoch's are its slots from its first to its last, as far as no later epoch has taken them.
 /// @dev An epoch is opened by the outgoing quorum (`handOver`, delivered by anyone) or, where that is lost, by the owner, a
 /// timelock. A revocation only takes away: no more reports and no handover of that epoch.
-abstract contract SignerEpochs is Ownable {
+abstract contract SignerEpochs is Ownable, ISlots {
     /// @notice Bounds that governance sets.
     struct Parameters {
         /// Seconds; a report is stored only while its slot's start is at most this old.
@@ -114,8 +115,8 @@ abstract contract SignerEpochs is Ownable {
 
     /// @notice Separates networks, not chains: no chain id and no address.
     bytes32 public immutable domainSeparator;
-    /// @notice Length of a slot: a report's time is seq * slotSeconds, unix.
-    uint32 public immutable slotSeconds;
+    /// @inheritdoc ISlots
+    uint32 public immutable override slotSeconds;
 
     /// @dev `int8 exponent | bool isSigned | uint23 useAge` of each feed, eight a slot.
     uint32[MAX_FEEDS] internal _feeds;

@@ -27,6 +27,7 @@ export function predict(from: Address, nonce: bigint, tokens: readonly string[])
     'option',
     'rateSwap',
     'dynamicRisk',
+    'oracleVenue',
   ] as const
   const addresses = new Map<string, Address>(
     names.map((name, index) => [name, getContractAddress({ from, nonce: nonce + BigInt(index) })]),

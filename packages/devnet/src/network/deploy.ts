@@ -78,6 +78,7 @@ export async function deployClearspan(options: DeployOptions): Promise<Deploymen
         option: at('option'),
         rateSwap: at('rateSwap'),
         venue: at('venue'),
+        oracleVenue: at('oracleVenue'),
         liquidationAuction: at('liquidationAuction'),
         backstop: at('backstop'),
         insuranceFund: at('insuranceFund'),

@@ -19,6 +19,8 @@ import {
   marginEngineBytecode,
   optionAbi,
   optionBytecode,
+  oracleVenueAbi,
+  oracleVenueBytecode,
   perpAbi,
   perpBytecode,
   rateSwapAbi,
@@ -160,6 +162,18 @@ export function createHub(
     bytecode: dynamicRiskBytecode,
     args: [owner, at('riskConfig'), at('priceOracle'), at('clearinghouse')],
   })
+  batch.create('OracleVenue', {
+    abi: oracleVenueAbi,
+    bytecode: oracleVenueBytecode,
+    args: [
+      at('clearinghouse'),
+      at('priceOracle'),
+      at('riskConfig'),
+      networkId,
+      timing.blockSeconds,
+      timing.acceptAge,
+    ],
+  })
 }
 
 const MODULES = {
@@ -236,11 +250,12 @@ export function configureHub(batch: Batch, at: At, { chains, markets, timing }: 
     })
   })
   configureDynamicRisk(batch, at, markets, timing)
-  batch.call(at('clearinghouse'), {
-    abi: clearinghouseAbi,
-    functionName: 'setVenue',
-    args: [at('venue'), true],
-  })
+  for (const name of ['venue', 'oracleVenue'])
+    batch.call(at('clearinghouse'), {
+      abi: clearinghouseAbi,
+      functionName: 'setVenue',
+      args: [at(name), true],
+    })
 }
 
 /** What margin follows: the realised volatility of each base that has a feed of it, and the open interest of all. */

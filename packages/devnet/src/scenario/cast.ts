@@ -9,7 +9,7 @@ import {
   venueAbi,
 } from '@clearspan/contracts'
 import { accountId, type Chain, createChainClient, type Logger, type Token } from '@clearspan/shared'
-import { erc20Abi, type Hex, maxUint256 } from 'viem'
+import { type Address, erc20Abi, type Hex, maxUint256 } from 'viem'
 import type { LocalNetwork } from '../network/localNetwork.js'
 import type { LocalKey } from '../network/roles.js'
 import { type Call, createWallet, type Wallet } from './wallet.js'
@@ -119,6 +119,8 @@ export interface Order {
   /** Unix seconds. */
   expiry: bigint
   nonce: bigint
+  /** Who alone may pair it; the zero address: anyone. */
+  matcher: Address
 }
 
 export interface Match {
@@ -135,31 +137,40 @@ const VENUE_ABI = [
   ...[...clearinghouseAbi, ...futureAbi, ...optionAbi, ...rateSwapAbi].filter(({ type }) => type === 'error'),
 ]
 
-/** Signs both orders as their owners and makes the call that fills them. */
+/** Signs an order for one of the hub's venues as its owner. */
+export function signOrder(
+  { manifest }: Pick<LocalNetwork, 'manifest'>,
+  { actor, order }: Match['buyer'],
+  venue: { name: string; address: Address },
+): Promise<Hex> {
+  return actor.key.account.signTypedData({
+    domain: {
+      name: venue.name,
+      version: '1',
+      chainId: manifest.hub.chainId,
+      verifyingContract: venue.address,
+      salt: manifest.networkId,
+    },
+    types: {
+      Order: [
+        { name: 'account', type: 'bytes32' },
+        { name: 'instrumentId', type: 'uint256' },
+        { name: 'size', type: 'int256' },
+        { name: 'limitPrice', type: 'uint256' },
+        { name: 'expiry', type: 'uint64' },
+        { name: 'nonce', type: 'uint256' },
+        { name: 'matcher', type: 'address' },
+      ],
+    },
+    primaryType: 'Order',
+    message: order,
+  })
+}
+
+/** Both orders signed as their owners, and the call that fills them. */
 export async function matchCall(network: Pick<LocalNetwork, 'manifest'>, match: Match): Promise<Call> {
   const { venue } = network.manifest.hub.contracts
-  const sign = ({ actor, order }: Match['buyer']) =>
-    actor.key.account.signTypedData({
-      domain: {
-        name: 'Clearspan Venue',
-        version: '1',
-        chainId: network.manifest.hub.chainId,
-        verifyingContract: venue,
-        salt: network.manifest.networkId,
-      },
-      types: {
-        Order: [
-          { name: 'account', type: 'bytes32' },
-          { name: 'instrumentId', type: 'uint256' },
-          { name: 'size', type: 'int256' },
-          { name: 'limitPrice', type: 'uint256' },
-          { name: 'expiry', type: 'uint64' },
-          { name: 'nonce', type: 'uint256' },
-        ],
-      },
-      primaryType: 'Order',
-      message: order,
-    })
+  const sign = (side: Match['buyer']) => signOrder(network, side, { name: 'Clearspan Venue', address: venue })
   const [buy, sell] = await Promise.all([sign(match.buyer), sign(match.seller)])
   return {
     to: venue,

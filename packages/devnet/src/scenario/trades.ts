@@ -1,4 +1,4 @@
-import { formatUnits, parseUnits } from 'viem'
+import { formatUnits, parseUnits, zeroAddress } from 'viem'
 import { stopwatch } from '../stopwatch.js'
 import { type Actor, matchCall } from './cast.js'
 import type { PlannedTrade } from './plan.js'
@@ -107,6 +107,7 @@ async function makeTrade(
       limitPrice: signed > 0n ? (price * 101n) / 100n : (price * 99n) / 100n,
       expiry,
       nonce: at,
+      matcher: zeroAddress,
     },
   })
   const [buyer, seller] = leverage > 0 ? [actor, maker] : [maker, actor]
