@@ -386,12 +386,14 @@ contract RiskConfig is IRiskConfig, Ownable {
 
     /// @inheritdoc IRiskConfig
     function currentRho(uint256 class) external view returns (uint256 im, uint256 mm) {
+        if (class >= CLASSES) revert UnknownId(class);
         uint256 pair = _globalWord >> (28 * class);
         return (pair & FeedRisk.MASK, (pair >> 14) & FeedRisk.MASK);
     }
 
     /// @inheritdoc IRiskConfig
     function currentCredit(uint256 assetId) external view returns (uint256 im, uint256 mm) {
+        _requireAsset(assetId);
         uint256 place = assetId - 1;
         uint256 word = _assetWords[place / 4] >> (64 * (place % 4));
         return (uint16(word >> 16), uint16(word >> 32));
@@ -501,8 +503,11 @@ contract RiskConfig is IRiskConfig, Ownable {
         uint256[] memory feeds = new uint256[](IdList.CAPACITY);
         uint256 count;
         for (; instruments != 0; instruments >>= 12) {
-            uint256 place = (instruments & IdList.MAX_ID) - 1;
+            uint256 id = instruments & IdList.MAX_ID;
+            // No id: beyond every place.
+            uint256 place = id == 0 ? IdList.MAX_ID : id - 1;
             uint256 word = _instrumentWords[place / 10] >> (24 * (place % 10));
+            if (uint8(word >> 16) == 0) revert UnknownId(id);
             if (_modules[uint8(word >> 16) - 1] & CURVED == 0) continue;
             ++weight;
             uint256 n;
@@ -553,7 +558,7 @@ contract RiskConfig is IRiskConfig, Ownable {
 
     /// @inheritdoc IRiskConfig
     function moveCredit(uint256 assetId) external returns (bool moved) {
-        if (assetId == 0 || assetId > assetCount) revert UnknownId(assetId);
+        _requireAsset(assetId);
         moved = _moveCredit(assetId);
         if (moved) _changed();
     }
@@ -780,6 +785,10 @@ contract RiskConfig is IRiskConfig, Ownable {
         uint256 share = currentGrid().portfolioShock;
         if (_grid.portfolioShock != 0) share = share.min(_grid.portfolioShock);
         return _feedWord(feed).shockMm().min(_feeds[feed].shockMm) * share / BPS;
+    }
+
+    function _requireAsset(uint256 assetId) internal view {
+        if (assetId == 0 || assetId > assetCount) revert UnknownId(assetId);
     }
 
     function _changed() internal {

@@ -71,7 +71,14 @@ contract Perp is IInstrument {
         uint256 bits;
         for (uint256 n; n < holdings.length; ++n) {
             Holding calldata h = holdings[n];
-            int256 quote = WadMath.accrued(h.size, h.quote, h.index, costIndex(h.instrumentId));
+            int256 quote = h.quote;
+            // As WadMath.accrued. Where a product had no room, one of its operands is what `give` refuses.
+            unchecked {
+                int256 cost = h.size * (costIndex(h.instrumentId) - h.index);
+                quote -= cost / 1e18;
+                if (cost % 1e18 > 0) --quote;
+            }
+            bits |= h.quote.abs() | h.index.abs();
             bits |= values.add(spots, count, h.underlying, h.size, quote);
         }
         values.give(true, bits);

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ILayerZeroDVN} from "@layerzerolabs/lz-evm-messagelib-v2/contracts/uln/interfaces/ILayerZeroDVN.sol";
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 
 /// @dev What a send library keeps for a worker.
 interface IFeeLedger {
@@ -39,7 +40,7 @@ abstract contract AttestorJobs is ILayerZeroDVN, Ownable {
 
     /// @notice Fees that `library_` holds for this contract, to `to`.
     function withdrawFee(address library_, address to, uint256 amount) external onlyOwner {
-        IFeeLedger(library_).withdrawFee(to, amount);
+        Address.functionCall(library_, abi.encodeCall(IFeeLedger.withdrawFee, (to, amount)));
     }
 
     /// @inheritdoc ILayerZeroDVN

@@ -5,6 +5,7 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
@@ -46,6 +47,8 @@ contract LiquidationExecutor is ILiquidationExecutor, Ownable, ReentrancyGuardTr
 
     error InvalidTerms();
     error TokenNotListed(address token);
+    /// @notice It has no decimals, or more than 18.
+    error NoToken(address token);
     error NothingToSell(address token);
     error LotOpen(address token);
     error NoLot(address token);
@@ -92,8 +95,10 @@ contract LiquidationExecutor is ILiquidationExecutor, Ownable, ReentrancyGuardTr
     /// @param feed Index of the oracle feed that prices the token.
     function setListing(address token, uint16 feed) external onlyOwner {
         if (token == address(settlementToken)) revert TokenNotListed(token);
-        listings[token] =
-            Listing({feed: feed, listed: true, unit: uint128(10 ** IERC20Metadata(token).decimals())});
+        bytes memory answer = Address.functionStaticCall(token, abi.encodeCall(IERC20Metadata.decimals, ()));
+        uint256 decimals = uint256(bytes32(answer));
+        if (answer.length < 32 || decimals > 18) revert NoToken(token);
+        listings[token] = Listing({feed: feed, listed: true, unit: uint128(10 ** decimals)});
         emit ListingSet(token, feed);
     }
 

@@ -19,6 +19,7 @@ contract VenueRegistry is Ownable {
     ISpokeGateway public immutable spokeGateway;
 
     mapping(IVenue venue => VenueGateway) public gatewayOf;
+    mapping(VenueGateway gateway => bool) public isGateway;
     /// @notice Token decimals: the most of a token that a venue may have of all accounts together.
     mapping(address gateway => mapping(address token => uint256)) public cap;
 
@@ -31,13 +32,13 @@ contract VenueRegistry is Ownable {
         if (address(venue) == address(0)) revert ZeroVenue();
         if (address(gatewayOf[venue]) != address(0)) revert AlreadyOpen(venue);
         gateway = new VenueGateway(venue, spokeGateway);
-        gatewayOf[venue] = gateway;
+        (gatewayOf[venue], isGateway[gateway]) = (gateway, true);
         emit VenueOpened(venue, gateway);
     }
 
     /// @notice A cap below what a venue has takes nothing back from it. Owner (governance) only.
     function setCap(VenueGateway gateway, address token, uint256 cap_) external onlyOwner {
-        if (gatewayOf[gateway.venue()] != gateway) revert UnknownGateway(gateway);
+        if (!isGateway[gateway]) revert UnknownGateway(gateway);
         cap[address(gateway)][token] = cap_;
         emit CapSet(gateway, token, cap_);
     }

@@ -41,26 +41,20 @@ import {
   zeroHash,
 } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startTestChains } from '../chains/chains.test-util.js'
 import { createBatch, type LocalChain } from '../chains/index.js'
-import { deployLayerZero } from '../layerzero/index.js'
 import { authorities } from '../report/authority.js'
 import { peer } from './addresses.js'
-import { type Deployment, deployClearspan } from './deploy.js'
-import { datedFeeds, planDerivedFeeds } from './derivedFeeds.js'
-import { feedIndex, type InstrumentKind, planMarkets, withDated } from './markets.js'
+import type { Deployment } from './deploy.js'
+import { deployAlone, markets, roles, timing } from './deployed.test-util.js'
+import { datedFeeds } from './derivedFeeds.js'
+import { feedIndex, type InstrumentKind } from './markets.js'
 import { COUNCIL_DELAY } from './parameters.js'
-import { type LocalKey, localRoles } from './roles.js'
-import { planTiming } from './timing.js'
+import type { LocalKey } from './roles.js'
 
 const EID = 30_901
 const ELSEWHERE = 30_902
 /** After which a hub may be called dead, seconds. */
 const SILENCE = 14 * 86_400
-const roles = localRoles()
-const timing = planTiming({ windowMs: 3_600_000 })
-const planned = withDated(planMarkets(['BTC', 'ETH'], ['BTC/USD', 'ETH/USD', 'USDT/USD', 'USDC/USD']))
-const markets = { ...planned, feeds: [...planned.feeds, ...planDerivedFeeds(planned, [], timing).feeds] }
 const feeds = datedFeeds(markets.dated!)
 const feedAt = (name: string) => markets.feeds.findIndex((feed) => feed.name === name)
 let chain: LocalChain
@@ -68,36 +62,8 @@ let close: (() => Promise<void>) | undefined
 let deployed: Deployment
 
 beforeAll(async () => {
-  const started = await startTestChains([{ name: 'alpha', chainId: 31_901 }], {
-    genesisTime: 1_584_000_000,
-    accounts: roles.count,
-  })
-  close = started.close
-  chain = started.chains[0]!
-  const chains = [{ chain, eid: EID, confirmations: 1 }]
-  const operators = roles.attestors.map(({ account }) => account.address)
-  const { layerzero } = await deployLayerZero({
-    attestor: { networkId: zeroHash, operators, threshold: 2, alone: true },
-    chains,
-    deployer: roles.deployer.account,
-    dvnSigners: roles.relayer.dvnSigners.map(({ account }) => account.address),
-    quorum: 2,
-    workerAdmins: [],
-  })
-  deployed = await deployClearspan({
-    chains,
-    layerzero,
-    roles,
-    markets,
-    timing,
-    networkId: zeroHash,
-    oracle: {
-      epoch: 1,
-      slotMs: timing.slotSeconds * 1000,
-      feeds: markets.feeds,
-      nodes: roles.observers.map(({ account }) => ({ url: 'http://127.0.0.1:1', signer: account.address })),
-    },
-  })
+  const alone = await deployAlone(EID)
+  ;({ chain, deployed, close } = alone)
 })
 afterAll(async () => {
   await close?.()
