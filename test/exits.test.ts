@@ -29,6 +29,7 @@ import {
   type Hex,
   type PrivateKeyAccount,
   parseUnits,
+  zeroAddress,
 } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
@@ -134,7 +135,7 @@ async function report(eth: number): Promise<void> {
 async function trade(): Promise<void> {
   await report(ETH)
   const price = parseUnits(String(ETH), 18)
-  const order = { instrumentId: 1n, limitPrice: price, expiry: 10n ** 12n, nonce: 1n }
+  const order = { instrumentId: 1n, limitPrice: price, expiry: 10n ** 12n, nonce: 1n, matcher: zeroAddress }
   const { id } = on.markets.instruments.find(({ symbol }) => symbol === 'ETH-PERP')!
   const of = (actor: Actor, size: bigint) => ({
     actor,
