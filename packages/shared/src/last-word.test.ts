@@ -70,6 +70,20 @@ test('what is missing is missing for all alike', () => {
   expect(lastExits(books).map(({ released }) => released)).toEqual([50n, 150n, 30n, 60n])
 })
 
+test('what the vault pays anyway is paid before what is an account’s own, whoever fetches it when', () => {
+  const payouts = [{ account: account(1), recipient: other, released: 70n, paid: 10n }]
+  const own = [
+    { account: account(2), amount: 60n },
+    { account: account(3), amount: 20n },
+  ]
+  const [one, later] = [
+    { held: 100n, payouts, own },
+    { held: 40n, payouts: [{ ...payouts[0]!, paid: 70n }], own },
+  ].map(({ held, ...more }) => lastExits({ vaults: [vault(1, held, more)], cash: [], fund: [] }))
+  expect(one!.map(({ released }) => released)).toEqual([70n, 30n, 10n])
+  expect(later).toEqual(one)
+})
+
 test('cash is paid where it was brought, and the fund has what is left', () => {
   const brought = (n: number, amount: bigint) => [{ account: account(n), amount }]
   const wad = (amount: bigint) => amount * 10n ** 12n

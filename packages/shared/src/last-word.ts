@@ -31,27 +31,34 @@ export interface HubBooks {
 }
 
 /**
- * Who may leave with what, the same for whoever reads the same books in the same order. At each vault what is released and unpaid and what is an
- * account's own comes first, pro rata where less lies there; what remains of settlement tokens at all vaults together is cash, each account's in full
- * or all in the same proportion, from where the account brought it while there is some, then from whichever vault has; and after all cash the fund's,
- * alike. All that wasn't released goes to the account's owner. Roundings, less than a token unit each, stay behind.
+ * Who may leave with what, the same for whoever reads the same books in the same order. At each vault what is released and unpaid comes first, since the
+ * vault pays it whether or not there is a last word, then what is an account's own, each pro rata where less lies there. What remains of settlement
+ * tokens at all vaults together is cash, each account's in full or all in the same proportion, from where the account brought it while there is some,
+ * then from whichever vault has; and after all cash the fund's, alike. All that wasn't released goes to the account's owner. Roundings, less than a
+ * token unit each, stay behind.
  */
 export function lastExits({ vaults, cash, fund }: HubBooks): Exit[] {
   const exits = new Map<string, Exit>()
   const left = vaults.map((vault) => {
-    const owed =
-      vault.payouts.reduce((sum, { released, paid }) => sum + released - paid, 0n) +
-      vault.own.reduce((sum, { amount }) => sum + amount, 0n)
-    const partOf = (amount: bigint) => (owed <= vault.held ? amount : (amount * vault.held) / owed)
+    const due = sum(vault.payouts.map(({ released, paid }) => released - paid))
     for (const { account, recipient, released, paid } of vault.payouts)
-      add(exits, vault, account, recipient, paid + partOf(released - paid))
+      add(exits, vault, account, recipient, paid + partOf(released - paid, due, vault.held))
+    const rest = due < vault.held ? vault.held - due : 0n
+    const owned = sum(vault.own.map(({ amount }) => amount))
     for (const { account, amount } of vault.own)
-      add(exits, vault, account, accountOwner(account), partOf(amount))
-    return vault.settlement && vault.held > owed ? vault.held - owed : 0n
+      add(exits, vault, account, accountOwner(account), partOf(amount, owned, rest))
+    return vault.settlement && rest > owned ? rest - owned : 0n
   })
   share(exits, vaults, left, cash)
   share(exits, vaults, left, fund)
   return [...exits.values()]
+}
+
+const sum = (amounts: readonly bigint[]) => amounts.reduce((all, amount) => all + amount, 0n)
+
+/** Of `amount`, where all together are owed `owed` and there is `held`. */
+function partOf(amount: bigint, owed: bigint, held: bigint): bigint {
+  return owed <= held ? amount : (amount * held) / owed
 }
 
 /** Takes what is owed (WAD) out of what is left at the vaults. */
@@ -61,9 +68,9 @@ function share(
   left: bigint[],
   claims: readonly Owed[],
 ): void {
-  const room = vaults.reduce((sum, vault, v) => sum + (left[v] ?? 0n) * unitOf(vault), 0n)
-  const owed = claims.reduce((sum, { amount }) => sum + amount, 0n)
-  const due = claims.map(({ amount }) => (owed <= room ? amount : (amount * room) / owed))
+  const room = sum(vaults.map((vault, v) => (left[v] ?? 0n) * unitOf(vault)))
+  const owed = sum(claims.map(({ amount }) => amount))
+  const due = claims.map(({ amount }) => partOf(amount, owed, room))
   for (const isHome of [true, false]) {
     for (const [v, vault] of vaults.entries()) {
       const brought = new Map(vault.brought.map(({ account, amount }) => [account, amount]))

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {IOAppCore} from "@layerzerolabs/oapp-evm/contracts/oapp/interfaces/IOAppCore.sol";
 import {IHubGateway, ISpokeGateway} from "../../src/interfaces/IGateways.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {HubEpoch} from "../../src/messaging/HubEpoch.sol";
@@ -127,6 +128,23 @@ contract HubDeathTest is ExitFixture {
         bytes32[] memory proof = _proof(0);
         vm.expectRevert(HubEpoch.NoSuchExit.selector);
         gateway.exit(leave, proof);
+    }
+
+    /// @dev A hub whose books are dead and whose gateway beats still, for anybody: governance cuts it off, on its own chain too, and it is silent.
+    function test_a_hub_that_only_beats_is_cut_off() public {
+        assertTrue(_deliver(_sendReleases(new IHubGateway.ReleaseKey[](0))));
+        hub.sendReleases(HUB, new IHubGateway.ReleaseKey[](0));
+        vm.startPrank(governance);
+        gateway.setPeer(HUB, 0);
+        localGateway.setPeer(HUB, 0);
+        vm.stopPrank();
+        skip(SILENCE);
+        assertFalse(_deliver(_sendReleases(new IHubGateway.ReleaseKey[](0))));
+        vm.expectRevert(abi.encodeWithSelector(IOAppCore.NoPeer.selector, HUB));
+        hub.sendReleases(HUB, new IHubGateway.ReleaseKey[](0));
+        skip(1);
+        _end(gateway, vault);
+        _end(localGateway, localVault);
     }
 
     function test_only_with_deposits_sealed_and_once() public {

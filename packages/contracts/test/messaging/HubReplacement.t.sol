@@ -195,6 +195,41 @@ contract HubReplacementTest is ExitFixture {
         gateway.exit(e, proof);
     }
 
+    /// @dev A new hub opens after the old one's death: what a venue was lent comes back to it, what its last word paid doesn't.
+    function test_a_dead_hub_is_followed() public {
+        VenueRegistry registry = new VenueRegistry(governance, gateway);
+        FickleVenue venue = new FickleVenue();
+        venue.join(registry);
+        address lent = address(venue.gateway());
+        vm.startPrank(governance);
+        registry.setCap(venue.gateway(), address(token), 50e6);
+        vm.stopPrank();
+        _deposit(vault, token, a, 100e6);
+        assertTrue(_deliver(_sendOldCounters()));
+        _withdrawOld(lent, 10e6);
+        assertTrue(_deliver(_sendOld(lent)));
+        venue.gateway().offer(1, a, address(token));
+        uint64 died = uint64(block.timestamp);
+        skip(SILENCE + 1);
+        _end(oldGateway, oldVault);
+        _addExit(SPOKE, a, address(token), lent, 10e6);
+        _addExit(SPOKE, a, address(token), alice, 90e6);
+        _openExits(oldGateway, 1, died);
+        _exit(oldGateway, 0);
+        _exit(oldGateway, 1);
+        assertEq(token.balanceOf(alice), 90e6);
+
+        _deployNext();
+        vm.prank(governance);
+        oldGateway.openHubEpoch(gateway);
+        venue.give(a, token, 10e6);
+        assertTrue(_deliver(_sendCounters(_counterKeys(a, token))));
+        _withdraw(a, SPOKE_ASSET, alice, 10e6);
+        assertTrue(_deliver(_sendReleases(_releaseKeys(a, alice, SPOKE_ASSET))));
+        assertEq(token.balanceOf(alice), 100e6);
+        assertEq(token.balanceOf(address(oldVault)) + token.balanceOf(address(vault)), 0);
+    }
+
     function test_a_new_version_of_messages() public {
         _deposit(vault, token, a, 100e6);
         assertTrue(_deliver(_sendOldCounters()));
