@@ -16,6 +16,7 @@ export {
   signedWordSchema,
 } from './exits/file.js'
 export { checkLastWord, makeLastWord, signLastWord } from './exits/last-word.js'
+export { noteSigned } from './exits/record.js'
 export type { DeliveryView } from './lanes/deliver-view.js'
 export { prepareRecovery, recoveryActions } from './layerzero/recovery.js'
 export { createRelayer, type Relayer, type RelayerOptions, type RelayerStatus } from './relayer.js'

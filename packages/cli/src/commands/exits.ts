@@ -1,4 +1,3 @@
-import { appendFile, readFile } from 'node:fs/promises'
 import {
   checkLastWord,
   exitCalls,
@@ -7,6 +6,7 @@ import {
   lastWordFileSchema,
   lastWordText,
   makeLastWord,
+  noteSigned,
   openingCalls,
   signedWordSchema,
   signLastWord,
@@ -23,7 +23,6 @@ import {
   wordSchema,
 } from '@clearspan/shared'
 import type { Command } from 'commander'
-import { z } from 'zod'
 
 interface Making {
   network: string
@@ -100,7 +99,7 @@ export function addExits(program: Command, env: Environment): void {
       })
       const signed = signLastWord(word, from.network, key)
       await checkLastWord(word, from)
-      await note(options.record, word)
+      await noteSigned(options.record, word)
       print(signed)
     })
   exits
@@ -134,21 +133,4 @@ function keyOf({ keyFile, keystore, passwordFile }: Signing) {
   if (keystore === undefined) return { file: keyFile! }
   if (passwordFile === undefined) throw new UserError('--password-file', 'is needed with --keystore')
   return { keystore, password: { file: passwordFile } }
-}
-
-const noteSchema = z.object({ hubEpoch: z.number(), version: z.number(), root: wordSchema })
-
-/** One root of each version, for ever: with two, chains could be opened by different ones, and an account be paid by both. */
-async function note(path: string, { hubEpoch, version, root }: LastWordFile): Promise<void> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return ''
-    throw new UserError(path, "can't be read: check the path and its permissions")
-  })
-  for (const line of text.split('\n').filter((one) => one !== '')) {
-    const noted = parseConfig(noteSchema, JSON.parse(line), path)
-    if (noted.hubEpoch !== hubEpoch || noted.version !== version) continue
-    if (noted.root === root) return
-    throw new UserError(path, `says that version ${version} was signed with another root, ${noted.root}`)
-  }
-  await appendFile(path, `${JSON.stringify({ hubEpoch, version, root })}\n`, { flush: true, mode: 0o600 })
 }

@@ -1,3 +1,6 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { spokeGatewayAbi } from '@clearspan/contracts'
 import {
   accountId,
@@ -15,6 +18,7 @@ import { exitCalls, openingCalls } from './calls.js'
 import { type LastWordFile, lastWordFileSchema, lastWordText } from './file.js'
 import { signLastWord } from './last-word.js'
 import { accountsIn, logsUpTo } from './logs.js'
+import { noteSigned } from './record.js'
 
 const address = (n: number) => numberToHex(n, { size: 20 })
 const account = (n: number) => accountId(numberToHex((0xa0n << 152n) + BigInt(n), { size: 20 }))
@@ -145,4 +149,26 @@ test('an account finds its payouts on every chain, with proofs', () => {
   const { eid: _, ...payout } = word.exits[2]!
   expect(args).toEqual([payout, exitTree(word.exits).getProof(2)])
   expect(() => exitCalls(word, network, account(7))).toThrow(UserError)
+})
+
+test('of each version one root is noted, once, before it is signed', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'clearspan-exits-'))
+  try {
+    const path = join(dir, 'signed.jsonl')
+    const word = lastWord()
+    await noteSigned(path, word)
+    await noteSigned(path, word)
+    await expect(noteSigned(path, { ...word, root: zeroHash })).rejects.toThrow('signed with another root')
+    await noteSigned(path, { ...word, version: 3, root: zeroHash })
+    const lines = (await readFile(path, 'utf8')).trim().split('\n')
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      { hubEpoch: 1, version: 2, root: word.root },
+      { hubEpoch: 1, version: 3, root: zeroHash },
+    ])
+    await writeFile(path, '{"hubEpoch":1,"vers')
+    await expect(noteSigned(path, word)).rejects.toThrow(UserError)
+    await expect(noteSigned(join(dir, 'none', 'file'), word)).rejects.toThrow(UserError)
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
 })
