@@ -251,45 +251,78 @@ contract Clearinghouse is Collateral, Positions {
     function rows(bytes32 account)
         external
         view
-        returns (
-            int256 cash_,
-            uint256 warming_,
-            uint256 regressedCash,
-            uint256 assets,
-            uint256 instruments,
-            bool portfolioSet,
-            uint256[] memory words
-        )
+        returns (int256, uint256, uint256, uint256, uint256, bool, uint256[] memory)
     {
+        _giveRows(account);
+    }
+
+    /// @dev Cash, warming profit and regressed cash. @return regressed Rows of it are.
+    function _putCash(bytes32 account, uint256 head) internal view returns (bool regressed) {
         AccountState storage state = _accounts[account];
-        cash_ = _cash(account);
+        int256 held = _cash(account);
+        uint256 warming_;
         if (state.warms) (warming_,,) = _warmth(account);
-        bool regressed = state.regressedRows != 0;
-        if (regressed) (cash_, regressedCash) = this.countedCash(account);
-        (assets, instruments, portfolioSet) = (state.assets, state.instruments, state.portfolioSet);
-        words = new uint256[](assets.length() + instruments.length());
-        uint256 n;
-        uint256 marks = _marks[0];
-        mapping(uint256 => Row) storage accountRows = _rows[account];
-        for (uint256 list = assets; list != 0; list >>= 12) {
-            uint256 id = list & IdList.MAX_ID;
-            words[n++] = _claimWord(account, id, accountRows[id].claim, regressed || _isMarked(id, marks));
+        uint256 regressedCash;
+        regressed = state.regressedRows != 0;
+        if (regressed) (held, regressedCash) = this.countedCash(account);
+        assembly ("memory-safe") {
+            mstore(head, held)
+            mstore(add(head, 0x20), warming_)
+            mstore(add(head, 0x40), regressedCash)
         }
-        mapping(uint256 => Position) storage positions = _positions[account];
-        for (uint256 list = instruments; list != 0; list >>= 12) {
-            uint256 id = list & IdList.MAX_ID;
-            Position storage p = positions[id];
+    }
+
+    /// @dev Ends the call with them. In memory they have the head of their ABI encoding before them, so that they are returned as they lie.
+    function _giveRows(bytes32 account) internal view {
+        uint256 head;
+        assembly ("memory-safe") {
+            // Both lists full are 42 words.
+            head := mload(0x40)
+            mstore(0x40, add(head, 0x640))
+        }
+        bool regressed = _putCash(account, head);
+        AccountState storage state = _accounts[account];
+        (uint256 assets, uint256 instruments, bool portfolioSet) =
+            (state.assets, state.instruments, state.portfolioSet);
+        uint256 to;
+        assembly ("memory-safe") {
+            mstore(add(head, 0x60), assets)
+            mstore(add(head, 0x80), instruments)
+            mstore(add(head, 0xa0), portfolioSet)
+            mstore(add(head, 0xc0), 0xe0)
+            to := add(head, 0x100)
+        }
+        uint256 marks = _marks[0];
+        for (; assets != 0; assets >>= 12) {
+            uint256 id = assets & IdList.MAX_ID;
+            uint256 word =
+                _claimWord(account, id, _rows[account][id].claim, regressed || _isMarked(id, marks));
+            assembly ("memory-safe") {
+                mstore(to, word)
+                to := add(to, 0x20)
+            }
+        }
+        for (; instruments != 0; instruments >>= 12) {
+            uint256 id = instruments & IdList.MAX_ID;
+            Position storage p = _positions[account][id];
+            uint256 word;
             if (_isMarked(CHARGED | id, marks)) {
                 // Costs of the instrument itself are the engine's to take.
                 int128 quote = _quoteOf(p, _markets[id], 0).toInt128();
-                words[n++] = uint128(p.size) | (uint256(uint128(quote)) << 128);
-                continue;
+                word = uint128(p.size) | (uint256(uint128(quote)) << 128);
+            } else {
+                assembly ("memory-safe") {
+                    word := sload(p.slot)
+                }
             }
-            uint256 word;
             assembly ("memory-safe") {
-                word := sload(p.slot)
+                mstore(to, word)
+                to := add(to, 0x20)
             }
-            words[n++] = word;
+        }
+        assembly ("memory-safe") {
+            mstore(add(head, 0xe0), sub(shr(5, sub(to, head)), 8))
+            return(head, sub(to, head))
         }
     }
 

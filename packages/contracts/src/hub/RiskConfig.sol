@@ -445,7 +445,6 @@ contract RiskConfig is IRiskConfig, Ownable {
         view
         returns (uint256[] memory words)
     {
-        uint256 rows = assets.length() + instruments.length();
         uint256 to;
         uint256 feeds;
         assembly ("memory-safe") {
@@ -455,9 +454,9 @@ contract RiskConfig is IRiskConfig, Ownable {
             words := add(head, 32)
             mstore(add(words, 32), sload(_globalWord.slot))
             to := add(words, 64)
-            feeds := add(to, shl(5, rows))
-            // At most a feed a row.
-            mstore(0x40, add(feeds, shl(5, rows)))
+            // Two words have room for 22 ids each, and each may be on another feed. The feeds join the rows in the end.
+            feeds := add(to, 0x580)
+            mstore(0x40, add(feeds, 0x580))
         }
         uint256 end = feeds;
         uint256 curved;
@@ -465,36 +464,43 @@ contract RiskConfig is IRiskConfig, Ownable {
             for (; assets != 0; assets >>= 12) {
                 uint256 n = (assets & IdList.MAX_ID) - 1;
                 if (n >= IdList.MAX_ID) revert UnknownId(0);
-                uint256 word = uint64(_assetWords[n / 4] >> (64 * (n % 4)));
+                uint256 word;
+                assembly ("memory-safe") {
+                    word := shr(shl(6, and(n, 3)), sload(add(_assetWords.slot, shr(2, n))))
+                }
                 if (word & LISTED_ASSET == 0) revert UnknownId(n + 1);
                 uint256 place;
                 (place, end) = _place(feeds, end, uint16(word));
-                word = ((word ^ LISTED_ASSET) >> 16 << 16) | place;
                 assembly ("memory-safe") {
-                    mstore(to, word)
+                    mstore(to, or(and(word, 0xffffffffff0000), place))
                     to := add(to, 32)
                 }
             }
             for (; instruments != 0; instruments >>= 12) {
                 uint256 n = (instruments & IdList.MAX_ID) - 1;
                 if (n >= IdList.MAX_ID) revert UnknownId(0);
-                uint256 word = _instrumentWords[n / 10] >> (24 * (n % 10));
+                uint256 word;
+                assembly ("memory-safe") {
+                    word := shr(mul(24, mod(n, 10)), sload(add(_instrumentWords.slot, div(n, 10))))
+                }
                 uint256 module = uint8(word >> 16);
                 if (module == 0) revert UnknownId(n + 1);
                 uint256 place;
                 (place, end) = _place(feeds, end, uint16(word));
-                module = _modules[module - 1];
-                curved |= module & CURVED;
                 assembly ("memory-safe") {
+                    module := sload(add(_modules.slot, sub(module, 1)))
+                    curved := or(curved, module)
                     mstore(to, or(or(place, shl(96, module)), shl(80, shr(160, module))))
                     to := add(to, 32)
                 }
             }
         }
-        if (portfolioSet || curved != 0) _applyGrid(words, feeds, end, portfolioSet);
+        if (portfolioSet || curved & CURVED != 0) _applyGrid(words, feeds, end, portfolioSet);
         assembly ("memory-safe") {
-            mstore(words, shr(5, sub(end, add(words, 32))))
-            return(sub(words, 32), sub(end, sub(words, 32)))
+            mcopy(to, feeds, sub(end, feeds))
+            to := add(to, sub(end, feeds))
+            mstore(words, shr(5, sub(to, add(words, 32))))
+            return(sub(words, 32), sub(to, sub(words, 32)))
         }
     }
 
@@ -702,21 +708,21 @@ contract RiskConfig is IRiskConfig, Ownable {
     }
 
     /// @dev Place of a feed among those from `feeds` to `end` in memory, where it is put if it isn't there: `FeedRisk u128 | feed u16`.
-    function _place(uint256 feeds, uint256 end, uint256 feed) internal view returns (uint256, uint256) {
-        unchecked {
-            for (uint256 at = feeds; at < end; at += 32) {
-                uint256 known;
-                assembly ("memory-safe") {
-                    known := and(mload(at), 0xffff)
-                }
-                if (known == feed) return ((at - feeds) / 32, end);
+    function _place(uint256 feeds, uint256 end, uint256 feed) internal view returns (uint256 place, uint256) {
+        assembly ("memory-safe") {
+            let at := feeds
+            for {} lt(at, end) { at := add(at, 32) } {
+                if eq(and(mload(at), 0xffff), feed) { break }
             }
-            uint256 word = feed | (_feedWord(feed) << 16);
-            assembly ("memory-safe") {
-                mstore(end, word)
+            place := shr(5, sub(at, feeds))
+            if eq(at, end) {
+                // As _feedWord.
+                let word := sload(add(_feedWords.slot, shr(1, feed)))
+                mstore(at, or(feed, shl(16, shr(128, shl(shl(7, iszero(and(feed, 1))), word)))))
+                end := add(end, 32)
             }
-            return ((end - feeds) / 32, end + 32);
         }
+        return (place, end);
     }
 
     /// @dev `words` as marginParameters answers them, by the Standard set and without shifts of volatility so far. Its feeds lie in memory from

@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {WadMath} from "../libraries/WadMath.sol";
-import {FeedRisk} from "./FeedRisk.sol";
+import {CLASSES, FeedRisk} from "./FeedRisk.sol";
 import {Scenarios} from "./Scenarios.sol";
 
 /// @notice Value V and worst loss L of one underlying, from the PnL of its positions in the scenarios and its credited claims.
@@ -28,24 +28,32 @@ library Losses {
     /// @dev A value has no room in 150 bits, a loss in 112 or a price in 127: products and squares of many stay inside a word.
     error OutOfRange();
 
-    /// @notice Running Σ L and Σ L² (WAD, WAD²).
-    struct Sums {
-        uint256 sum;
-        uint256 squares;
-    }
-
-    function add(Sums memory sums, uint256 loss) internal pure {
+    /// @notice Adds to running Σ L and Σ L² (WAD, WAD²), which lie side by side: two words a place.
+    function add(uint256[4 * CLASSES] memory sums, uint256 place, uint256 loss) internal pure {
         if (loss >> 112 != 0) revert OutOfRange();
-        unchecked {
-            sums.sum += loss;
-            sums.squares += loss * loss;
+        assembly ("memory-safe") {
+            let to := add(sums, shl(6, place))
+            mstore(to, add(mload(to), loss))
+            to := add(to, 0x20)
+            mstore(to, add(mload(to), mul(loss, loss)))
         }
     }
 
     /// @notice √((1−ρ)ΣL² + ρ(ΣL)²), rounded down; ρ in bps.
-    function joint(Sums memory sums, uint256 rho) internal pure returns (uint256) {
+    function joint(uint256[4 * CLASSES] memory sums, uint256 place, uint256 rho)
+        internal
+        pure
+        returns (uint256)
+    {
+        uint256 sum;
+        uint256 squares;
+        assembly ("memory-safe") {
+            let from := add(sums, shl(6, place))
+            sum := mload(from)
+            squares := mload(add(from, 0x20))
+        }
         unchecked {
-            return (((BPS - rho) * sums.squares + rho * sums.sum * sums.sum) / BPS).sqrt();
+            return (((BPS - rho) * squares + rho * sum * sum) / BPS).sqrt();
         }
     }
 

@@ -29,8 +29,7 @@ contract MarginEngine is IMarginEngine, PriceAverages {
     using FixedPointMathLib for uint256;
     using FixedPointMathLib for int256;
     using IdList for uint256;
-    using Losses for Losses.Sums;
-    using WadMath for int256;
+    using Losses for uint256[4 * CLASSES];
 
     uint256 internal constant WAD = 1e18;
     uint256 internal constant BPS = 10_000;
@@ -106,8 +105,8 @@ contract MarginEngine is IMarginEngine, PriceAverages {
     }
 
     /// @inheritdoc IMarginEngine
-    function accountHealth(bytes32 account) external view returns (Health memory) {
-        return _health(_read(account));
+    function accountHealth(bytes32 account) external view returns (Health memory h) {
+        _value(h, _read(account));
     }
 
     /// @inheritdoc IMarginEngine
@@ -191,44 +190,74 @@ contract MarginEngine is IMarginEngine, PriceAverages {
     /* BOOK */
 
     function _read(bytes32 account) internal view returns (Book memory book) {
+        bytes memory answer = _ask(address(clearinghouse), abi.encodeCall(IClearinghouse.rows, (account)));
         uint256[] memory words;
-        (
-            book.cash,
-            book.warming,
-            book.impairedCash,
-            book.assets,
-            book.instruments,
-            book.portfolioSet,
-            words
-        ) = clearinghouse.rows(account);
+        bool portfolioSet;
+        assembly ("memory-safe") {
+            // As the answer begins, so does a book.
+            mcopy(book, add(answer, 0x20), 0xa0)
+            portfolioSet := mload(add(answer, 0xc0))
+            words := add(answer, 0x100)
+        }
+        if (answer.length < 0x100 || answer.length != 0x100 + 0x20 * words.length) revert MalformedAnswer();
+        book.portfolioSet = portfolioSet;
         if (words.length == 0 && book.warming == 0) return book;
-        uint256[] memory parameters = _parameters(book.assets, book.instruments, book.portfolioSet);
-        book.parameters = parameters;
+        book.parameters = _parameters(book.assets, book.instruments, portfolioSet);
         uint256 count = book.assets.length();
-        uint256 positions = words.length - count;
         book.claims = new uint256[](count);
         book.impaired = new uint256[](count);
-        for (uint256 n; n < count; ++n) {
-            uint256 word = words[n];
+        _readClaims(book, words, count);
+        book.holdings = _holdings(words, count, book.instruments);
+    }
+
+    function _readClaims(Book memory book, uint256[] memory words, uint256 count) internal pure {
+        (uint256[] memory claims, uint256[] memory impaired) = (book.claims, book.impaired);
+        uint256[] memory parameters = book.parameters;
+        for (uint256 n = 32; n <= 32 * count; n += 32) {
+            uint256 word;
+            uint256 decimals;
+            assembly ("memory-safe") {
+                word := mload(add(words, n))
+                decimals := byte(25, mload(add(add(parameters, 32), n)))
+            }
             if (word == 0) continue;
             unchecked {
                 // Exact: a token has at most 18 decimals. What has no room in 120 bits counts for no more than that: a valuation never fails.
-                uint256 unit = 10 ** (18 - uint8(parameters[n + 1] >> 48));
+                uint256 unit = 10 ** (18 - decimals);
                 uint256 claim = (uint128(word) * unit).min(MAX_CLAIM);
-                book.claims[n] = claim;
-                book.impaired[n] = claim.zeroFloorSub((word >> 128) * unit);
+                uint256 part = claim.zeroFloorSub((word >> 128) * unit);
+                assembly ("memory-safe") {
+                    mstore(add(claims, n), claim)
+                    mstore(add(impaired, n), part)
+                }
             }
         }
-        book.holdings = new IInstrument.Holding[](positions);
-        uint256 list = book.instruments;
-        for (uint256 n; n < positions; ++n) {
-            IInstrument.Holding memory h = book.holdings[n];
-            uint256 word = words[count + n];
-            h.instrumentId = list & IdList.MAX_ID;
-            // As the ledger keeps it, the quote stands at an index of 0.
-            h.size = int128(uint128(word));
-            h.quote = int256(word) >> 128;
-            list >>= 12;
+    }
+
+    /// @dev As the ledger keeps a position, its quote stands at an index of 0. @param from Of the words, the first position.
+    function _holdings(uint256[] memory words, uint256 from, uint256 instruments)
+        internal
+        pure
+        returns (IInstrument.Holding[] memory holdings)
+    {
+        assembly ("memory-safe") {
+            let count := sub(mload(words), from)
+            holdings := mload(0x40)
+            mstore(holdings, count)
+            let at := add(holdings, 0x20)
+            let holding := add(at, shl(5, count))
+            let word := add(add(words, 0x20), shl(5, from))
+            for { let end := holding } lt(at, end) { at := add(at, 0x20) } {
+                mstore(at, holding)
+                mstore(holding, and(instruments, 0xfff))
+                mstore(add(holding, 0x20), signextend(15, mload(word)))
+                mstore(add(holding, 0x40), sar(128, mload(word)))
+                calldatacopy(add(holding, 0x60), calldatasize(), 0x40)
+                instruments := shr(12, instruments)
+                holding := add(holding, 0xa0)
+                word := add(word, 0x20)
+            }
+            mstore(0x40, holding)
         }
     }
 
@@ -265,6 +294,11 @@ contract MarginEngine is IMarginEngine, PriceAverages {
     /* HEALTH */
 
     function _health(Book memory book) internal view returns (Health memory h) {
+        _value(h, book);
+    }
+
+    /// @param h Empty.
+    function _value(Health memory h, Book memory book) internal view {
         int256 warming = int256(book.warming);
         int256 cash = book.cash + warming;
         int256 safeCash = cash - int256(book.impairedCash);
@@ -273,14 +307,9 @@ contract MarginEngine is IMarginEngine, PriceAverages {
         (Exposure[] memory exposures, address[] memory modules) = _exposures(book);
         uint256 count = exposures.length;
         // Cash alone needs no price.
-        if (count == 0 && warming == 0) return h;
+        if (count == 0 && warming == 0) return;
 
-        uint256[] memory feeds = new uint256[](count + 1);
-        for (uint256 n; n < count; ++n) {
-            feeds[n] = exposures[n].feed;
-        }
-        feeds[count] = _settlementFeed;
-        IPriceOracle.Price[] memory prices = _prices(feeds);
+        IPriceOracle.Price[] memory prices = _prices(exposures);
         if (book.atMid) {
             for (uint256 n; n <= count; ++n) {
                 (prices[n].confidence, prices[n].parked) = (0, 0);
@@ -290,15 +319,38 @@ contract MarginEngine is IMarginEngine, PriceAverages {
         if (safeCash > 0) {
             IPriceOracle.Price memory par = prices[count];
             h.fresh = par.fresh;
-            h.im = par.fresh ? safeCash.mulFloor(int256(_low(par).min(WAD))) : int256(0);
+            // 150 bits, times 60.
+            unchecked {
+                h.im = par.fresh ? safeCash * int256(_low(par).min(WAD)) / int256(WAD) : int256(0);
+            }
         }
         _addExposures(h, book, exposures, modules, prices);
     }
 
-    /// @dev A price has no dynamic part: each is read where it lies in the answer, without a copy.
-    function _prices(uint256[] memory feeds) internal view returns (IPriceOracle.Price[] memory prices) {
-        bytes memory answer = _ask(address(oracle), abi.encodeCall(IPriceOracle.prices, (feeds)));
-        uint256 count = feeds.length;
+    /// @dev Of each exposure, and of the settlement token. A price has no dynamic part: each is read where it lies in the answer, without a copy.
+    function _prices(Exposure[] memory exposures) internal view returns (IPriceOracle.Price[] memory prices) {
+        bytes4 selector = IPriceOracle.prices.selector;
+        uint256 settlementFeed = _settlementFeed;
+        uint256 count = exposures.length + 1;
+        bytes memory request;
+        assembly ("memory-safe") {
+            request := mload(0x40)
+            mstore(add(request, 0x20), selector)
+            mstore(add(request, 0x24), 0x20)
+            mstore(add(request, 0x44), count)
+            let to := add(request, 0x64)
+            // Of an exposure, its feed lies first.
+            for { let from := exposures } gt(count, 1) { count := sub(count, 1) } {
+                from := add(from, 0x20)
+                mstore(to, mload(mload(from)))
+                to := add(to, 0x20)
+            }
+            mstore(to, settlementFeed)
+            mstore(request, sub(to, request))
+            mstore(0x40, add(to, 0x3c))
+        }
+        bytes memory answer = _ask(address(oracle), request);
+        count = exposures.length + 1;
         if (answer.length != 0x40 + 0xa0 * count) revert MalformedAnswer();
         assembly ("memory-safe") {
             prices := mload(0x40)
@@ -313,12 +365,16 @@ contract MarginEngine is IMarginEngine, PriceAverages {
         }
     }
 
-    function _ask(address target, bytes memory call) internal view returns (bytes memory answer) {
-        bool ok;
-        (ok, answer) = target.staticcall(call);
-        if (ok) return answer;
+    function _ask(address target, bytes memory request) internal view returns (bytes memory answer) {
         assembly ("memory-safe") {
-            revert(add(answer, 0x20), mload(answer))
+            let ok := staticcall(gas(), target, add(request, 0x20), mload(request), 0, 0)
+            answer := mload(0x40)
+            let size := returndatasize()
+            let data := add(answer, 0x20)
+            returndatacopy(data, 0, size)
+            if iszero(ok) { revert(data, size) }
+            mstore(answer, size)
+            mstore(0x40, and(add(add(data, size), 0x1f), not(0x1f)))
         }
     }
 
@@ -349,27 +405,33 @@ contract MarginEngine is IMarginEngine, PriceAverages {
         uint256 global = book.parameters[0];
         Losses.Answers memory answers = _answers(book, exposures, modules, prices);
         if (!answers.fresh) (h.fresh, h.inputsFresh) = (false, false);
-        Losses.Sums[CLASSES] memory im;
-        Losses.Sums[CLASSES] memory mm;
+        uint256[4 * CLASSES] memory sums;
+        Scenarios.Interval memory interval;
         for (uint256 n; n < exposures.length; ++n) {
             Exposure memory e = exposures[n];
             IPriceOracle.Price memory price = prices[n];
-            Scenarios.Interval memory interval = Scenarios.intervalOf(price);
-            if (answers.pnl[answers.at] > 0) answers.gains = true;
-            _addMid(h, e, price, interval, answers.pnl[answers.at]);
-            uint256 class = e.risk.class();
+            Scenarios.setInterval(interval, price);
+            int256 pnl = answers.pnl[answers.at];
+            if (pnl > 0) answers.gains = true;
+            _addMid(h, e, price, interval, pnl);
             if (e.curved) {
                 answers.naked = _naked(e, price.price, uint16(global >> 240));
-                _addCurved(h, e, price.fresh, interval, answers, im[class], mm[class]);
+                _addCurved(h, e, price.fresh, interval, answers, sums);
             } else {
-                _addLinear(h, e, price, interval, answers, im[class], mm[class]);
+                _addLinear(h, e, price, interval, pnl, answers.pnl[answers.at + Scenarios.ZERO], sums);
             }
             answers.at += answers.count;
         }
         h.im -= 1;
         for (uint256 n; n < CLASSES; ++n) {
-            if (im[n].sum != 0) h.im -= int256(im[n].joint((global >> (28 * n)) & FeedRisk.MASK));
-            if (mm[n].sum != 0) h.mm -= int256(mm[n].joint((global >> (28 * n + 14)) & FeedRisk.MASK));
+            uint256 any;
+            assembly ("memory-safe") {
+                let from := add(sums, shl(7, n))
+                any := or(mload(from), mload(add(from, 0x40)))
+            }
+            if (any == 0) continue;
+            h.im -= int256(sums.joint(2 * n, (global >> (28 * n)) & FeedRisk.MASK));
+            h.mm -= int256(sums.joint(2 * n + 1, (global >> (28 * n + 14)) & FeedRisk.MASK));
         }
         int256 cap = int256(uint256(uint96(global >> 112)));
         int256 steady = answers.gains ? _steady(h.pnl, book, exposures, prices, answers) : h.pnl;
@@ -438,17 +500,20 @@ contract MarginEngine is IMarginEngine, PriceAverages {
     ) internal view returns (Losses.Answers memory a) {
         uint256 count = Scenarios.countOf(book.curved, book.portfolioSet);
         uint256 global = book.parameters[0];
-        a.count = count;
-        a.spots = new uint256[](exposures.length * count);
-        for (uint256 n; n < exposures.length; ++n) {
-            Exposure memory e = exposures[n];
-            uint256 mid = prices[n].price;
-            if (mid >> 127 != 0) revert Losses.OutOfRange();
-            if (e.curved) Scenarios.fill(a.spots, n * count, count, prices[n], e.risk);
-            else a.spots[n * count] = mid;
+        uint256[] memory spots = new uint256[](exposures.length * count);
+        unchecked {
+            uint256 at;
+            for (uint256 n; n < exposures.length; ++n) {
+                uint256 mid = prices[n].price;
+                if (mid >> 127 != 0) revert Losses.OutOfRange();
+                if (exposures[n].curved) Scenarios.fill(spots, at, count, prices[n], exposures[n].risk);
+                else spots[at] = mid;
+                at += count;
+            }
         }
+        (a.spots, a.count) = (spots, count);
         uint256[] memory factors = Scenarios.volatilities(count, uint16(global >> 208), uint16(global >> 224));
-        (a.pnl, a.fresh) = Holdings.pnl(book.holdings, modules, count, a.spots, factors);
+        (a.pnl, a.fresh) = Holdings.pnl(book.holdings, modules, count, spots, factors);
     }
 
     /// @dev One per feed that the book has a claim or a position in; and the module of each holding, which learns its underlying's place.
@@ -457,41 +522,73 @@ contract MarginEngine is IMarginEngine, PriceAverages {
         pure
         returns (Exposure[] memory list, address[] memory modules)
     {
+        modules = new address[](book.holdings.length);
+        uint256 rows = book.claims.length + modules.length;
+        if (rows == 0) return (list, modules);
+        uint256[] memory places;
+        (list, places) = _places(book.parameters.length - 1 - rows);
+        _addClaims(book, list, places);
+        _addPositions(book, list, places, modules);
+    }
+
+    function _addClaims(Book memory book, Exposure[] memory list, uint256[] memory places) internal pure {
         uint256[] memory parameters = book.parameters;
-        uint256 claims = book.claims.length;
-        uint256 positions = book.holdings.length;
-        modules = new address[](positions);
-        if (claims + positions == 0) return (list, modules);
+        (uint256[] memory claims, uint256[] memory impairments) = (book.claims, book.impaired);
         unchecked {
-            uint256 feeds = parameters.length - 1 - claims - positions;
-            list = _places(feeds);
-            // Of each feed of the parameters, its place in the list, from 1.
-            uint256[] memory places = new uint256[](feeds);
-            for (uint256 n; n < claims; ++n) {
-                uint256 claim = book.claims[n];
+            for (uint256 n = 32; n <= 32 * claims.length; n += 32) {
+                uint256 claim;
+                uint256 impaired;
+                uint256 word;
+                assembly ("memory-safe") {
+                    claim := mload(add(claims, n))
+                    impaired := mload(add(impairments, n))
+                    word := mload(add(add(parameters, 32), n))
+                }
                 if (claim == 0) continue;
-                uint256 word = parameters[n + 1];
-                Exposure memory e = list[_at(list, places, parameters, uint16(word))];
+                Exposure memory e = list[_place(list, places, parameters, word)];
                 e.claims += claim;
-                e.claimsIm += (claim - book.impaired[n]) * uint16(word >> 16) / BPS;
+                e.claimsIm += (claim - impaired) * uint16(word >> 16) / BPS;
                 e.claimsMm += claim * uint16(word >> 32) / BPS;
-            }
-            for (uint256 n; n < positions; ++n) {
-                uint256 word = parameters[claims + n + 1];
-                IInstrument.Holding memory h = book.holdings[n];
-                h.underlying = _at(list, places, parameters, uint16(word));
-                Exposure memory e = list[h.underlying];
-                modules[n] = address(uint160(word >> 96));
-                e.size += h.size;
-                if (uint16(word >> 80) == 0) continue;
-                (book.curved, e.curved) = (true, true);
-                e.curvedSize += h.size;
             }
         }
     }
 
-    /// @dev An empty list with room for so many: exposures are made as they are met.
-    function _places(uint256 most) internal pure returns (Exposure[] memory list) {
+    function _addPositions(
+        Book memory book,
+        Exposure[] memory list,
+        uint256[] memory places,
+        address[] memory modules
+    ) internal pure {
+        uint256[] memory parameters = book.parameters;
+        IInstrument.Holding[] memory holdings = book.holdings;
+        unchecked {
+            uint256 skipped = 32 * (book.claims.length + 1);
+            for (uint256 n = 32; n <= 32 * holdings.length; n += 32) {
+                uint256 word;
+                assembly ("memory-safe") {
+                    word := mload(add(add(parameters, skipped), n))
+                    mstore(add(modules, n), shr(96, word))
+                }
+                uint256 place = _place(list, places, parameters, word);
+                Exposure memory e = list[place];
+                int256 size;
+                assembly ("memory-safe") {
+                    let holding := mload(add(holdings, n))
+                    size := mload(add(holding, 0x20))
+                    // Its underlying.
+                    mstore(add(holding, 0x80), place)
+                }
+                e.size += size;
+                if (uint16(word >> 80) == 0) continue;
+                (book.curved, e.curved) = (true, true);
+                e.curvedSize += size;
+            }
+        }
+    }
+
+    /// @dev An empty list with room for so many: exposures are made as they are met. And of each feed of the parameters, its place there, from 1.
+    function _places(uint256 most) internal pure returns (Exposure[] memory list, uint256[] memory places) {
+        places = new uint256[](most);
         assembly ("memory-safe") {
             list := mload(0x40)
             mstore(list, 0)
@@ -499,26 +596,31 @@ contract MarginEngine is IMarginEngine, PriceAverages {
         }
     }
 
-    /// @dev Place in the list of the exposure to a feed of the parameters, which lie at their end.
-    function _at(Exposure[] memory list, uint256[] memory places, uint256[] memory parameters, uint256 place)
-        internal
-        pure
-        returns (uint256 index)
-    {
-        // The place is RiskConfig's, below the number of feeds.
-        unchecked {
-            assembly ("memory-safe") {
-                index := mload(add(add(places, 32), shl(5, place)))
+    /// @dev Place in the list of the exposure to the feed of a row. @param word Its parameters. The feeds' lie at their end.
+    function _place(
+        Exposure[] memory list,
+        uint256[] memory places,
+        uint256[] memory parameters,
+        uint256 word
+    ) internal pure returns (uint256 index) {
+        assembly ("memory-safe") {
+            // RiskConfig's, below the number of feeds.
+            let feed := shl(5, add(and(word, 0xffff), 1))
+            let place := add(places, feed)
+            index := mload(place)
+            if iszero(index) {
+                word := mload(add(add(parameters, shl(5, sub(mload(parameters), mload(places)))), feed))
+                let e := mload(0x40)
+                mstore(0x40, add(e, 0x100))
+                mstore(e, and(word, 0xffff))
+                mstore(add(e, 0x20), shr(16, word))
+                calldatacopy(add(e, 0x40), calldatasize(), 0xc0)
+                index := add(mload(list), 1)
+                mstore(place, index)
+                mstore(list, index)
+                mstore(add(list, shl(5, index)), e)
             }
-            if (index != 0) return index - 1;
-            index = list.length;
-            uint256 word = parameters[parameters.length - places.length + place];
-            Exposure memory e = Exposure(uint16(word), word >> 16, 0, 0, 0, 0, 0, false);
-            assembly ("memory-safe") {
-                mstore(add(add(places, 32), shl(5, place)), add(index, 1))
-                mstore(list, add(index, 1))
-                mstore(add(list, add(32, shl(5, index))), e)
-            }
+            index := sub(index, 1)
         }
     }
 
@@ -549,19 +651,18 @@ contract MarginEngine is IMarginEngine, PriceAverages {
         if (!price.fresh || Losses.isUnsure(interval, e.risk)) e.claimsIm = 0;
     }
 
+    /// @param atZero What is left where the underlying is worth nothing.
     function _addLinear(
         Health memory h,
         Exposure memory e,
         IPriceOracle.Price memory price,
         Scenarios.Interval memory interval,
-        Losses.Answers memory answers,
-        Losses.Sums memory im,
-        Losses.Sums memory mm
+        int256 pnl,
+        int256 atZero,
+        uint256[4 * CLASSES] memory sums
     ) internal pure {
         unchecked {
-            // What is left where the underlying is worth nothing.
-            int256 atZero = answers.pnl[answers.at + Scenarios.ZERO];
-            int256 slope = answers.pnl[answers.at] - atZero;
+            int256 slope = pnl - atZero;
             Losses.bounded(atZero);
             uint256 risk = e.risk;
             int256 slopeIm = slope + int256(e.claimsIm * price.price / WAD);
@@ -569,10 +670,11 @@ contract MarginEngine is IMarginEngine, PriceAverages {
             uint256 shock = price.fresh ? risk.shockIm() : 2 * risk.shockIm();
             (int256 value, uint256 loss) = Losses.adverse(slopeIm, interval, shock, risk);
             h.im += atZero + value - ROUNDING;
-            im.add(loss);
+            uint256 place = 2 * risk.class();
+            sums.add(place, loss);
             (value, loss) = Losses.favourable(slopeMm, interval, risk);
             h.mm += atZero + value;
-            mm.add(loss);
+            sums.add(place + 1, loss);
             _addDepth(h, slopeIm.abs(), slopeMm.abs(), interval, risk);
         }
     }
@@ -605,16 +707,15 @@ contract MarginEngine is IMarginEngine, PriceAverages {
         bool fresh,
         Scenarios.Interval memory interval,
         Losses.Answers memory answers,
-        Losses.Sums memory im,
-        Losses.Sums memory mm
+        uint256[4 * CLASSES] memory sums
     ) internal pure {
         uint256 risk = e.risk;
         (int256 value, uint256 loss) = Losses.adverse(answers, e.claimsIm, interval, fresh ? 1 : 2, risk);
         h.im += value - ROUNDING;
-        im.add(loss);
+        sums.add(2 * risk.class(), loss);
         (value, loss) = Losses.favourable(answers, e.claimsMm, interval, risk);
         h.mm += value;
-        mm.add(loss);
+        sums.add(2 * risk.class() + 1, loss);
         if (risk >> 74 == 0) return;
         _addDepth(
             h,

@@ -70,7 +70,10 @@ contract Perp is IInstrument {
         values = Linear.zeros(spots.length);
         uint256 bits;
         for (uint256 n; n < holdings.length; ++n) {
-            Holding calldata h = holdings[n];
+            Holding calldata h;
+            assembly ("memory-safe") {
+                h := add(holdings.offset, mul(n, 0xa0))
+            }
             int256 quote = h.quote;
             // As WadMath.accrued. Where a product had no room, one of its operands is what `give` refuses.
             unchecked {

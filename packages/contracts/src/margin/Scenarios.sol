@@ -42,13 +42,14 @@ library Scenarios {
         uint256 high;
     }
 
-    function intervalOf(IPriceOracle.Price memory price) internal pure returns (Interval memory i) {
-        (i.low, i.high) = (WAD.zeroFloorSub(price.confidence), WAD + price.confidence);
-        (i.imLow, i.imHigh) = (i.low, i.high);
-        if (price.parked == 0 || price.price == 0) return i;
+    function setInterval(Interval memory i, IPriceOracle.Price memory price) internal pure {
+        (uint256 low, uint256 high) = (WAD.zeroFloorSub(price.confidence), WAD + price.confidence);
+        (i.low, i.high) = (low, high);
+        (i.imLow, i.imHigh) = (low, high);
+        if (price.parked == 0 || price.price == 0) return;
         uint256 parked = price.parked.saturatingMul(WAD);
-        i.imLow = i.low.min(parked / price.price);
-        i.imHigh = i.high.max(parked.divUp(price.price).min(MAX_RATIO));
+        i.imLow = low.min(parked / price.price);
+        i.imHigh = high.max(parked.divUp(price.price).min(MAX_RATIO));
     }
 
     /// @notice Scenarios of an underlying.
@@ -66,7 +67,8 @@ library Scenarios {
         uint256 risk
     ) internal pure {
         uint256 mid = price.price;
-        Interval memory i = intervalOf(price);
+        Interval memory i;
+        setInterval(i, price);
         spots[at] = mid;
         spots[at + IM_LOW] = mid.fullMulDiv(i.imLow, WAD);
         spots[at + IM_HIGH] = mid.fullMulDiv(i.imHigh, WAD);

@@ -129,39 +129,40 @@ contract PriceOracle is IValueOracle, IReportOracle, JumpGuard {
         uint256 first = _words[0];
         uint256 config = _config;
         uint256 head;
-        uint256 end;
+        Price memory result;
         assembly ("memory-safe") {
             // With the head of its ABI encoding before it: it is returned as it lies.
             head := mload(0x40)
             mstore(head, 32)
             mstore(add(head, 32), feeds.length)
-            end := add(head, 64)
-            mstore(0x40, add(end, mul(feeds.length, 160)))
+            result := add(head, 64)
+            mstore(0x40, add(result, mul(feeds.length, 160)))
         }
         for (uint256 i; i < feeds.length; ++i) {
-            Price memory result;
-            assembly ("memory-safe") {
-                result := end
-                end := add(end, 160)
-            }
             _fill(result, first, config, feeds[i]);
+            assembly ("memory-safe") {
+                result := add(result, 160)
+            }
         }
         assembly ("memory-safe") {
-            return(head, sub(end, head))
+            return(head, sub(result, head))
         }
     }
 
     /// @inheritdoc IValueOracle
     function value(uint256 feed) external view returns (Value memory result) {
         uint256 config = _config;
-        (Raw memory raw, uint256 entry) = _read(_words[0], config, feed);
-        if (raw.value == 0) return result;
+        Price memory raw;
+        uint256 entry = _read(raw, _words[0], config, feed);
+        if (raw.price == 0) return result;
         int256 scale = int256(_scale(entry));
         bool isSigned = entry & SIGNED != 0;
         int256 zero = isSigned ? -int256(type(int64).min) : int256(0);
-        result.value = (int256(raw.value) - zero) * scale;
-        result.confidence = _confidence(raw, config, isSigned ? type(uint256).max : WAD);
-        if (!isSigned) result.confidence = (uint256(result.value) * result.confidence) / WAD;
+        result.value = (int256(raw.price) - zero) * scale;
+        result.confidence = raw.confidence;
+        if (!isSigned) {
+            result.confidence = uint256(result.value) * (raw.confidence < WAD ? raw.confidence : WAD) / WAD;
+        }
         result.observedAt = raw.observedAt;
         result.fresh = raw.fresh;
         result.isParked = raw.parked != 0;
@@ -184,32 +185,28 @@ contract PriceOracle is IValueOracle, IReportOracle, JumpGuard {
         return uint8(_config >> FEEDS_AT);
     }
 
-    /// @dev A feed as it is stored.
-    struct Raw {
-        /// Units of the feed, plus 2^63 for a signed one; 0: none.
-        uint256 value;
-        uint256 parked;
-        uint256 confidenceBps;
-        uint256 observedAt;
-        uint256 age;
-        bool fresh;
-    }
-
-    function _read(uint256 first, uint256 config, uint256 feed)
+    /// @dev A feed as it is stored: writes every field, price and what is parked in its units, plus 2^63 for a signed one; no price is 0.
+    /// Confidence is signed + ageing * hours of age, as a WAD fraction.
+    function _read(Price memory raw, uint256 first, uint256 config, uint256 feed)
         private
         view
-        returns (Raw memory raw, uint256 entry)
+        returns (uint256 entry)
     {
         if (feed >= uint8(config >> FEEDS_AT)) revert UnknownFeed(feed);
-        entry = _feeds[feed];
+        assembly ("memory-safe") {
+            // _feeds[feed], whose place the compiler would work out by a power.
+            entry := and(shr(shl(5, and(feed, 7)), sload(add(_feeds.slot, shr(3, feed)))), 0xffffffff)
+        }
         // A slot in 48 bits times seconds in 32; reports are never of the future.
         unchecked {
             uint256 place = feed + 1;
             uint256 word = place < 3 ? first : _words[place / 3];
             uint256 lane = Lanes.at(word, place);
-            raw.value = lane >> 16;
-            if (raw.value == 0) return (raw, entry);
-
+            (raw.price, raw.parked) = (lane >> 16, 0);
+            if (lane >> 16 == 0) {
+                (raw.confidence, raw.observedAt, raw.fresh) = (0, 0, false);
+                return entry;
+            }
             uint256 seq = Lanes.seqOf(first);
             uint256 flags = word >> (place % 3);
             if (flags & Lanes.LAGGED != 0) {
@@ -217,43 +214,32 @@ contract PriceOracle is IValueOracle, IReportOracle, JumpGuard {
                 seq = lag.seq;
                 if (flags & Lanes.PARKED != 0) raw.parked = lag.parked;
             }
-            raw.confidenceBps = lane & Lanes.UNUSABLE;
-            raw.observedAt = seq * slotSeconds;
-            raw.age = block.timestamp - raw.observedAt;
-            raw.fresh = raw.age <= entry & (SIGNED - 1);
+            seq *= slotSeconds;
+            raw.observedAt = seq;
+            uint256 age = block.timestamp - seq;
+            raw.fresh = age <= entry & (SIGNED - 1);
+            raw.confidence =
+                (lane & Lanes.UNUSABLE) * WAD_PER_BPS + uint16(config >> 80) * age * WAD_PER_BPS / 1 hours;
         }
     }
 
-    /// @dev WAD of one unit of the feed.
+    /// @dev WAD of one unit of the feed: at most 10^18, as epochs see to.
     function _scale(uint256 entry) private pure returns (uint256) {
-        return 10 ** uint256(18 + int256(int8(uint8(entry >> 24))));
-    }
-
-    /// @dev Signed + ageing * hours of age, as a WAD fraction.
-    function _confidence(Raw memory raw, uint256 config, uint256 max)
-        private
-        pure
-        returns (uint256 confidence)
-    {
         unchecked {
-            confidence =
-                raw.confidenceBps * WAD_PER_BPS + (uint16(config >> 80) * raw.age * WAD_PER_BPS) / 1 hours;
+            return 10 ** uint256(18 + int256(int8(uint8(entry >> 24))));
         }
-        if (confidence > max) confidence = max;
     }
 
     /// @dev Writes every field.
     function _fill(Price memory result, uint256 first, uint256 config, uint256 feed) private view {
-        (Raw memory raw, uint256 entry) = _read(first, config, feed);
+        uint256 entry = _read(result, first, config, feed);
         if (entry & SIGNED != 0) revert SignedFeed(feed);
         // 63 bits times at most 10^18.
         unchecked {
             uint256 scale = _scale(entry);
-            result.price = raw.value * scale;
-            result.parked = raw.parked * scale;
+            result.price *= scale;
+            result.parked *= scale;
         }
-        result.observedAt = raw.observedAt;
-        result.fresh = raw.fresh;
-        result.confidence = raw.value == 0 ? 0 : _confidence(raw, config, WAD);
+        if (result.confidence > WAD) result.confidence = WAD;
     }
 }

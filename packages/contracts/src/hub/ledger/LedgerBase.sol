@@ -347,7 +347,8 @@ abstract contract LedgerBase is ILedger, Ownable {
     /// @param first Marks of the first ids, `_marks[0]`: most markets have no others.
     function _isMarked(uint256 id, uint256 first) internal view returns (bool) {
         (uint256 word, uint256 bit) = _markOf(id);
-        return ((word == 0 ? first : _marks[word]) >> bit) & 1 != 0;
+        if (word != 0) first = _marks[word];
+        return (first >> bit) & 1 != 0;
     }
 
     function _isCut() internal view returns (bool) {
