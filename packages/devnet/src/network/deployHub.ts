@@ -38,7 +38,7 @@ import { parseUnits } from 'viem'
 import type { Batch } from '../chains/index.js'
 import { type At, peer } from './addresses.js'
 import type { DeployOptions } from './deployOptions.js'
-import { livenessFeed } from './derivedFeeds.js'
+import { datedFeeds, livenessFeed } from './derivedFeeds.js'
 import { assetId, baseOf, feedIndex, type LocalMarkets, settlementOf } from './markets.js'
 import {
   auctionTerms,
@@ -258,10 +258,10 @@ export function configureHub(batch: Batch, at: At, { chains, markets, timing }: 
     })
 }
 
-/** What margin follows: the realised volatility of each base that has a feed of it, and the open interest of all. */
+/** What margin follows: realised and implied volatility and depth of each base that has feeds of them, and the open interest of all. */
 function configureDynamicRisk(batch: Batch, at: At, markets: LocalMarkets, timing: Timing) {
   const risk = { abi: dynamicRiskAbi }
-  const { stressedRhoIm, stressedRhoMm, volatility, ...bounds } = DYNAMIC_RISK
+  const { stressedRhoIm, stressedRhoMm, volatility, depth, depthShare, ...bounds } = DYNAMIC_RISK
   const { rhoIm, rhoMm } = globalRisk(timing)
   const feeds = markets.feeds.map(({ name }) => name)
   const volatilityOf = (base: string) => feeds.indexOf(`${base}.RV/VOL`)
@@ -278,6 +278,8 @@ function configureDynamicRisk(batch: Batch, at: At, markets: LocalMarkets, timin
   for (const base of new Set(markets.instruments.map((instrument) => instrument.base))) {
     const realised = volatilityOf(base)
     const known = realised >= 0
+    const depthFeed = feeds.indexOf(datedFeeds(base).depth)
+    const impliedFeed = feeds.indexOf(datedFeeds(base).volatility)
     batch.call(at('dynamicRisk'), {
       ...risk,
       functionName: 'setInputs',
@@ -285,11 +287,10 @@ function configureDynamicRisk(batch: Batch, at: At, markets: LocalMarkets, timin
         BigInt(feedIndex(markets, base)),
         {
           realisedFeed: known ? realised : NO_FEED,
-          impliedFeed: NO_FEED,
-          depthFeed: NO_FEED,
+          impliedFeed: impliedFeed >= 0 ? impliedFeed : NO_FEED,
+          depthFeed: depthFeed >= 0 ? depthFeed : NO_FEED,
           volatility: known ? volatility : 0,
-          depthShare: 0,
-          depth: 0n,
+          ...(depthFeed >= 0 ? { depthShare, depth } : { depthShare: 0, depth: 0n }),
           ...bounds,
         },
       ],

@@ -18,6 +18,7 @@ test('volatility of what is collateral, the time of every chain and what settles
     'ALPHA.TIME/S',
     'BETA.TIME/S',
     'ETH.IV/VOL',
+    'ETH.DEPTH/USD',
     'ETH.FIX/USD',
     'USDC.RATE/Y',
     'USDC.MEAN/Y',

@@ -7,7 +7,7 @@ import type { Timing } from './timing.js'
 const SAMPLES = 20
 /** Real ms between two looks at a chain. */
 const LIVENESS_POLL_MS = 1_000
-/** Real ms between two looks at the marks of options, which are costly to invert, and at what lending costs. Within the age of a source. */
+/** Real ms between two looks at the marks of options, which are costly to invert, at what lending costs and at books. Within the age of a source. */
 const DERIVATIVES_POLL_MS = 4_000
 /** A fixing is signed four slots after its expiry, and stands until the next: time for a chain to hear of it. */
 const FIXING_SLOTS = 8
@@ -31,10 +31,14 @@ export function fixingPeriods({ slotSeconds }: Pick<Timing, 'slotSeconds'>): { p
   return { price, rate: Math.max(price, Math.ceil(COUPON_SECONDS / slotSeconds) * slotSeconds) }
 }
 
-/** Feeds that instruments which expire need beside the price of their underlying. */
+/** Of order books, USD. */
+const DEPTH_EXPONENT = -2
+
+/** Feeds that instruments which expire, and their margin, need beside the price of their underlying. */
 export function datedFeeds(base: string) {
   return {
     volatility: `${base}.IV/VOL`,
+    depth: `${base}.DEPTH/USD`,
     fixing: `${base}.FIX/USD`,
     rate: `${LENDING}/Y`,
     meanRate: 'USDC.MEAN/Y',
@@ -44,7 +48,7 @@ export function datedFeeds(base: string) {
 /**
  * Feeds that aren't the price of a market: realised volatility of what is collateral, the time of each chain's newest
  * block, and what instruments that expire are valued and settled by.
- * @param derivativesUrl Where the simulators of option and lending markets listen.
+ * @param derivativesUrl Where the simulators of option and lending markets, and of order books, listen.
  */
 export function planDerivedFeeds(
   markets: LocalMarkets,
@@ -76,7 +80,7 @@ export function planDerivedFeeds(
       // A fixing has the exponent of what it fixes.
       ...expiring.map(({ feed, kind }) => ({
         name: feed,
-        exponent: kind === 'impliedVolatility' ? -8 : EXPONENT,
+        exponent: kind === 'impliedVolatility' ? -8 : kind === 'depth' ? DEPTH_EXPONENT : EXPONENT,
       })),
     ],
     // A local chain has one RPC, which nothing outvotes.
@@ -105,6 +109,17 @@ function planDated(
         ...source(venue, 'options'),
         venue,
         currency: base,
+      })),
+    },
+    {
+      kind: 'depth',
+      feed: feeds.depth,
+      pollMs: DERIVATIVES_POLL_MS,
+      sources: (['binance', 'kraken', 'okx'] as const).map((venue) => ({
+        ...source(venue, 'book'),
+        venue,
+        symbol: `${base}USD`,
+        quote: 'USD',
       })),
     },
     {

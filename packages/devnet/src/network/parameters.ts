@@ -60,7 +60,8 @@ export function silenceTerms({ heartbeat }: Timing) {
 
 /**
  * How far margin follows a market: shocks of three times 100 % a year are the calm ones, as markets of a local network are sped up and made to crash;
- * 25 % more at most, for MM 10 %. Open interest counts from 10^9 quote units on. bps but the last.
+ * 25 % more at most, for MM 10 %. Open interest counts from 10^9 quote units on. Of what the books have on one side half counts as there for the
+ * network, and so much is assumed before their depth is known. bps but the last two.
  */
 export const DYNAMIC_RISK = {
   stressedRhoIm: 8_000,
@@ -68,6 +69,8 @@ export const DYNAMIC_RISK = {
   volatility: 30_000,
   maxFactorIm: 12_500,
   maxFactorMm: 11_000,
+  depthShare: 5_000,
+  depth: 20_000_000n,
   openInterest: 1_000_000_000n,
 }
 

@@ -67,26 +67,33 @@ async function asked(): Promise<Record<string, number>> {
   }
 }
 
-test("nodes read the same volatility and rate from every venue's own format", async () => {
+test("nodes read the same volatility, rate and depth from every venue's own format", async () => {
   const calm = await asked()
   expect(Object.keys(calm).sort()).toEqual([
+    'binance-book',
     'bybit-lending',
     'bybit-options',
     'deribit-options',
+    'kraken-book',
+    'okx-book',
     'okx-lending',
     'plain-lending',
     'plain-options',
   ])
-  for (const [source, value] of Object.entries(calm))
-    expect(value, source).toBeCloseTo(source.endsWith('options') ? 0.8 : 0.08, 3)
+  expectEach(calm, { options: 0.8, lending: 0.08, book: 20_000_000 })
 })
 
-test('volatility and rate rise as the price falls, of a price below one, too', async () => {
+test('volatility and rate rise and books get thinner as the price falls, of a price below one, too', async () => {
   spot = 0.0123
   fall = 0.5
-  for (const [source, value] of Object.entries(await asked()))
-    expect(value, source).toBeCloseTo(source.endsWith('options') ? 1.8 : 0.23, 2)
+  expectEach(await asked(), { options: 1.8, lending: 0.23, book: 5_000_000 })
 })
+
+/** By the last word of each source's id, within a two-hundredth. */
+function expectEach(values: Record<string, number>, expected: Record<string, number>): void {
+  for (const [source, value] of Object.entries(values))
+    expect(value / expected[source.slice(source.indexOf('-') + 1)]!, source).toBeCloseTo(1, 2)
+}
 
 test('a market that is silent is silent here', async () => {
   spot = undefined

@@ -14,7 +14,10 @@ const MONTHS = ['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', '
 /** Volatility and what borrowing costs in calm, a year, and what a fall of everything would add. */
 const CALM = { volatility: 0.8, rate: 0.08 }
 const PANIC = { volatility: 2, rate: 0.3 }
-/** From answer to answer, as parts of a mark: a list that is word for word the last one counts as frozen. */
+/** USD on each side of a venue's book, within half a percent of the middle, in calm. */
+const DEPTH = 20_000_000
+const LEVELS = [0.0005, 0.002, 0.005]
+/** From answer to answer, as parts of a mark or an amount: a list that is word for word the last one counts as frozen. */
 const FLICKER = 0.0001
 
 export interface Derivatives {
@@ -41,13 +44,25 @@ interface Quote {
   volatility: number
 }
 
-type Answer = (derivatives: Derivatives, quotes: () => Quote[]) => object
+interface Market {
+  quotes(): Quote[]
+  book(): Book
+}
+
+/** Levels of price and amount, as text. */
+interface Book {
+  sequence: number
+  bids: string[][]
+  asks: string[][]
+}
+
+type Answer = (derivatives: Derivatives, market: Market) => object
 
 const text = formatPrice
 
-/** By path, without the query: an option or lending market's own answer to what nodes ask it. */
+/** By path, without the query: a venue's own answer to what nodes ask of its options, its lending and its book. */
 const ROUTES: Record<string, Answer> = {
-  '/deribit/api/v2/public/get_book_summary_by_currency': ({ base, now }, quotes) => ({
+  '/deribit/api/v2/public/get_book_summary_by_currency': ({ base, now }, { quotes }) => ({
     jsonrpc: '2.0',
     result: quotes().map(({ name, forward, mark, volatility }) => ({
       instrument_name: name,
@@ -66,7 +81,7 @@ const ROUTES: Record<string, Answer> = {
     usDiff: 0,
     testnet: true,
   }),
-  '/bybit/v5/market/tickers': ({ now }, quotes) => ({
+  '/bybit/v5/market/tickers': ({ now }, { quotes }) => ({
     retCode: 0,
     retMsg: 'SUCCESS',
     result: {
@@ -82,7 +97,7 @@ const ROUTES: Record<string, Answer> = {
     retExtInfo: {},
     time: now(),
   }),
-  '/plain/options': ({ now }, quotes) => ({
+  '/plain/options': ({ now }, { quotes }) => ({
     time: now(),
     options: quotes().map(({ name, forward, mark }) => ({ name, forward: text(forward), mark: text(mark) })),
   }),
@@ -118,11 +133,23 @@ const ROUTES: Record<string, Answer> = {
     time: derivatives.now(),
   }),
   '/plain/lending': (derivatives) => ({ time: derivatives.now(), rate: rateOf(derivatives).toFixed(10) }),
+  '/binance/api/v3/depth': (_, { book }) => {
+    const { sequence, ...sides } = book()
+    return { lastUpdateId: sequence, ...sides }
+  },
+  '/kraken/0/public/Depth': ({ base }, { book }) => {
+    const { bids, asks } = book()
+    return { error: [], result: { [`X${base}ZUSD`]: { bids, asks } } }
+  },
+  '/okx/api/v5/market/books': ({ now }, { book }) => {
+    const { bids, asks } = book()
+    return { code: '0', msg: '', data: [{ bids, asks, ts: String(now()) }] }
+  },
 }
 
 /**
- * Option and lending markets in the wire formats of Deribit, Bybit and OKX, and in the plain ones, each below a path of its name. Volatility
- * and the lending rate rise as the spot falls.
+ * Option and lending markets in the wire formats of Deribit, Bybit and OKX, and in the plain ones, and order books in those of Binance, Kraken
+ * and OKX, each below a path of its name. Volatility and the lending rate rise as the spot falls, and books get thinner.
  */
 export async function startDerivatives(derivatives: Derivatives): Promise<DerivativesSimulator> {
   let answers = 0
@@ -132,9 +159,11 @@ export async function startDerivatives(derivatives: Derivatives): Promise<Deriva
     const spot = derivatives.spot()
     if (answer === undefined || spot === undefined)
       return void response.writeHead(answer === undefined ? 404 : 503).end()
-    const quotes = () => quotesOf(derivatives, spot, 1 + (answers++ % 5) * FLICKER)
+    const flicker = 1 + (answers++ % 5) * FLICKER
+    const quotes = () => quotesOf(derivatives, spot, flicker)
+    const book = () => bookOf(derivatives, spot, flicker, answers)
     response.writeHead(200, { 'content-type': 'application/json' })
-    response.end(JSON.stringify(answer(derivatives, quotes)))
+    response.end(JSON.stringify(answer(derivatives, { quotes, book })))
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
@@ -161,6 +190,17 @@ function quotesOf({ base, fall, now }: Derivatives, forward: number, flicker: nu
     const mark = Number(formatUnits(isCall ? call : put, 18)) * flicker
     return { name: `${base}-${dateOf(expiry)}-${strike}-${isCall ? 'C' : 'P'}`, forward, mark, volatility }
   })
+}
+
+/** As much on either side, thinner by the square of what is left of the price. */
+function bookOf({ fall }: Derivatives, spot: number, flicker: number, sequence: number): Book {
+  const value = (DEPTH * flicker * (1 - fall()) ** 2) / LEVELS.length
+  const side = (sign: 1 | -1) =>
+    LEVELS.map((distance) => {
+      const price = spot * (1 + sign * distance)
+      return [text(price), text(value / price)]
+    })
+  return { sequence, bids: side(-1), asks: side(1) }
 }
 
 function rateOf({ fall }: Derivatives): number {
