@@ -286,6 +286,7 @@ contract Books is Backing, PositionBook {
         _kept[account][assetId] = uint128(shares - burnt);
         v.pot -= taken;
         v.potShares -= uint128(burnt);
+        if (burnt == all) v.potLost = 0;
         v.net -= int120(uint120(taken));
     }
 
@@ -385,15 +386,24 @@ contract Books is Backing, PositionBook {
         emit Repaired(assetId, amount, v.written);
     }
 
-    /// @dev Who left in kind bears of what is written off the part that cash bears.
+    /// @dev Who left in kind bears of what is written off the part that cash bears, and of what is taken back gets that part of what he bore.
+    /// More may be written off than there was: that came off nobody.
     /// @return borne What of the change the pot takes; taken from `net` with it, to which it is to be added.
     function _sharePot(Vaulted storage v, int256 change) internal returns (int256 borne) {
+        if (v.potShares == 0) return 0;
         uint256 pot = v.pot;
-        if (pot == 0) return 0;
-        uint256 all = uint256(_booked(v).max(0)) + pot;
-        uint256 left = pot.mulDiv(uint256((int256(all) - change).max(0)), all);
-        borne = int256(pot) - int256(left);
-        v.pot = left.toUint128();
+        uint256 lost = v.potLost;
+        if (change > 0) {
+            uint256 all = uint256(_booked(v).max(0)) + pot;
+            if (pot != 0) borne = int256(pot - pot.mulDiv(all.zeroFloorSub(uint256(change)), all));
+        } else {
+            uint256 there = _positive(v.net);
+            uint256 before = uint256(v.written).min(there);
+            uint256 left = uint256(int256(uint256(v.written)) + change).min(there);
+            if (before != left) borne = -int256(lost.mulDiv(before - left, before));
+        }
+        v.pot = uint256(int256(pot) - borne).toUint128();
+        v.potLost = uint256(int256(lost) + borne).toUint128();
         v.net = (v.net - borne).toInt120();
     }
 
@@ -410,7 +420,7 @@ contract Books is Backing, PositionBook {
             fundBorne += amount;
             paid = int256(amount);
         } else {
-            uint256 amount = _positive(-lost - int256(uint256(overdrawn))).min(fundBorne);
+            uint256 amount = _positive(-lost - int256(overdrawn)).min(fundBorne);
             _credit(reserve, amount);
             fundBorne -= amount;
             paid = -int256(amount);

@@ -331,6 +331,20 @@ contract CollateralTest is HubFixture {
         assertEq(hub.lostBacking(), -10e18, "and what is left bears what is lost next");
     }
 
+    /// Whoever verifies a spoke's messages may say that any number is missing: all of it is written off, and an honest message restores it.
+    function test_aShortfallOfAnyNumberIsWrittenOffAndTakenBack() public {
+        fundCash(aliceAccount, 100);
+        _short(USDC_A, type(uint128).max);
+        vm.warp(block.timestamp + 1 hours);
+        hub.repair(USDC_A);
+        assertEq(hub.backing(USDC_A), 0);
+        vm.warp(block.timestamp + 1);
+        _short(USDC_A, 0);
+        hub.repair(USDC_A);
+        assertEq(hub.backing(USDC_A), 100e18);
+        assertEq(hub.overdrawn(), 0);
+    }
+
     function _short(uint256 assetId, uint128 amount) private {
         IRiskConfig.Asset memory a = config.asset(assetId);
         vm.prank(gateway);

@@ -78,6 +78,30 @@ contract InKindTest is SilenceFixture {
         assertEq(net, 1000e6, "what is gone");
     }
 
+    /// §6.3: whoever verifies A's messages says that any number is missing there, and it is written off; one honest message restores what was kept.
+    function test_anHonestMessageRestoresWhatWasKept() public {
+        silence(GRACE + 1);
+        _leave(leavers[0], USDC_B, 300e6);
+        vm.warp(block.timestamp + 1);
+        short(USDC_A, type(uint128).max);
+        vm.warp(block.timestamp + 1 hours);
+        hub.repair(USDC_A);
+        assertEq(_kept(leavers[0]), 0, "all of it is said to be gone");
+        assertEq(hub.backing(USDC_A), 0);
+        vm.warp(block.timestamp + 1);
+        short(USDC_A, 500e6);
+        hub.repair(USDC_A);
+        assertEq(_kept(leavers[0]), 150e6, "a quarter of 2,000 is missing");
+        assertEq(hub.backing(USDC_A), 1350e18);
+        vm.warp(block.timestamp + 1);
+        short(USDC_A, 0);
+        hub.repair(USDC_A);
+        assertEq(_kept(leavers[0]), 200e6);
+        assertEq(hub.backing(USDC_A), 1800e18);
+        (, uint256 kept,) = _leave(leavers[1], USDC_B, 300e6);
+        assertEq(kept, 200e6, "the next to leave gets what the first got");
+    }
+
     /// Who left and who stayed bear the same part of a loss, and of what comes back.
     function test_whoStaysBearsNoMore() public {
         counter(USDC_B, fundAccount, 1000e6);

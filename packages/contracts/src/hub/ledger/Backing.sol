@@ -34,7 +34,7 @@ abstract contract Backing is LedgerBase {
         int256 unit = int256(10 ** (18 - a.decimals));
         int256 gain = int256(_positive(before + delta)) - int256(_positive(before));
         if (gain != delta) {
-            overdrawn = uint256(int256(uint256(overdrawn)) + (gain - delta) * unit).toUint128();
+            overdrawn = uint256(int256(overdrawn) + (gain - delta) * unit);
         }
         if (gain != 0) _totalBacking = uint256(int256(uint256(_totalBacking)) + gain * unit).toUint128();
         if (gain * unit != cash) _lostBacking += cash - gain * unit;

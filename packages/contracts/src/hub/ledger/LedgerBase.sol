@@ -110,6 +110,8 @@ abstract contract LedgerBase is ILedger, Ownable {
         /// Of a settlement token: part of `net` that belongs to accounts which left in kind and backs no cash, and the shares of it.
         uint128 pot;
         uint128 potShares;
+        /// Of what has been written off, what the pot bore.
+        uint128 potLost;
     }
 
     struct Market {
@@ -183,7 +185,7 @@ abstract contract LedgerBase is ILedger, Ownable {
     /// @dev Cash that no backing stands behind (WAD, signed).
     int256 internal _lostBacking;
     /// @notice Σ max(0, written − net) of settlement tokens (WAD): what vaults owe recipients and have never got.
-    uint128 public overdrawn;
+    uint256 public overdrawn;
     /// @dev Σ backing of settlement tokens (WAD).
     uint128 internal _totalBacking;
     /// @dev IdList of settlement tokens' assets whose chain is suspect: while there is one, cash leaves in kind.
