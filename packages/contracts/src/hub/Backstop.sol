@@ -207,9 +207,7 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         uint32 eid = riskConfig.asset(assetId).eid;
         address to = executor[eid];
         if (to == address(0)) revert NoExecutor(eid);
-        IClearinghouse.Row memory row = clearinghouse.row(account, assetId);
-        uint256 regressed = uint256(row.credited).zeroFloorSub(row.target);
-        amount = uint128(uint256(row.claim).zeroFloorSub(regressed));
+        amount = uint128(_releasable(assetId));
         if (amount == 0) return 0;
         int256 before = marginEngine.accountHealth(account).equity;
         clearinghouse.releaseTo(account, assetId, to, amount);
@@ -217,6 +215,18 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         _released = (unsold() + uint256(value)).toUint128();
         _releasedUntil = uint64(block.timestamp + SALE_TIME);
         emit CollateralReleased(assetId, amount, to);
+    }
+
+    /// Tokens that its free shares are worth at the vault now: fewer than their number while something is missing there.
+    function _releasable(uint256 assetId) private view returns (uint256) {
+        IClearinghouse.Row memory row = clearinghouse.row(account, assetId);
+        if (row.claim == 0) return 0;
+        (int256 net, uint256 all, uint256 written, uint256 shortfall,) = clearinghouse.vaulted(assetId);
+        uint256 held = uint256(FixedPointMathLib.max(net, int256(0))).zeroFloorSub(written).min(all);
+        if (held == 0) return 0;
+        uint256 regressed = uint256(row.credited).zeroFloorSub(row.target).mulDivUp(all, held);
+        uint256 healthy = uint256(FixedPointMathLib.max(net, int256(0))).zeroFloorSub(written.max(shortfall));
+        return uint256(row.claim).zeroFloorSub(regressed).mulDiv(healthy.min(all), all);
     }
 
     /// @inheritdoc IBackstop

@@ -348,6 +348,24 @@ contract BackstopTest is LiquidationBase {
         assertEq(backstop.releaseCollateral(WETH), 0);
     }
 
+    /// Its claims are shares, as everybody's: where tokens are missing they are worth less than their number.
+    function test_releaseCollateral_releasesWhatIsLeftWhereTokensAreMissing() public {
+        _fundWith(50_000e6);
+        _nobodyBids(1500e18);
+        backstop.takeOver(account);
+        vm.prank(address(vault));
+        weth.transfer(address(1), 1e18);
+        _report(backstopAccount, weth);
+        uint256 state = vm.snapshotState();
+        assertEq(backstop.releaseCollateral(WETH), 9e18, "of ten");
+        assertEq(clearinghouse.row(backstopAccount, WETH).claim, 0);
+
+        vm.revertToState(state);
+        vm.warp(block.timestamp + 1 hours);
+        clearinghouse.repair(WETH);
+        assertEq(backstop.releaseCollateral(WETH), 9e18, "written off, too");
+    }
+
     function test_releaseCollateral_needsAnExecutor() public {
         backstop.setExecutor(EID, address(0));
         vm.expectRevert(abi.encodeWithSelector(Backstop.NoExecutor.selector, EID));
