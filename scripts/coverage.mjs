@@ -1,11 +1,13 @@
-// `pnpm coverage [--json]`: lines and branches of margin's twin that its tests reach. For people: no test asks for a number. vitest says what it
-// does on stderr; stdout has the table, or JSON.
-import { readFileSync } from 'node:fs'
+// `pnpm coverage [--contracts] [--json]`: lines and branches of margin's twin that its tests reach, and with `--contracts` of the contracts of
+// margin, hub and libraries, which takes minutes. For people: no test asks for a number. vitest and forge say what they do on stderr; stdout has
+// the table, or JSON.
+import { mkdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { run } from './children.mjs'
+import { forge } from './forge.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const directory = join(root, 'coverage')
@@ -13,13 +15,16 @@ const stdio = ['ignore', 2, 2]
 const MARGIN = 'packages/shared/src/margin'
 /** What needs no chain; on one the twin is compared with the contracts. */
 const TWIN_TESTS = [MARGIN, 'packages/aggregator/src/derived/black76Twin.test.ts']
+const CONTRACTS = /^src\/(hub|libraries|margin)\//
+/** Gas and code size hold of optimised code only, and invariants take long. */
+const NOT_COVERED = '^invariant_|_gas|CodeSizeLimit'
 
 function readArguments() {
   try {
     const args = process.argv.slice(2).filter((arg) => arg !== '--')
-    return parseArgs({ args, options: { json: { type: 'boolean' } } }).values
+    return parseArgs({ args, options: { contracts: { type: 'boolean' }, json: { type: 'boolean' } } }).values
   } catch (error) {
-    process.stderr.write(`error: ${error.message.split('.')[0]} (usage: coverage [--json])\n`)
+    process.stderr.write(`error: ${error.message.split('.')[0]} (usage: coverage [--contracts] [--json])\n`)
     process.exit(2)
   }
 }
@@ -41,6 +46,17 @@ async function twin() {
   return status === 0 ? summary('lcov.info') : process.exit(status)
 }
 
+/** forge compiles all of them anew, without the optimizer, and keeps nothing. */
+async function contracts() {
+  mkdirSync(directory, { recursive: true })
+  const report = ['--report', 'lcov', '--report-file', join(directory, 'contracts.info'), '--exclude-tests']
+  const tests = ['--match-path', 'test/{hub,margin}/**', '--no-match-test', NOT_COVERED]
+  const env = { FOUNDRY_GAS_SNAPSHOT_EMIT: 'false' }
+  const { status } = await forge(['coverage', ...report, ...tests], { stdio, env })
+  if (status !== 0) process.exit(status)
+  return summary('contracts.info').filter(({ file }) => CONTRACTS.test(file))
+}
+
 /** Of an lcov file. */
 function summary(name) {
   const records = readFileSync(join(directory, name), 'utf8').split('end_of_record').slice(0, -1)
@@ -51,12 +67,12 @@ function summary(name) {
   })
 }
 
-function total(rows) {
+function total(name, rows) {
   const sum = (key) => ({
     hit: rows.reduce((all, row) => all + row[key].hit, 0),
     of: rows.reduce((all, row) => all + row[key].of, 0),
   })
-  return { file: 'all', lines: sum('lines'), branches: sum('branches') }
+  return { file: name, lines: sum('lines'), branches: sum('branches') }
 }
 
 function table(rows) {
@@ -70,7 +86,7 @@ function table(rows) {
   ]
 }
 
-const { json } = readArguments()
-const files = await twin()
-const rows = [...files, total(files)]
-process.stdout.write(json ? `${JSON.stringify(rows, null, 2)}\n` : `${table(rows).join('\n')}\n`)
+const options = readArguments()
+const parts = { twin: await twin(), ...(options.contracts && { contracts: await contracts() }) }
+const rows = Object.entries(parts).flatMap(([name, files]) => [...files, total(`all of ${name}`, files)])
+process.stdout.write(options.json ? `${JSON.stringify(rows, null, 2)}\n` : `${table(rows).join('\n')}\n`)
