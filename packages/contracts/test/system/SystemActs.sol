@@ -136,7 +136,7 @@ abstract contract SystemActs is SystemLosses {
         // The thief among his own, traders among themselves.
         (from, to) = from % 2 == 0
             ? (THIEF + to % 2, THIEF + 1 - to % 2)
-            : (to % TRADERS, (to + 1 + amount % 2) % TRADERS);
+            : (to % TRADERS, (to % TRADERS + 1 + amount % 2) % TRADERS);
         uint256 cash = hub.freeCash(_account(from));
         Standing memory s = _bystander(from, to);
         vm.prank(Accounts.owner(_account(from)));
@@ -247,7 +247,9 @@ abstract contract SystemActs is SystemLosses {
     function offer(uint256 seed, uint256 n, uint256 manner) external {
         uint256 id = seed % 2 == 0 ? USDC_A : WETH_A;
         if (_replaced && seed % 4 > 1) id += 4;
-        if (manner % 4 == 0 && _withdraw(id, n % BIDDER, manner, true) != 0) {
+        // So little that it is paid at once.
+        uint256 amount = 1 + manner % (_listed[id].settlement ? 400e6 : 0.4e18);
+        if (manner % 3 != 0 && _withdraw(id, n % BIDDER, amount, true) != 0) {
             _fetch(id, _account(n % BIDDER), address(venue.gateway()));
         }
         _offer(id, n, manner / 4);

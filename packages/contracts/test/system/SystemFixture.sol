@@ -202,9 +202,9 @@ abstract contract SystemFixture is LayerZeroTest {
         // So little that payouts wait, and that what a forged release takes beyond it shows.
         CollateralVault vault = chain.vault;
         vault.setLimits(
-            address(chain.usdc), PayoutQueue.Limit(4000e6, 0.01e6), PayoutQueue.Limit(500e6, 0.001e6)
+            address(chain.usdc), PayoutQueue.Limit(6000e6, 0.05e6), PayoutQueue.Limit(500e6, 0.005e6)
         );
-        vault.setLimits(address(chain.weth), PayoutQueue.Limit(2e18, 5e12), PayoutQueue.Limit(0.5e18, 1e12));
+        vault.setLimits(address(chain.weth), PayoutQueue.Limit(4e18, 3e13), PayoutQueue.Limit(0.5e18, 3e12));
     }
 
     /// @dev A's second vault, and its venue.

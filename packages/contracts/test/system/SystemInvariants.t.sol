@@ -56,8 +56,8 @@ contract SystemInvariantsTest is SystemRun, ICarrier {
 
     /// forge-config: default.invariant.runs = 4
     /// forge-config: default.invariant.depth = 50
-    /// forge-config: full.invariant.runs = 1000
-    /// forge-config: full.invariant.depth = 200
+    /// forge-config: full.invariant.runs = 500
+    /// forge-config: full.invariant.depth = 400
     function invariant_system() public view {
         _checkNext();
     }
