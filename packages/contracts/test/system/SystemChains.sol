@@ -52,6 +52,8 @@ abstract contract SystemChains is SystemFixture {
     mapping(uint256 c => uint256[]) private _transactions;
     /// @dev Token units that reorgs took from counters which the hub may have credited.
     mapping(uint256 assetId => uint256) internal _undone;
+    /// @dev Token units that its vault had paid before a chain's last transaction.
+    mapping(uint256 assetId => uint256) private _paid;
 
     /// @dev Fee and all: the message is in `_packets` then.
     function _beforeSend(uint256 fee) internal virtual;
@@ -72,6 +74,21 @@ abstract contract SystemChains is SystemFixture {
         if (c != H) vm.record();
         _;
         if (c != H) _note(c);
+        _holds2_believed(c);
+    }
+
+    /// @dev 6.2: a hub that has credited more than a vault took in, since the chain went back or lies were told of it, is paid nothing.
+    function _holds2_believed(uint256 c) private {
+        for (uint256 id = 1; id <= ASSETS; ++id) {
+            if (_listed[id].chain != c) continue;
+            address token = address(_listed[id].token);
+            (uint256 totalIn, uint256 totalOut,) = _listed[id].vault.totals(token);
+            if (totalOut > _paid[id]) {
+                (uint128 credited,) = _listed[id].vault.creditedTotal(token);
+                assertGe(totalIn, credited, "2: paid to a hub that believes in more");
+            }
+            _paid[id] = totalOut;
+        }
     }
 
     /// @dev After the deployment, all of which has been recorded.
@@ -134,6 +151,7 @@ abstract contract SystemChains is SystemFixture {
         }
         uint256[8] memory current = _deposited(c);
         for (uint256 id = 1; id <= ASSETS; ++id) {
+            (, _paid[id],) = _listed[id].vault.totals(address(_listed[id].token));
             _undone[id] += before[id] - current[id];
         }
     }
