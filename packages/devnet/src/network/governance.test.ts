@@ -26,18 +26,14 @@ import {
   encodeReport,
   lastWordDigest,
   reportDigest,
-  revertOf,
 } from '@clearspan/shared'
 import {
   type Abi,
-  type AbiFunction,
-  type AbiParameter,
   type Address,
   encodeFunctionData,
   type Hex,
   isAddressEqual,
   stringToHex,
-  zeroAddress,
   zeroHash,
 } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -48,6 +44,7 @@ import type { Deployment } from './deploy.js'
 import { deployAlone, markets, roles, timing } from './deployed.test-util.js'
 import { datedFeeds } from './derivedFeeds.js'
 import { feedIndex, type InstrumentKind } from './markets.js'
+import { ownersFunctions } from './owners.test-util.js'
 import { COUNCIL_DELAY } from './parameters.js'
 import type { LocalKey } from './roles.js'
 
@@ -124,46 +121,6 @@ test('governance owns all that has an owner, and the council alone waits', async
     of('lister', lister, 0, ['future.list', 'option.list', 'rateSwap.list']),
   ])
 })
-
-/** Nothing, in the form of a parameter. */
-function zeroOf({ type, ...parameter }: AbiParameter): unknown {
-  if (type.endsWith(']')) return []
-  if (type === 'tuple') {
-    const { components } = parameter as { components: readonly AbiParameter[] }
-    return Object.fromEntries(components.map((one) => [one.name, zeroOf(one)]))
-  }
-  if (type === 'address') return zeroAddress
-  if (type === 'bool') return false
-  if (type === 'string') return ''
-  const bytes = /^bytes(\d*)$/.exec(type)
-  if (bytes) return `0x${'00'.repeat(Number(bytes[1]))}`
-  return 0n
-}
-
-/** What an owner alone may do is refused by; `revoke` is the revoker's, too. */
-const REFUSALS = ['OwnableUnauthorizedAccount', 'NotRevoker']
-
-/** Names of the functions that refuse a stranger because it isn't the owner. */
-async function ownersFunctions(address: Address, abi: Abi): Promise<string[]> {
-  const writes = abi.filter(
-    (item): item is AbiFunction =>
-      item.type === 'function' &&
-      (item.stateMutability === 'nonpayable' || item.stateMutability === 'payable'),
-  )
-  const account = roles.traders.alice.account.address
-  const refused = await Promise.all(
-    writes.map(async (item) => {
-      const data = encodeFunctionData({ abi: [item], functionName: item.name, args: item.inputs.map(zeroOf) })
-      try {
-        await chain.client.call({ account, to: address, data })
-        return false
-      } catch (error) {
-        return REFUSALS.includes(revertOf(error, abi)?.name ?? '')
-      }
-    }),
-  )
-  return writes.filter((_, at) => refused[at]).map(({ name }) => name)
-}
 
 /** A hub's last word, by a quorum of the nodes. */
 async function lastWord(): Promise<readonly unknown[]> {
@@ -356,7 +313,7 @@ test('every function of an owner waits for its role, and emits an event', async 
   for (const [name, { address, abi }] of Object.entries(contractsOfOwner)) {
     const death = name === 'spokeGateway' ? Object.keys(calls.nextGateway!) : []
     const known = [...new Set([...Object.keys(calls[name]!), ...death])]
-    expect((await ownersFunctions(address, abi)).sort(), name).toEqual(known.sort())
+    expect((await ownersFunctions(chain, { address, abi })).sort(), name).toEqual(known.sort())
   }
   const targets: typeof contractsOfOwner = {
     ...contractsOfOwner,

@@ -139,8 +139,8 @@ const VENUE_ABI = [
 
 /** Signs an order for one of the hub's venues as its owner. */
 export function signOrder(
-  { manifest }: Pick<LocalNetwork, 'manifest'>,
-  { actor, order }: Match['buyer'],
+  { manifest }: { manifest: { hub: { chainId: number }; networkId: Hex } },
+  { actor, order }: { actor: Pick<Actor, 'key'>; order: Order },
   venue: { name: string; address: Address },
 ): Promise<Hex> {
   return actor.key.account.signTypedData({
