@@ -84,20 +84,22 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         if (v.account.mm >= 0) revert NotLiquidatable(target);
 
         uint256 capped = _cappedFraction(target);
-        if (v.offered.equity > 0) _takeSolvent(target, uint256(v.offered.equity), capped);
+        uint256 debt = v.cash < 0 ? uint256(-v.cash) : 0;
+        if (v.offered.equity > 0) _takeSolvent(target, uint256(v.offered.equity), debt, capped);
         else if (v.impaired && _isPending(target)) revert RegressionPending(target);
         else _takeInsolvent(target, uint256(-v.offered.equity), capped);
+        _payDebt();
         auction.sync(target);
     }
 
-    /// The fund buys the fraction up to the buffer at the auction's present price.
-    function _takeSolvent(bytes32 target, uint256 equity, uint256 capped) private {
+    /// The fund buys the fraction up to the buffer at the auction's present price, and pays the debt that comes with it.
+    function _takeSolvent(bytes32 target, uint256 equity, uint256 debt, uint256 capped) private {
         uint256 fraction;
         uint256 payment;
         {
             (uint256 share,, uint256 maxFraction) = auction.quote(target);
             uint256 price = AuctionMath.fullPrice(equity, share);
-            fraction = maxFraction.min(AuctionMath.fundedFraction(price, _fundCash())).min(capped);
+            fraction = maxFraction.min(AuctionMath.fundedFraction(price + debt, _fundCash())).min(capped);
             if (fraction == 0) revert FundExhausted(target);
             payment = AuctionMath.payment(price, fraction);
         }
@@ -110,8 +112,8 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     }
 
     /// Loss order: the account's own equity is gone; the fund pays the deficit as far as its cash goes; the rest is charged to
-    /// the other side of the account's losing instruments before anything moves. What even they cannot bear stays with the
-    /// backstop, as a debt that counts against the fund until it earns again. ADL by side index replaces the caps' refusal
+    /// the other side of the account's losing instruments, and of its negative cash to all, before anything moves. What even they cannot
+    /// bear stays with the backstop, as a debt that counts against the fund until it earns again. ADL by side index replaces the caps' refusal
     /// in a later version.
     /// What of the account isn't offered because its chain isn't heard of may be worth more than the deficit: as much of it comes along as
     /// others pay, at the price of the oracle, and the rest stays with the account.
@@ -249,11 +251,22 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IBackstop
-    /// @dev Leaves the fund's total assets as they are: they already count the backstop's deficit.
+    /// @dev Leaves the fund's total assets as they are: they already count the backstop's deficit. Of negative cash that its claims cover they pay what
+    /// these will bring in.
     function cover() external nonReentrant returns (uint256 amount) {
         IMarginEngine.Health memory health = _freshHealth(account);
-        if (health.equity >= 0) return 0;
-        amount = uint256(-health.equity).min(_fundCash());
+        if (health.equity < 0) {
+            amount = uint256(-health.equity).min(_fundCash());
+            if (amount != 0) clearinghouse.moveCash(fundAccount, account, amount);
+        }
+        amount += _payDebt();
+    }
+
+    /// The backstop borrows nothing. Debt that came with an account the fund pays at once; what it can't, proceeds do.
+    function _payDebt() private returns (uint256 amount) {
+        int256 cash = clearinghouse.cash(account);
+        if (cash >= 0) return 0;
+        amount = uint256(-cash).min(_fundCash());
         if (amount != 0) clearinghouse.moveCash(fundAccount, account, amount);
     }
 

@@ -49,6 +49,8 @@ contract Books is Backing, PositionBook {
     error NotLiquidatable(bytes32 account);
     error PauseTooLong(uint64 until, uint256 longest);
     error NothingToBook();
+    /// @notice All that accounts owe, and the most that they may when one borrows (WAD).
+    error LendingLimit(uint256 debt, uint256 limit);
 
     constructor(Modules memory modules) Ownable(address(1)) LedgerBase(modules) {}
 
@@ -199,11 +201,27 @@ contract Books is Backing, PositionBook {
         uint128 amount
     ) internal {
         uint256 wad = _toWad(amount, a);
-        _debit(account, wad);
+        bool borrows = _draw(account, wad);
         uint256 held = _positive(_unshort(_vaulted[assetId]));
         if (amount > held) revert Collateral.InsufficientBacking(assetId, held, amount);
         _shift(assetId, a, -int256(uint256(amount)), 0, -int256(wad));
+        if (borrows && _loans.debt > _lendable()) revert LendingLimit(_loans.debt, _lendable());
         _raise(account, assetId, recipient, amount);
+    }
+
+    /// @dev What free cash doesn't pay the account borrows: not while some backing is suspect, when who leaves pays for a part of that too, nor while
+    /// counters of its own have regressed. Neither the fund nor its book does.
+    function _draw(bytes32 account, uint256 amount) internal returns (bool borrows) {
+        uint256 free = _freeCash(account);
+        borrows = amount > free && _loans.share != 0 && _suspectAssets == 0
+            && _accounts[account].regressedRows == 0 && !_isReserve(account);
+        if (!borrows) {
+            _debit(account, amount);
+            return false;
+        }
+        if (block.timestamp < newRiskPausedUntil) revert NewRiskIsPaused(newRiskPausedUntil);
+        _setCash(account, _cash(account) - amount.toInt256());
+        emit Borrowed(account, amount - free);
     }
 
     /// @dev A part of the backing is suspect: whoever takes `amount` of what isn't takes as large a part of what is, there, and pays for both.
@@ -323,9 +341,9 @@ contract Books is Backing, PositionBook {
         uint128 unpaid;
         if (a.settlement) {
             uint256 due = _toWad(lack, a);
-            uint256 held = uint256(_cash(account));
-            fromCash = due.min(held);
-            _setCash(account, int256(held - fromCash));
+            int256 held = _cash(account);
+            fromCash = due.min(_positive(held));
+            _setCash(account, held - int256(fromCash));
             unpaid = uint128((due - fromCash).divUp(10 ** (18 - a.decimals)));
             _shift(assetId, a, -int256(uint256(lack)), 0, -int256(fromCash));
         } else {
@@ -367,7 +385,8 @@ contract Books is Backing, PositionBook {
     function repair(uint256 assetId) external returns (uint128 amount) {
         IRiskConfig.Asset memory a = _asset(assetId);
         Vaulted storage v = _vaulted[assetId];
-        amount = _take(assetId, a, v.returned);
+        // Nor does what comes back become cash while any backing is suspect.
+        if (!a.settlement || _suspectAssets == 0) amount = _take(assetId, a, v.returned);
         if (amount != 0) {
             v.returned -= amount;
             _shift(assetId, a, int256(uint256(amount)), 0, 0);
@@ -425,26 +444,10 @@ contract Books is Backing, PositionBook {
             fundBorne -= amount;
             paid = -int256(amount);
         }
-        int256 left = lost - paid;
-        if (left > 0) left -= int256(_cutWarmings(uint256(left)));
         // What is still in the fund is under regression, and no more spared than others' is.
-        _lostBacking = left;
-        if (left > 0) left -= int256(_cutCash(uint256(left)));
-        _lostBacking = left;
-        if (left != lost) emit LossShared(paid, left);
-    }
-
-    /// @notice The last step of the loss order: all cash pays up to `amount` (WAD), by one ratio, in one write. A millionth never pays: an index of
-    /// nothing would swallow what comes later.
-    function _cutCash(uint256 amount) internal returns (uint256 cut) {
-        uint256 total = _totalCash();
-        cut = amount.min(total - total.divUp(1e6));
-        if (cut == 0) return 0;
-        uint256 index = (_isCut() ? _cashIndex : FIRST_INDEX) * (total - cut) / total;
-        if (index < LAST_INDEX) return 0;
-        _cashIndex = uint64(index);
-        _mark(CUT);
-        emit CashCut(cut, total, index);
+        _lostBacking = lost - paid;
+        _spreadLoss();
+        if (_lostBacking != lost) emit LossShared(paid, _lostBacking);
     }
 
     /* POSITIONS */

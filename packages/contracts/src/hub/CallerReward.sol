@@ -57,22 +57,34 @@ abstract contract CallerReward {
         try oracle.price(nativeFeed) returns (IPriceOracle.Price memory native) {
             uint256 amount = (rewardGas * block.basefee).mulWad(native.price)
                 .min(uint256(equity).mulWad(rewardShare)).min(type(uint96).max);
-            if (amount != 0) _pay(clearinghouse, account, Owed(msg.sender, amount.toUint96()));
+            if (amount != 0) {
+                _pay(clearinghouse, account, account, type(uint256).max, Owed(msg.sender, amount.toUint96()));
+            }
         } catch {}
     }
 
-    function _payReward(IClearinghouse clearinghouse, bytes32 account) internal {
+    /// @param payer The account, or who pays for it. @param most WAD. @return paid WAD.
+    function _payReward(IClearinghouse clearinghouse, bytes32 account, bytes32 payer, uint256 most)
+        internal
+        returns (uint256 paid)
+    {
         Owed memory o = _owed[account];
-        if (o.amount != 0) _pay(clearinghouse, account, o);
+        if (o.amount != 0) paid = _pay(clearinghouse, account, payer, most, o);
     }
 
     /// @dev What is left of it stays owed.
-    function _pay(IClearinghouse clearinghouse, bytes32 account, Owed memory o) private {
-        uint256 paid = uint256(o.amount).min(clearinghouse.freeCash(account));
+    function _pay(
+        IClearinghouse clearinghouse,
+        bytes32 account,
+        bytes32 payer,
+        uint256 most,
+        Owed memory o
+    ) private returns (uint256 paid) {
+        paid = uint256(o.amount).min(most).min(clearinghouse.freeCash(payer));
         o.amount -= uint96(paid);
         if (o.amount != _owed[account].amount) _owed[account] = o;
-        if (paid == 0) return;
-        clearinghouse.moveCash(account, Accounts.main(o.caller), paid);
+        if (paid == 0) return 0;
+        clearinghouse.moveCash(payer, Accounts.main(o.caller), paid);
         emit CallerRewarded(account, o.caller, paid, o.amount);
     }
 }

@@ -10,6 +10,7 @@ import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {IdList} from "../libraries/IdList.sol";
 import {WadMath} from "../libraries/WadMath.sol";
 import {Books} from "./Books.sol";
+import {Lending} from "./Lending.sol";
 import {Silence} from "./Silence.sol";
 import {Collateral} from "./ledger/Collateral.sol";
 import {LedgerBase} from "./ledger/LedgerBase.sol";
@@ -25,10 +26,6 @@ contract Clearinghouse is Collateral, Positions {
     using SafeCastLib for int256;
     using WadMath for int256;
 
-    uint256 internal constant WAD = 1e18;
-
-    error FractionAboveOne();
-
     /// @dev A part without code would do nothing, and say that it did.
     error NoCode(address part);
 
@@ -36,17 +33,25 @@ contract Clearinghouse is Collateral, Positions {
     address public immutable books;
     address public immutable silence;
     address public immutable settlement;
+    address public immutable lender;
 
-    constructor(address owner, Modules memory modules, Books books_, Silence silence_, Settlement settlement_)
-        Ownable(owner)
-        LedgerBase(modules)
-    {
+    constructor(
+        address owner,
+        Modules memory modules,
+        Books books_,
+        Silence silence_,
+        Settlement settlement_,
+        Lending lending_
+    ) Ownable(owner) LedgerBase(modules) {
         if (address(books_).code.length == 0) revert NoCode(address(books_));
         if (address(silence_).code.length == 0) revert NoCode(address(silence_));
         if (address(settlement_).code.length == 0) revert NoCode(address(settlement_));
+        if (address(lending_).code.length == 0) revert NoCode(address(lending_));
         books = address(books_);
         silence = address(silence_);
         settlement = address(settlement_);
+        lender = address(lending_);
+        (_loans.cashIndex, _loans.debtIndex) = (uint72(FIRST_INDEX), uint72(FIRST_INDEX));
         _warmings = Warmings(0, uint64(INDEX), 0, 1 days);
     }
 
@@ -152,6 +157,47 @@ contract Clearinghouse is Collateral, Positions {
         _run(settlement);
     }
 
+    /// @notice What is under regression stays behind. The receiver's rows may be twice as many as an account may open.
+    /// @inheritdoc IClearinghouse
+    function transferFraction(bytes32, bytes32, uint256, uint256) external {
+        _run(settlement);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function moveCash(bytes32, bytes32, uint256) external {
+        _run(settlement);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function transferCash(bytes32, bytes32, uint256) external {
+        _run(lender);
+    }
+
+    /// @notice What is lent, and at what interest (LendingSet). Only the owner.
+    function setLending(uint16, uint16, uint16, uint16, uint16) external {
+        _run(lender);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function accrueInterest() external returns (uint256) {
+        _run(lender);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function lending() external view returns (Lent memory) {
+        _runView(lender);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function marginWithoutProfit(bytes32) external view returns (int256) {
+        _runView(lender);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function cashIndices() external view returns (uint256, uint256) {
+        _runView(lender);
+    }
+
     /// @inheritdoc IClearinghouse
     function watch(uint256[] calldata) external returns (uint256) {
         _run(silence);
@@ -184,7 +230,7 @@ contract Clearinghouse is Collateral, Positions {
 
     /// @inheritdoc IClearinghouse
     function totalCash() external view returns (uint256, uint256) {
-        _runView(silence);
+        _runView(lender);
     }
 
     /// @inheritdoc IClearinghouse
@@ -350,54 +396,6 @@ contract Clearinghouse is Collateral, Positions {
             returndatacopy(free, 0, returndatasize())
             if iszero(ok) { revert(free, returndatasize()) }
             return(free, returndatasize())
-        }
-    }
-
-    /// @notice What is under regression stays behind. The receiver's rows may be twice as many as an account may open.
-    /// @inheritdoc IClearinghouse
-    function transferFraction(bytes32 from, bytes32 to, uint256 fraction, uint256 payment) external {
-        // `liquidate` comes here too, from this address.
-        _require(msg.sender == auction || msg.sender == backstop || msg.sender == address(this));
-        if (fraction > WAD) revert FractionAboveOne();
-        if (from == to) revert SameAccount();
-        uint256 rowCap = 2 * uint256(_global().maxRows);
-        _transferClaims(from, to, fraction, rowCap);
-        _transferPositions(from, to, int256(fraction), rowCap);
-        // Before the cash: what has warmed since becomes cash by it.
-        if (_accounts[from].warms) {
-            _runSettlement(abi.encodeCall(Settlement.transferWarming, (from, to, fraction)));
-        }
-        uint256 moved = _freeCash(from).mulWad(fraction);
-        _debit(from, moved);
-        _credit(to, moved);
-        _debit(to, payment);
-        _credit(from, payment);
-        emit Transferred(from, to, fraction, int256(payment));
-    }
-
-    function _transferClaims(bytes32 from, bytes32 to, uint256 fraction, uint256 rowCap) internal {
-        uint256[] memory ids = _accounts[from].assets.toArray();
-        for (uint256 n; n < ids.length; ++n) {
-            Row storage r = _rows[from][ids[n]];
-            uint128 moved = uint128(_offeredClaim(ids[n], r).mulWad(fraction));
-            if (moved == 0) continue;
-            Row storage received = _rows[to][ids[n]];
-            if (!received.open) _openRow(to, ids[n], false, rowCap);
-            r.claim -= moved;
-            received.claim += moved;
-        }
-    }
-
-    function _transferPositions(bytes32 from, bytes32 to, int256 fraction, uint256 rowCap) internal {
-        uint256[] memory ids = _accounts[from].instruments.toArray();
-        for (uint256 n; n < ids.length; ++n) {
-            uint256 id = ids[n];
-            int256 costIndex = _accrue(_instrument(id), id);
-            Position storage p = _positions[from][id];
-            int256 size = int256(p.size).mulTrunc(fraction);
-            int256 quote = _quoteOf(p, _markets[id], costIndex).mulTrunc(fraction);
-            _change(from, id, costIndex, -size, -quote, type(uint256).max);
-            _change(to, id, costIndex, size, quote, rowCap);
         }
     }
 }

@@ -195,8 +195,7 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
 
         // The fund pays first, so that the bidder's margin is judged with what it was paid.
         if (fromFund != 0) clearinghouse.moveCash(fundAccount, bidder, fromFund);
-        clearinghouse.transferFraction(account, bidder, taken, payment);
-        if (payment != 0) _payReward(clearinghouse, account);
+        _transfer(account, bidder, taken, payment, v.cash < 0);
 
         IMarginEngine.Health memory after_ = marginEngine.accountHealth(bidder);
         if (v.account.fresh) _requireFresh(bidder, after_.fresh);
@@ -325,6 +324,13 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
         run.endedAt = uint40(block.timestamp);
         run.elapsed = uint40(block.timestamp) - run.startedAt;
         run.startedAt = 0;
+    }
+
+    /// Whoever started the auction is paid out of the payment; before it, if that will be swallowed by the account's debt.
+    function _transfer(bytes32 account, bytes32 bidder, uint256 taken, uint256 payment, bool owes) private {
+        uint256 paid = owes ? _payReward(clearinghouse, account, bidder, payment) : 0;
+        clearinghouse.transferFraction(account, bidder, taken, payment - paid);
+        if (payment != 0 && !owes) _payReward(clearinghouse, account, account, type(uint256).max);
     }
 
     function _offer(bytes32 account, IMarginEngine.Valuation memory v, uint256 bufferBps)

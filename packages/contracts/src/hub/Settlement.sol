@@ -10,13 +10,14 @@ import {IMarginEngine} from "../interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {IdList} from "../libraries/IdList.sol";
 import {WadMath} from "../libraries/WadMath.sol";
+import {Backing} from "./ledger/Backing.sol";
 import {LedgerBase} from "./ledger/LedgerBase.sol";
 import {PositionBook} from "./ledger/PositionBook.sol";
 
 /// @title Settlement
 /// @notice The part of the Clearinghouse that turns PnL into cash, and losses into what others bear: code that would not fit into one contract.
 /// The Clearinghouse runs it on its own state by delegatecall. By itself it owns nothing and decides nothing.
-contract Settlement is PositionBook {
+contract Settlement is Backing, PositionBook {
     using FixedPointMathLib for uint256;
     using IdList for uint256;
     using SafeCastLib for int256;
@@ -27,9 +28,12 @@ contract Settlement is PositionBook {
     uint32 public constant MIN_WARMING = 1 hours;
     uint32 public constant MAX_WARMING = 7 days;
 
+    uint256 internal constant WAD = 1e18;
+
     /// @notice Not expired, or its fixing isn't known yet.
     error NotSettled(uint256 instrumentId);
     error InvalidPeriod(uint32 period);
+    error FractionAboveOne();
 
     constructor(Modules memory modules) Ownable(address(1)) LedgerBase(modules) {}
 
@@ -73,8 +77,8 @@ contract Settlement is PositionBook {
             amount = -int256(paid);
         } else {
             uint256 taken = uint256(pnl).min(m.pool);
-            _fillPool(m, -int256(taken));
             _addWarming(account, taken, block.timestamp + _warmings.period);
+            _fillPool(m, -int256(taken));
             amount = int256(taken);
         }
         if (amount == 0) return 0;
@@ -130,14 +134,6 @@ contract Settlement is PositionBook {
 
     /* WARMING */
 
-    /// @notice The fraction (WAD) of warming profit goes with a liquidated bundle, and warms for as long as it had to. Inside `transferFraction`.
-    function transferWarming(bytes32 from, bytes32 to, uint256 fraction) external {
-        _warm(from);
-        (uint256 worth,,) = _warmth(from);
-        uint256 until = _warming[from].until;
-        _addWarming(to, _takeWarming(from, worth.mulWad(fraction)), until);
-    }
-
     function warm(bytes32 account) external {
         _warm(account);
     }
@@ -183,11 +179,76 @@ contract Settlement is PositionBook {
         return _settle(account, instrumentId, p.quote);
     }
 
+    /* LIQUIDATION */
+
+    function transferFraction(bytes32 from, bytes32 to, uint256 fraction, uint256 payment) external {
+        // `liquidate` comes here too, from this address.
+        _require(msg.sender == auction || msg.sender == backstop || msg.sender == address(this));
+        if (fraction > WAD) revert FractionAboveOne();
+        if (from == to) revert SameAccount();
+        uint256 rowCap = 2 * uint256(_global().maxRows);
+        _transferClaims(from, to, fraction, rowCap);
+        _transferPositions(from, to, int256(fraction), rowCap);
+        // Before the cash: what has warmed since becomes cash by it.
+        if (_accounts[from].warms) _transferWarming(from, to, fraction);
+        _transferCash(from, to, fraction, payment);
+        emit Transferred(from, to, fraction, int256(payment));
+    }
+
+    function _transferClaims(bytes32 from, bytes32 to, uint256 fraction, uint256 rowCap) internal {
+        uint256[] memory ids = _accounts[from].assets.toArray();
+        for (uint256 n; n < ids.length; ++n) {
+            Row storage r = _rows[from][ids[n]];
+            uint128 moved = uint128(_offeredClaim(ids[n], r).mulWad(fraction));
+            if (moved == 0) continue;
+            Row storage received = _rows[to][ids[n]];
+            if (!received.open) _openRow(to, ids[n], false, rowCap);
+            r.claim -= moved;
+            received.claim += moved;
+        }
+    }
+
+    function _transferPositions(bytes32 from, bytes32 to, int256 fraction, uint256 rowCap) internal {
+        uint256[] memory ids = _accounts[from].instruments.toArray();
+        for (uint256 n; n < ids.length; ++n) {
+            uint256 id = ids[n];
+            int256 costIndex = _accrue(_instrument(id), id);
+            Position storage p = _positions[from][id];
+            int256 size = int256(p.size).mulTrunc(fraction);
+            int256 quote = _quoteOf(p, _markets[id], costIndex).mulTrunc(fraction);
+            _change(from, id, costIndex, -size, -quote, type(uint256).max);
+            _change(to, id, costIndex, size, quote, rowCap);
+        }
+    }
+
+    function moveCash(bytes32 from, bytes32 to, uint256 amount) external onlyLiquidation {
+        _moveCash(from, to, amount);
+    }
+
+    /// @dev The fraction of warming profit goes with the bundle, and warms for as long as it had to.
+    function _transferWarming(bytes32 from, bytes32 to, uint256 fraction) internal {
+        _warm(from);
+        (uint256 worth,,) = _warmth(from);
+        uint256 until = _warming[from].until;
+        _addWarming(to, _takeWarming(from, worth.mulWad(fraction)), until);
+    }
+
+    /// @dev Debt last: the payment comes out of what the receiver has, not out of what nobody would lend it.
+    function _transferCash(bytes32 from, bytes32 to, uint256 fraction, uint256 payment) internal {
+        uint256 moved = _freeCash(from).mulWad(fraction);
+        uint256 owed = _positive(-_cash(from)).mulWad(fraction);
+        _debit(from, moved);
+        _credit(to, moved);
+        _debit(to, payment);
+        _credit(from, payment + owed);
+        if (owed != 0) _setCash(to, _cash(to) - owed.toInt256());
+    }
+
     /* LOSSES */
 
     /// @notice Never charges more than it writes off; what rounding leaves (below a unit of the index per base unit) stays with the account.
     /// A closed position's unpaid loss has no other side: it is charged to both. What a side has nobody for, or what is more than all that a
-    /// unit is worth, warming profit pays, by one ratio.
+    /// unit is worth, warming profit pays, by one ratio. Beyond the losses of instruments it is debt that is lost, to all cash.
     function socialise(bytes32 account, uint256 amount) external onlyLiquidation returns (uint256 charged) {
         uint256[] memory ids = _accounts[account].instruments.toArray();
         uint256[] memory losses = new uint256[](ids.length);
@@ -201,12 +262,22 @@ contract Settlement is PositionBook {
             if (pnl < 0) losses[n] = uint256(-pnl);
             total += losses[n];
         }
-        if (total == 0) return 0;
-        amount = amount.min(total);
+        uint256 part = amount.min(total);
         for (uint256 n; n < ids.length; ++n) {
             if (losses[n] == 0) continue;
-            charged += _charge(account, ids[n], amount.mulDiv(losses[n], total), marks[n]);
+            charged += _charge(account, ids[n], part.mulDiv(losses[n], total), marks[n]);
         }
+        charged += _writeOff(account, amount - part);
+    }
+
+    /// @dev Up to `amount` of the account's debt. What isn't paid of it by then stays lost backing.
+    function _writeOff(bytes32 account, uint256 amount) internal returns (uint256 written) {
+        written = amount.min(_positive(-_cash(account)));
+        if (written == 0) return 0;
+        _credit(account, written);
+        _lostBacking += written.toInt256();
+        emit DebtWrittenOff(account, written);
+        _spreadLoss();
     }
 
     /// @param most WAD that a unit of size bears: a position closes at nothing, or a short's at twice the mark, and no worse.

@@ -113,10 +113,6 @@ contract Silence is Backing {
         return _totalBacking;
     }
 
-    function totalCash() external view returns (uint256 total, uint256 index) {
-        return (_totalCash(), _isCut() ? _cashIndex : FIRST_INDEX);
-    }
-
     function suspectAssets() external view returns (uint256) {
         return _suspectAssets;
     }

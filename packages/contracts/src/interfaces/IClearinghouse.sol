@@ -58,7 +58,8 @@ interface IClearinghouse is ILedger {
     /// @notice Margins the account by the Portfolio set of parameters, or by the Standard set. Its owner only, and IM by the new set must hold.
     function setPortfolioMargin(bytes32 account, bool on) external;
 
-    /// @notice Owner only. Checks IM after the debit, raises `released`. Token decimals.
+    /// @notice Owner only. Checks IM after the debit, raises `released`. Token decimals. Of the settlement token what the account doesn't have it borrows,
+    /// within `lending`: then IM must hold without any unpaid profit, as long as cash is negative.
     function withdraw(bytes32 account, uint256 assetId, address recipient, uint128 amount) external;
 
     /// @notice Owner only: moves cash to another account (WAD).
@@ -85,14 +86,19 @@ interface IClearinghouse is ILedger {
     /// @notice Turns what of the account's profit has warmed into cash. Withdrawals, transfers and settlements do it by themselves. Anyone.
     function warm(bytes32 account) external;
 
+    /// @notice Brings interest up to now, which everything that changes cash does by itself. Anyone. @return interest WAD that debt grew by.
+    function accrueInterest() external returns (uint256 interest);
+
     /* LIQUIDATION: only LiquidationAuction and Backstop */
 
-    /// @notice Moves the WAD fraction of every claim, position, of the cash and of warming profit from one account to another, then `payment` (WAD cash) from `to` to `from`
+    /// @notice Moves the WAD fraction of every claim, position, of the cash and of warming profit from one account to another, then `payment` (WAD cash) from `to` to `from`,
+    /// and last of what `from` had owed before
     /// (negative: from `from`'s benefactor is not possible; use moveCash).
     function transferFraction(bytes32 from, bytes32 to, uint256 fraction, uint256 payment) external;
     function moveCash(bytes32 from, bytes32 to, uint256 amount) external;
     /// @notice Writes `amount` (WAD) of the account's negative PnL off and charges it to the other side of its losing instruments, per unit of size.
     /// Beyond a unit's mark, and where nobody is on the other side, all warming profit pays it by one ratio, into the instrument's pool.
+    /// What is left is taken off the account's debt: warming profit pays it, then all cash. The fund has paid before.
     function socialise(bytes32 account, uint256 amount) external returns (uint256 charged);
     /// @notice Moves the WAD fraction of every claim that liquidation leaves out because its chain isn't heard of, and of nothing else.
     function transferSuspended(bytes32 from, bytes32 to, uint256 fraction) external;
@@ -127,6 +133,7 @@ interface IClearinghouse is ILedger {
     function claimWord(bytes32 account, uint256 assetId) external view returns (uint256);
     /// @notice Cash in `rows`, of which something is under regression (WAD).
     function countedCash(bytes32 account) external view returns (int256 counted, uint256 regressed);
+    /// @notice WAD, with interest up to now; negative: what the account owes.
     function cash(bytes32 account) external view returns (int256);
     /// @notice Cash that isn't under regression, WAD.
     function freeCash(bytes32 account) external view returns (uint256);
@@ -168,9 +175,15 @@ interface IClearinghouse is ILedger {
     function keptOf(bytes32 account, uint256 assetId) external view returns (uint256 kept, uint256 all);
     /// @notice IdList of settlement tokens' assets whose chain is suspect: while there is one, cash leaves in kind.
     function suspectAssets() external view returns (uint256);
-    /// @return total Σ cash of all accounts, and what cuts rounded off (WAD).
-    /// @return index What cuts have left of a unit of cash that was there from the start, which is 1e18.
+    /// @return total Σ positive cash of all accounts, and what was rounded off (WAD), with interest up to now.
+    /// @return index What cuts and interest have made of a unit of cash that was there from the start, which is 1e18.
     function totalCash() external view returns (uint256 total, uint256 index);
+    /// @notice Σ negative cash, what may be lent and at what rate.
+    function lending() external view returns (Lent memory);
+    /// @notice Initial margin (WAD) without any unpaid profit of the account as a whole: on it stands what leaves, or new risk, while cash is negative.
+    function marginWithoutProfit(bytes32 account) external view returns (int256);
+    /// @notice What a unit of cash and of debt has become by now: 1e18 at the start.
+    function cashIndices() external view returns (uint256 cashIndex, uint256 debtIndex);
     /// @notice Σ backing of settlement tokens (WAD).
     function totalBacking() external view returns (uint128);
     /// @notice Other side of the positions that `settleExpired` has closed (WAD): sums of sizes and quotes count it.

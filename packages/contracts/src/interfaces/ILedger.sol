@@ -55,6 +55,24 @@ interface ILedger {
         uint256 warming;
     }
 
+    /// @notice What accounts owe, up to now, and the terms.
+    struct Lent {
+        /// WAD; Σ negative cash.
+        uint256 debt;
+        /// WAD; nothing is lent that makes `debt` more than this.
+        uint256 limit;
+        /// WAD a year, continuously compounded; 0 while nobody owes anything.
+        uint256 rate;
+        /// What interest has made of a unit of debt that was there from the start, which is 1e18.
+        uint256 debtIndex;
+        /// As `setLending` has it.
+        uint16 share;
+        uint16 kink;
+        uint16 baseRate;
+        uint16 kinkRate;
+        uint16 fullRate;
+    }
+
     event CounterReceived(
         uint32 indexed eid,
         uint32 epoch,
@@ -98,9 +116,18 @@ interface ILedger {
     event WarmingTaken(bytes32 indexed account, uint256 amount);
     /// @notice All warming profit paid `amount` (WAD). Another generation: it is all gone.
     event WarmingsCut(uint256 amount, uint256 index, uint256 generation);
-    /// @notice All cash, `total` before (WAD), paid `amount` of lost backing: an account keeps its cash × index ÷ the index it last had, which began
-    /// at 1e18, rounded down.
+    /// @notice All positive cash, `total` before (WAD), paid `amount` of lost backing: an account keeps its cash × index ÷ the index it last had,
+    /// which began at 1e18, rounded down.
     event CashCut(uint256 amount, uint256 total, uint256 index);
+    /// @notice The account took `amount` (WAD) more than it had.
+    event Borrowed(bytes32 indexed account, uint256 amount);
+    /// @notice Debt grew by `interest` (WAD): an account owes its debt × debtIndex ÷ the index it last had, rounded up. Positive cash grew by `earned`
+    /// of it, as in CashCut.
+    event InterestAccrued(uint256 interest, uint256 earned, uint256 cashIndex, uint256 debtIndex);
+    /// @notice `amount` (WAD) of the account's debt won't be paid: it is lost backing.
+    event DebtWrittenOff(bytes32 indexed account, uint256 amount);
+    /// @notice In bps, rates a year.
+    event LendingSet(uint16 share, uint16 kink, uint16 baseRate, uint16 kinkRate, uint16 fullRate);
     event WarmingPeriodSet(uint32 period);
     event ExpirySettled(bytes32 indexed account, uint256 indexed instrumentId, int256 size, uint256 price);
     event Released(

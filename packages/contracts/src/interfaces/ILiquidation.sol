@@ -86,7 +86,7 @@ interface IBackstop {
     /// @notice Moves the backstop's spare cash to the fund. Anyone.
     function sweep() external returns (uint256 amount);
 
-    /// @notice Moves cash of the fund to the backstop while its equity is negative: its deficit is the fund's. Anyone.
+    /// @notice Moves cash of the fund to the backstop while its equity, or its cash, is negative: its deficit is the fund's. Anyone.
     function cover() external returns (uint256 amount);
 
     /// @notice WAD; what released collateral was worth when it was released, fading in the time that its sale may take. The hub

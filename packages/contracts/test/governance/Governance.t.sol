@@ -7,7 +7,7 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {Governance} from "../../src/governance/Governance.sol";
 import {Books} from "../../src/hub/Books.sol";
 import {Clearinghouse} from "../../src/hub/Clearinghouse.sol";
-import {Positions} from "../../src/hub/ledger/Positions.sol";
+import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
 import {RiskConfig} from "../../src/hub/RiskConfig.sol";
 import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
@@ -229,7 +229,7 @@ contract GovernanceTest is HubFixture {
         uint64 until = uint64(block.timestamp + 1 days);
         _pause(until);
         vm.prank(venue);
-        vm.expectRevert(abi.encodeWithSelector(Positions.NewRiskIsPaused.selector, until));
+        vm.expectRevert(abi.encodeWithSelector(LedgerBase.NewRiskIsPaused.selector, until));
         hub.trade(ETH_PERP, aliceAccount, bobAccount, 1e18, 2000e18);
         trade(ETH_PERP, bobAccount, aliceAccount, 3e18, 2000e18);
         // One side that reduces takes nobody else in.
@@ -237,7 +237,7 @@ contract GovernanceTest is HubFixture {
         vm.prank(carol);
         hub.approveVenue(Accounts.main(carol), venue, type(uint256).max);
         vm.prank(venue);
-        vm.expectRevert(abi.encodeWithSelector(Positions.NewRiskIsPaused.selector, until));
+        vm.expectRevert(abi.encodeWithSelector(LedgerBase.NewRiskIsPaused.selector, until));
         hub.trade(ETH_PERP, Accounts.main(carol), aliceAccount, 1e18, 2000e18);
         vm.warp(until);
         oracle.set(FEED_ETH, 2000e18);

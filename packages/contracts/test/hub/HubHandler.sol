@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Test} from "forge-std/Test.sol";
 import {Clearinghouse} from "../../src/hub/Clearinghouse.sol";
+import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
 import {IHubGateway} from "../../src/interfaces/IGateways.sol";
 import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
@@ -137,6 +138,54 @@ contract HubHandler is Test {
         assertApproxEqAbs(
             hub.backing(assetId) * there, here * hub.backing(3 - assetId), here * 1e12, "4: composition"
         );
+    }
+
+    /// @dev More than the account has, now and then.
+    function borrow(uint256 assetSeed, uint256 actor, uint256 amount) external {
+        uint256 assetId = 1 + assetSeed % 2;
+        actor %= 4;
+        // Whoever has claims, from here on.
+        for (uint256 n; n < 4 && hub.assetsOf(account(actor)).length == 0; ++n) {
+            actor = (actor + 1) % 4;
+        }
+        uint256 free = hub.freeCash(account(actor)) / 1e12;
+        uint128 wanted = uint128(free + bound(amount, 1, 40_000e6));
+        uint256 before = hub.lending().debt;
+        vm.prank(actors[actor]);
+        try hub.withdraw(account(actor), assetId, actors[actor], wanted) {
+            withdrawn += uint256(wanted) * 1e12;
+            IClearinghouse.Lent memory lent = hub.lending();
+            if (lent.debt > before) {
+                ++calls["borrow"];
+                assertLe(lent.debt, lent.limit, "a share of backing");
+            }
+        } catch {}
+    }
+
+    /// @dev Anybody pays for anybody.
+    function give(uint256 from, uint256 to, uint256 amount) external {
+        (from, to) = (from % 6, to % 4);
+        for (uint256 n; n < 4 && hub.cash(account(to)) >= 0; ++n) {
+            to = (to + 1) % 4;
+        }
+        int256 owed = hub.cash(account(to));
+        vm.prank(actors[from]);
+        try hub.transferCash(account(from), account(to), bound(amount, 0, 40_000e18)) {
+            if (owed < 0) ++calls["repay"];
+        } catch {}
+    }
+
+    /// @dev To accrue changes nobody's cash, whenever it is done.
+    function accrue(uint256 time) external {
+        vm.warp(block.timestamp + bound(time, 1, 30 days));
+        int256[6] memory before;
+        for (uint256 n; n < 6; ++n) {
+            before[n] = hub.cash(account(n));
+        }
+        if (hub.accrueInterest() != 0) ++calls["accrue"];
+        for (uint256 n; n < 6; ++n) {
+            assertEq(hub.cash(account(n)), before[n], "views have all interest");
+        }
     }
 
     function trade(uint256 instrument, uint256 buyer, uint256 seller, uint256 size, uint256 offset) external {

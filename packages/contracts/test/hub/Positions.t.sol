@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Clearinghouse} from "../../src/hub/Clearinghouse.sol";
+import {Settlement} from "../../src/hub/Settlement.sol";
 import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
 import {Positions} from "../../src/hub/ledger/Positions.sol";
 import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
@@ -341,7 +342,7 @@ contract PositionsTest is HubFixture {
         hub.transferFraction(aliceAccount, bobAccount, 1e18, 0);
         assertEq(hub.row(bobAccount, WETH).claim, 4e18);
         assertEq(hub.cash(bobAccount), 13_000e18);
-        vm.expectRevert(Clearinghouse.FractionAboveOne.selector);
+        vm.expectRevert(Settlement.FractionAboveOne.selector);
         hub.transferFraction(aliceAccount, bobAccount, 1e18 + 1, 0);
         vm.expectPartialRevert(LedgerBase.InsufficientCash.selector);
         hub.transferFraction(aliceAccount, bobAccount, 0, 13_001e18);

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {Books} from "../../src/hub/Books.sol";
 import {Clearinghouse} from "../../src/hub/Clearinghouse.sol";
+import {Lending} from "../../src/hub/Lending.sol";
 import {Settlement} from "../../src/hub/Settlement.sol";
 import {Silence} from "../../src/hub/Silence.sol";
 import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
@@ -342,11 +343,14 @@ contract WarmingTest is HubFixture {
         Books books = new Books(modules);
         Silence silence = new Silence(modules);
         Settlement settlement = new Settlement(modules);
+        Lending lending = new Lending(modules);
         vm.expectRevert(abi.encodeWithSelector(Clearinghouse.NoCode.selector, address(1)));
-        new Clearinghouse(address(this), modules, books, silence, Settlement(address(1)));
+        new Clearinghouse(address(this), modules, books, silence, Settlement(address(1)), lending);
         vm.expectRevert(abi.encodeWithSelector(Clearinghouse.NoCode.selector, address(2)));
-        new Clearinghouse(address(this), modules, books, Silence(address(2)), settlement);
+        new Clearinghouse(address(this), modules, books, Silence(address(2)), settlement, lending);
         vm.expectRevert(abi.encodeWithSelector(Clearinghouse.NoCode.selector, address(3)));
-        new Clearinghouse(address(this), modules, Books(address(3)), silence, settlement);
+        new Clearinghouse(address(this), modules, Books(address(3)), silence, settlement, lending);
+        vm.expectRevert(abi.encodeWithSelector(Clearinghouse.NoCode.selector, address(4)));
+        new Clearinghouse(address(this), modules, books, silence, settlement, Lending(address(4)));
     }
 }

@@ -40,13 +40,29 @@ abstract contract Backing is LedgerBase {
         if (gain * unit != cash) _lostBacking += cash - gain * unit;
     }
 
-    /// @dev What the bucket lets through of `wanted` now: nothing while the chain is suspect, or more of the token missing than was written off;
-    /// and no cash while any of it is suspect, which who deposits now should not share.
+    /// @dev What the bucket lets through of `wanted` now: nothing while the chain is suspect, or more of the token missing than was written off.
     function _take(uint256 assetId, IRiskConfig.Asset memory a, uint128 wanted) internal returns (uint128) {
         Vaulted storage v = _vaulted[assetId];
         if (wanted == 0 || suspicions[a.eid] != 0 || v.liveness == Liveness.Suspect || _isShort(v)) return 0;
-        if (a.settlement && _suspectAssets != 0) return 0;
         return _buckets[assetId].take(wanted, a.matureCap, a.matureRate);
+    }
+
+    /// @dev While any backing is suspect nothing becomes cash, which who deposits now should not share, but what repays the account's debt.
+    function _maturable(bytes32 account, IRiskConfig.Asset memory a, uint128 immature)
+        internal
+        view
+        returns (uint128)
+    {
+        if (!a.settlement || _suspectAssets == 0) return immature;
+        return uint128(_positive(-_cash(account)).divUp(10 ** (18 - a.decimals)).min(immature));
+    }
+
+    /// @dev What of a claim is offered in liquidation (shares): free, and covered by what the vault says it has.
+    function _offeredClaim(uint256 assetId, Row storage r) internal view returns (uint256 claim) {
+        if (_vaulted[assetId].liveness != Liveness.Live) return 0;
+        claim = _freeClaim(assetId, r);
+        (, uint256 held, uint256 healthy) = _shares(assetId);
+        if (healthy < held) claim = claim.mulDiv(healthy, held);
     }
 
     /// @dev Settlement tokens become cash: their rows need no place in the list that margin reads.

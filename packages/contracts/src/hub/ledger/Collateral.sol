@@ -121,7 +121,7 @@ abstract contract Collateral is Backing, Control {
             // Shares worth less than a thousandth are not sold: their number would soon fit no slot.
             if (total > MOST_SHARES_A_TOKEN * held) return 0;
         }
-        amount = _take(assetId, a, r.immature);
+        amount = _take(assetId, a, _maturable(account, a, r.immature));
         if (amount == 0) return 0;
         r.immature -= amount;
         if (a.settlement) {
@@ -136,14 +136,6 @@ abstract contract Collateral is Backing, Control {
             _vaulted[assetId].claims += claim.toUint120();
         }
         emit Matured(account, assetId, amount);
-    }
-
-    /// @dev What of a claim is offered in liquidation (shares): free, and covered by what the vault says it has.
-    function _offeredClaim(uint256 assetId, Row storage r) internal view returns (uint256 claim) {
-        if (_vaulted[assetId].liveness != Liveness.Live) return 0;
-        claim = _freeClaim(assetId, r);
-        (, uint256 held, uint256 healthy) = _shares(assetId);
-        if (healthy < held) claim = claim.mulDiv(healthy, held);
     }
 
     /* VIEWS OF VAULTS */

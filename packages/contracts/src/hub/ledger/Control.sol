@@ -27,16 +27,4 @@ abstract contract Control is WarmingBook, IClearinghouse {
     function freeCash(bytes32 account) external view returns (uint256) {
         return _freeCash(account);
     }
-
-    /// @inheritdoc IClearinghouse
-    function transferCash(bytes32 from, bytes32 to, uint256 amount) external onlyOwnerOf(from) {
-        if (_accounts[from].warms) _runSettlement(abi.encodeCall(IClearinghouse.warm, (from)));
-        _moveCash(from, to, amount);
-        if (_owes(from)) _requireMargin(from, true);
-    }
-
-    /// @inheritdoc IClearinghouse
-    function moveCash(bytes32 from, bytes32 to, uint256 amount) external onlyLiquidation {
-        _moveCash(from, to, amount);
-    }
 }

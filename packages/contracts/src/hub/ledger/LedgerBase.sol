@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
+import {IClearinghouse} from "../../interfaces/IClearinghouse.sol";
 import {ILedger} from "../../interfaces/ILedger.sol";
 import {IMarginEngine} from "../../interfaces/IMarginEngine.sol";
 import {IPriceOracle} from "../../interfaces/IPriceOracle.sol";
@@ -14,7 +15,7 @@ import {IdList} from "../../libraries/IdList.sol";
 
 /// @notice Accounts, control and cash: what collateral and positions share.
 ///
-/// The identity that every function keeps, exactly (WAD):
+/// The identity that every function keeps, exactly (WAD); cash is signed:
 ///     Σ cash + warming + Σ pnlPool = Σ backing + lostBacking
 abstract contract LedgerBase is ILedger, Ownable {
     using IdList for uint256;
@@ -31,10 +32,11 @@ abstract contract LedgerBase is ILedger, Ownable {
     }
 
     struct AccountState {
-        /// WAD, when the cash index was `index`. Never negative in this version: losses beyond it stay in position quotes.
-        int128 cash;
-        /// 0: cash had not been cut yet.
-        uint64 index;
+        /// WAD, when the index was `index`: of cash, or of debt where it is negative. Losses beyond cash stay in position quotes: it is
+        /// negative by what the account borrowed.
+        int120 cash;
+        /// 0: no index had moved yet.
+        uint72 index;
         /// Rows under regression.
         uint16 regressedRows;
         /// Margined by the Portfolio set of parameters.
@@ -70,6 +72,28 @@ abstract contract LedgerBase is ILedger, Ownable {
         uint32 generation;
         /// Seconds that new profit warms for.
         uint32 period;
+    }
+
+    /// @dev What accounts owe, at what interest.
+    struct Loans {
+        /// WAD; Σ negative cash. Never more than the accounts owe: what is rounded up is theirs.
+        uint128 debt;
+        /// WAD; the debt when any cash last changed. The rate follows from it until the next change, so that nobody moves it by accruing often.
+        uint128 base;
+        /// What interest and losses have made of a unit of cash, from 1e18.
+        uint72 cashIndex;
+        /// What interest has made of a unit of debt, from 1e18; only grows.
+        uint72 debtIndex;
+        /// Seconds; until when interest is accrued.
+        uint32 at;
+        /// Most that may be borrowed, bps of Σ backing.
+        uint16 share;
+        /// Utilisation (debt ÷ positive cash, bps) at which the rate bends.
+        uint16 kink;
+        /// bps a year, of debt: at no utilisation, at the kink and at all.
+        uint16 baseRate;
+        uint16 kinkRate;
+        uint16 fullRate;
     }
 
     struct Counter {
@@ -175,10 +199,12 @@ abstract contract LedgerBase is ILedger, Ownable {
     mapping(uint256 word => uint256) internal _marks;
     /// @dev Added to an instrument's id among the marks.
     uint256 internal constant CHARGED = 1 << 12;
-    /// @dev Among the marks, of no asset: cash has been cut.
-    uint256 internal constant CUT = 0;
+    /// @dev Among the marks, of no asset: an index of cash has moved.
+    uint256 internal constant INDEXED = 0;
+    /// @dev Of no instrument: somebody's cash is negative.
+    uint256 internal constant LENT = CHARGED;
 
-    /// @dev The cash index begins here, and no cut takes it below the last.
+    /// @dev Indices of cash begin here, and no cut takes one below the last.
     uint256 internal constant FIRST_INDEX = 1e18;
     uint256 internal constant LAST_INDEX = 1e12;
 
@@ -194,8 +220,6 @@ abstract contract LedgerBase is ILedger, Ownable {
     mapping(bytes32 account => mapping(uint256 assetId => uint128)) internal _kept;
     /// @dev Σ PnL pools (WAD).
     uint128 internal _totalPools;
-    /// @dev What cuts have left of a unit of cash; only falls. Meaningful once CUT is marked.
-    uint64 internal _cashIndex;
     /// @notice What the fund has paid for lost backing and not got back (WAD).
     uint256 public fundBorne;
     /// @notice Seconds; until then trades only reduce.
@@ -209,6 +233,7 @@ abstract contract LedgerBase is ILedger, Ownable {
 
     mapping(bytes32 account => Warming) internal _warming;
     Warmings internal _warmings;
+    Loans internal _loans;
 
     event VenueListed(address indexed venue, bool listed);
 
@@ -219,12 +244,13 @@ abstract contract LedgerBase is ILedger, Ownable {
     error UnknownInstrument(uint256 instrumentId);
     error InsufficientCash(bytes32 account, uint256 free, uint256 needed);
     error InsufficientMargin(bytes32 account, int256 im);
-    /// @notice `debt`: loss beyond cash, WAD; only claims stand for it.
+    /// @notice `debt`: loss beyond cash, WAD; only what is left of claims stands for it.
     error ExcessiveDebt(bytes32 account, uint256 debt, int256 equity);
     error InsufficientEquity(bytes32 account, int256 equity);
     /// @notice A smaller position, and yet more to lose: it covered something else.
     error RiskNotReduced(bytes32 account, int256 mmBefore, int256 mmAfter);
     error PriceNotFresh();
+    error NewRiskIsPaused(uint64 until);
     error TooManyRows(bytes32 account);
 
     modifier onlyGateway() {
@@ -263,50 +289,93 @@ abstract contract LedgerBase is ILedger, Ownable {
 
     /* CASH */
 
-    function _moveCash(bytes32 from, bytes32 to, uint256 amount) internal {
-        if (from == to) revert SameAccount();
-        _debit(from, amount);
-        _credit(to, amount);
-        emit CashMoved(from, to, amount);
-    }
-
     /// @notice Cash that isn't under regression (WAD).
     function _freeCash(bytes32 account) internal view returns (uint256) {
         AccountState storage a = _accounts[account];
-        uint256 held = uint256(_cash(account));
+        uint256 held = _positive(_cash(account));
         return a.regressedRows == 0 ? held : FixedPointMathLib.zeroFloorSub(held, a.regressedCash);
     }
 
+    /// @dev Pays debt first, as cash is one signed number.
     function _credit(bytes32 account, uint256 amount) internal {
         _setCash(account, _cash(account) + SafeCastLib.toInt256(amount));
     }
 
-    /// @dev Only free cash leaves an account; booking a regression is the one exception, and doesn't come here.
+    /// @dev Only free cash leaves an account; booking a regression and borrowing are the exceptions, and don't come here.
     function _debit(bytes32 account, uint256 amount) internal {
         uint256 free = _freeCash(account);
         if (amount > free) revert InsufficientCash(account, free, amount);
         _setCash(account, _cash(account) - int256(amount));
     }
 
-    /// @notice After all cuts (WAD), rounded down.
+    /// @notice After all cuts and with all interest (WAD): cash rounded down, debt up.
     function _cash(bytes32 account) internal view returns (int256 held) {
         AccountState storage a = _accounts[account];
         held = a.cash;
-        if (!_isCut()) return held;
-        (uint256 index, uint256 since) = (_cashIndex, a.index);
-        if (index != since) held = held * int256(index) / int256(since == 0 ? FIRST_INDEX : since);
+        if (held == 0 || !_isMarked(INDEXED, _marks[0])) return held;
+        (uint256 cashIndex, uint256 debtIndex) = _indices();
+        uint256 since = a.index;
+        if (since == 0) since = FIRST_INDEX;
+        if (held < 0) return -int256(FixedPointMathLib.mulDivUp(uint256(-held), debtIndex, since));
+        return held * int256(cashIndex) / int256(since);
     }
 
+    /// @dev With interest up to now.
+    function _indices() internal view returns (uint256 cashIndex, uint256 debtIndex) {
+        if (_isBehind()) return IClearinghouse(address(this)).cashIndices();
+        return (_loans.cashIndex, _loans.debtIndex);
+    }
+
+    /// @dev The only writer of an account's cash. Σ cash may have changed by nothing since interest was last accrued, so whatever changes another
+    /// term of the identity first accrues before that.
     function _setCash(bytes32 account, int256 held) internal {
         AccountState storage a = _accounts[account];
-        a.cash = SafeCastLib.toInt128(held);
-        if (_isCut()) a.index = _cashIndex;
+        if (held < 0 || _isMarked(INDEXED, _marks[0])) _index(account, a, held);
+        a.cash = SafeCastLib.toInt120(held);
     }
 
-    /// @notice Σ cash of all accounts, and what cuts have rounded off (WAD). Warming profit isn't part of it.
-    function _totalCash() internal view returns (uint256) {
+    function _index(bytes32 account, AccountState storage a, int256 held) private {
+        _accrueInterest();
+        Loans storage l = _loans;
+        bool lent = _isMarked(LENT, _marks[0]);
+        if (lent || held < 0 || a.cash < 0) {
+            uint256 debt = l.debt + _positive(-held);
+            debt = FixedPointMathLib.zeroFloorSub(debt, _positive(-_cash(account)));
+            l.debt = l.base = SafeCastLib.toUint128(debt);
+            if (debt == 0) {
+                _unmark(LENT);
+            } else if (!lent) {
+                l.at = uint32(block.timestamp);
+                _mark(INDEXED);
+                _mark(LENT);
+            }
+        }
+        a.index = held < 0 ? l.debtIndex : l.cashIndex;
+    }
+
+    /// @dev Brings the indices to now. Without debt nothing is to be done.
+    function _accrueInterest() internal {
+        if (_isBehind()) IClearinghouse(address(this)).accrueInterest();
+    }
+
+    function _isBehind() private view returns (bool) {
+        return _isMarked(LENT, _marks[0]) && _loans.at != uint32(block.timestamp);
+    }
+
+    /// @notice Σ cash of all accounts, negative cash included, and what was rounded off (WAD). Warming profit isn't part of it.
+    function _totalCash() internal view returns (int256) {
         int256 total = int256(uint256(_totalBacking)) + _lostBacking;
-        return uint256(total - int256(uint256(_totalPools)) - int256(uint256(_warmings.total)));
+        return total - int256(uint256(_totalPools)) - int256(uint256(_warmings.total));
+    }
+
+    /// @notice Of those who have some (WAD): with Σ debt it is the sum of all.
+    function _positiveCash() internal view returns (uint256) {
+        return uint256(_totalCash() + int256(uint256(_loans.debt)));
+    }
+
+    /// @notice Most that all accounts may owe when one borrows (WAD): a share of what lies at vaults, and of the cash that lends it.
+    function _lendable() internal view returns (uint256) {
+        return FixedPointMathLib.min(_totalBacking, _positiveCash()) * _loans.share / 10_000;
     }
 
     function _fillPool(Market storage m, int256 amount) internal {
@@ -321,14 +390,19 @@ abstract contract LedgerBase is ILedger, Ownable {
     function _requireMargin(bytes32 account, bool fresh) internal view {
         IMarginEngine.Health memory h = marginEngine.accountHealth(account);
         if (!(fresh ? h.fresh : h.inputsFresh)) revert PriceNotFresh();
+        int256 held = _cash(account);
+        // Debt stands on claims: on a profit that losers may never pay nothing leaves.
+        if (held < 0 && h.pnl > 0) h.im = IClearinghouse(address(this)).marginWithoutProfit(account);
         if (h.im < 0) revert InsufficientMargin(account, h.im);
-        // A loss beyond cash is lent by the winners who wait for it, without interest: a quarter of the claims at most, 4 debt <= equity + debt.
-        int256 debt = -(_cash(account) + h.pnl);
+        // A loss beyond cash is lent by the winners who wait for it, without interest: a quarter of what claims exceed debt by at most,
+        // 4 debt <= equity + debt.
+        int256 debt = -(FixedPointMathLib.max(held, int256(0)) + h.pnl);
         if (debt > 0 && 3 * debt > h.equity) revert ExcessiveDebt(account, uint256(debt), h.equity);
     }
 
     /// @dev The account may owe something, now or at another price. A closed position's unpaid profit is no debt.
     function _owes(bytes32 account) internal view returns (bool) {
+        if (_accounts[account].cash < 0) return true;
         for (uint256 list = _accounts[account].instruments; list != 0; list >>= 12) {
             Position storage p = _positions[account][list & IdList.MAX_ID];
             if (p.size != 0 || p.quote < 0) return true;
@@ -353,11 +427,7 @@ abstract contract LedgerBase is ILedger, Ownable {
         return (first >> bit) & 1 != 0;
     }
 
-    function _isCut() internal view returns (bool) {
-        return _isMarked(CUT, _marks[0]);
-    }
-
-    /// @param id Of an asset, or CHARGED with one of an instrument.
+    /// @param id Of an asset, or CHARGED with one of an instrument; or INDEXED, LENT.
     function _mark(uint256 id) internal {
         (uint256 word, uint256 bit) = _markOf(id);
         _marks[word] |= 1 << bit;

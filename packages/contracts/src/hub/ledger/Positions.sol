@@ -23,7 +23,6 @@ abstract contract Positions is PositionBook, Control {
     error VenueNotApproved(bytes32 account, uint256 allowance, uint256 needed);
     error PriceOutsideBand(uint256 price, uint256 mid);
     error OpenInterestCap(uint256 openInterest, uint256 cap);
-    error NewRiskIsPaused(uint64 until);
 
     /* TRADES */
 

@@ -20,14 +20,24 @@ abstract contract WarmingBook is LedgerBase {
     uint256 internal constant INDEX = 1e18;
     uint256 internal constant LEAST_INDEX = 1e12;
 
+    /// @dev Free cash alone.
+    function _moveCash(bytes32 from, bytes32 to, uint256 amount) internal {
+        if (from == to) revert SameAccount();
+        _debit(from, amount);
+        _credit(to, amount);
+        emit CashMoved(from, to, amount);
+    }
+
     /// @notice What of the account's profit has warmed becomes cash: not while more of its cash is under regression than it has, which would take
     /// of the profit at a time that a stranger chooses.
     function _warm(bytes32 account) internal {
+        // Before anything that warms becomes or pays something else.
+        _accrueInterest();
         AccountState storage a = _accounts[account];
-        if (!a.warms || (a.regressedRows != 0 && int256(a.regressedCash) > _cash(account))) return;
+        if (!a.warms || (a.regressedRows != 0 && a.regressedCash > _positive(_cash(account)))) return;
         (uint256 worth, uint256 ripe, uint256 shares) = _warmth(account);
         _warmings.total -= ripe.toUint128();
-        _setCash(account, _cash(account) + int256(ripe));
+        _credit(account, ripe);
         if (worth == ripe) {
             a.warms = false;
         } else {
@@ -78,6 +88,7 @@ abstract contract WarmingBook is LedgerBase {
         uint256 total = all.total;
         cut = amount.min(total);
         if (cut == 0) return 0;
+        _accrueInterest();
         uint256 left = total - cut;
         uint256 index = all.index * left / total;
         if (index < LEAST_INDEX) {
@@ -88,6 +99,30 @@ abstract contract WarmingBook is LedgerBase {
             (all.total, all.index) = (uint128(left), uint64(index));
         }
         emit WarmingsCut(cut, all.index, all.generation);
+    }
+
+    /// @notice The last steps of the loss order: of lost backing warming profit pays what it can, then all cash.
+    function _spreadLoss() internal {
+        int256 left = _lostBacking;
+        if (left <= 0) return;
+        left -= int256(_cutWarmings(uint256(left)));
+        _lostBacking = left;
+        _lostBacking = left - int256(_cutCash(uint256(left)));
+    }
+
+    /// @notice All cash pays up to `amount` (WAD), by one ratio, in one write. A millionth never pays: an index of nothing would swallow what
+    /// comes later.
+    function _cutCash(uint256 amount) private returns (uint256 cut) {
+        _accrueInterest();
+        uint256 total = _positiveCash();
+        cut = amount.min(total - total.divUp(1e6));
+        if (cut == 0) return 0;
+        Loans storage l = _loans;
+        uint256 index = uint256(l.cashIndex).mulDiv(total - cut, total);
+        if (index < LAST_INDEX) return 0;
+        (l.cashIndex, l.base) = (uint72(index), l.debt);
+        _mark(INDEXED);
+        emit CashCut(cut, total, index);
     }
 
     /// @return worth Of all that isn't cash yet, WAD.
