@@ -122,7 +122,8 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         uint256 paidByFund = deficit.min(_fundCash());
         uint256 socialised;
         if (paidByFund < deficit) socialised = clearinghouse.socialise(target, deficit - paidByFund);
-        uint256 fromFund = AuctionMath.payment(paidByFund, fraction);
+        // All cash may just have borne a part, the fund's too.
+        uint256 fromFund = AuctionMath.payment(paidByFund, fraction).min(_fundCash());
         if (fromFund != 0) clearinghouse.moveCash(fundAccount, account, fromFund);
         _takeSuspended(target, (paidByFund + socialised).fullMulDiv(fraction, AuctionMath.WAD));
         clearinghouse.transferFraction(target, account, fraction, 0);

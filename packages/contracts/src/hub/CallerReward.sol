@@ -73,13 +73,10 @@ abstract contract CallerReward {
     }
 
     /// @dev What is left of it stays owed.
-    function _pay(
-        IClearinghouse clearinghouse,
-        bytes32 account,
-        bytes32 payer,
-        uint256 most,
-        Owed memory o
-    ) private returns (uint256 paid) {
+    function _pay(IClearinghouse clearinghouse, bytes32 account, bytes32 payer, uint256 most, Owed memory o)
+        private
+        returns (uint256 paid)
+    {
         paid = uint256(o.amount).min(most).min(clearinghouse.freeCash(payer));
         o.amount -= uint96(paid);
         if (o.amount != _owed[account].amount) _owed[account] = o;

@@ -15,6 +15,7 @@ export function predict(from: Address, nonce: bigint, tokens: readonly string[])
     'books',
     'silence',
     'settlement',
+    'lending',
     'clearinghouse',
     'marginEngine',
     'perp',

@@ -13,6 +13,8 @@ import {
   hubGatewayBytecode,
   insuranceFundAbi,
   insuranceFundBytecode,
+  lendingAbi,
+  lendingBytecode,
   liquidationAuctionAbi,
   liquidationAuctionBytecode,
   marginEngineAbi,
@@ -48,6 +50,7 @@ import {
   globalRisk,
   grid,
   instrumentRisk,
+  LENDING,
   silenceTerms,
 } from './parameters.js'
 import type { Timing } from './timing.js'
@@ -86,10 +89,11 @@ export function createHub(
   batch.create('Books', { abi: booksAbi, bytecode: booksBytecode, args: [modules] })
   batch.create('Silence', { abi: silenceAbi, bytecode: silenceBytecode, args: [modules] })
   batch.create('Settlement', { abi: settlementAbi, bytecode: settlementBytecode, args: [modules] })
+  batch.create('Lending', { abi: lendingAbi, bytecode: lendingBytecode, args: [modules] })
   batch.create('Clearinghouse', {
     abi: clearinghouseAbi,
     bytecode: clearinghouseBytecode,
-    args: [owner, modules, at('books'), at('silence'), at('settlement')],
+    args: [owner, modules, at('books'), at('silence'), at('settlement'), at('lending')],
   })
   batch.create('MarginEngine', {
     abi: marginEngineAbi,
@@ -256,6 +260,12 @@ export function configureHub(batch: Batch, at: At, { chains, markets, timing }: 
       functionName: 'setVenue',
       args: [at(name), true],
     })
+  const { share, kink, baseRate, kinkRate, fullRate } = LENDING
+  batch.call(at('clearinghouse'), {
+    abi: clearinghouseAbi,
+    functionName: 'setLending',
+    args: [share, kink, baseRate, kinkRate, fullRate],
+  })
 }
 
 /** What margin follows: realised and implied volatility and depth of each base that has feeds of them, and the open interest of all. */

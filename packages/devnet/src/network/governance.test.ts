@@ -200,6 +200,7 @@ async function ownersCalls(
       setEngine: [someone, at.perp, true],
       pauseNewRisk: [0n],
       setWarmingPeriod: [3_600],
+      setLending: [5_000, 8_000, 0, 1_000, 10_000],
       openEpoch: [EID, 2],
     },
     hubGateway: {

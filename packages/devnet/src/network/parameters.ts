@@ -49,6 +49,9 @@ export function globalRisk(timing: Timing) {
   }
 }
 
+/** What may be borrowed, of all backing, and what it costs a year: at no utilisation, at the kink, at all. bps. */
+export const LENDING = { share: 2_000, kink: 8_000, baseRate: 0, kinkRate: 1_000, fullRate: 5_000 }
+
 /** When a chain counts as silent: what the relayer sends anyway must have had time to come twice. */
 export function silenceTerms({ heartbeat }: Timing) {
   return {

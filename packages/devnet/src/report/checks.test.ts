@@ -92,7 +92,9 @@ function facts(): Facts {
         },
       ],
       lostBacking: 0n,
-      cashIndex: wad(1),
+      totalCash: wad(282),
+      totalDebt: 0n,
+      indexed: false,
       warming: wad(8),
     },
     prices: { token: () => wad(1), instrument: () => wad(98) },
@@ -160,8 +162,17 @@ const FALSEHOODS: [invariant: number, Record<string, (f: Facts) => void>][] = [
         account(f, 0).cash += 1n
       },
       'more than roundings gone after a loss of all cash': (f) => {
-        f.ledger.cashIndex -= 1n
+        f.ledger.indexed = true
         account(f, 0).cash -= wad(1)
+      },
+      'cash that the hub counts and nobody has': (f) => {
+        f.ledger.totalCash += 1n
+        account(f, 0).cash += 1n
+      },
+      'debt that the hub has forgotten': (f) => {
+        f.ledger.indexed = true
+        account(f, 0).cash -= wad(100)
+        f.ledger.totalCash -= wad(92)
       },
       'warming profit out of nothing': (f) => {
         f.ledger.warming += 1n

@@ -6,8 +6,8 @@ import type { AccountState, LedgerState } from './ledger.js'
 const WAD = 10n ** 18n
 /** Rounding of funding is against the account, a wei or two at each touch; more than this is no rounding. */
 const QUOTE_DUST = 10n ** 9n
-/** What losses charged to all cash have rounded off: at each, of an account's cash less than a unit of the index. */
-const CASH_DUST = 10n ** 9n
+/** What losses and interest have rounded off: at each, of an account's cash less than a unit of the index. */
+const CASH_DUST = 10n ** 12n
 /** The buffer may be passed by rounding only: a millionth of a unit. */
 const BUFFER_DUST = 10n ** 12n
 
@@ -112,20 +112,26 @@ export function checkAll(facts: Facts): Check[] {
 
 /** Invariant 1: money is neither made nor lost. */
 function checkCash(state: LedgerState): Check {
-  const cash = sum(state.accounts.map(({ cash }) => cash))
+  const positive = sum(state.accounts.map(({ cash }) => (cash > 0n ? cash : 0n)))
+  const owed = sum(state.accounts.map(({ cash }) => (cash < 0n ? -cash : 0n)))
+  const dust = state.indexed ? CASH_DUST : 0n
   const pools = sum(state.instruments.map(({ pnlPool }) => pnlPool))
   const backing = sum(Object.values(state.backing))
   const warm = sum(state.accounts.map(({ warming }) => warming))
-  const left = cash + state.warming + pools
+  const left = state.totalCash - state.totalDebt + state.warming + pools
   const right = backing + state.lostBacking
-  const figures = `cash ${wad(cash)} + warming ${wad(state.warming)} + pools ${wad(pools)}`
+  const figures = `cash ${wad(positive)} − debt ${wad(owed)} + warming ${wad(state.warming)} + pools ${wad(pools)}`
   return check(
     1,
-    'cash and warming profit of all accounts, fund and backstop included, plus PnL pools equals the backing of all chains',
+    'signed cash and warming profit of all accounts, fund and backstop included, plus PnL pools equals the backing of all chains',
     [
-      ...(left <= right && right - left <= (state.cashIndex === WAD ? 0n : CASH_DUST)
+      ...(left === right ? [] : [`${figures} differs from backing ${wad(right)} by ${left - right} wei`]),
+      ...(positive <= state.totalCash && state.totalCash - positive <= dust
         ? []
-        : [`${figures} differs from backing ${wad(right)} by ${left - right} wei`]),
+        : [`accounts have ${positive - state.totalCash} wei more cash than there is`]),
+      ...(owed >= state.totalDebt && owed - state.totalDebt <= dust
+        ? []
+        : [`accounts owe ${owed - state.totalDebt} wei more than is counted`]),
       ...(warm > state.warming
         ? [`accounts have ${warm - state.warming} wei more warming profit than there is`]
         : []),

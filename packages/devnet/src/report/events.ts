@@ -9,6 +9,7 @@ import type { Hex } from 'viem'
 import type { LocalNetwork } from '../network/localNetwork.js'
 import { hubClient } from '../scenario/prices.js'
 
+const WAD = 10n ** 18n
 const all = { fromBlock: 0n, strict: true } as const
 
 /** Everything that the hub's contracts announced about liquidations, in order; `priced`: transactions that stored a report there. */
@@ -112,10 +113,12 @@ export async function fundTimeline(
       .find((one) => BigInt(one.assetId) === assetId)!
     return token.settlement ? amount * 10n ** BigInt(18 - token.decimals) : 0n
   }
-  const [matured, moved, released] = await Promise.all([
+  const [matured, moved, released, earned, cut] = await Promise.all([
     client.getContractEvents({ ...base, eventName: 'Matured', args: { account: fundAccount } }),
     client.getContractEvents({ ...base, eventName: 'CashMoved' }),
     client.getContractEvents({ ...base, eventName: 'Released', args: { account: fundAccount } }),
+    client.getContractEvents({ ...base, eventName: 'InterestAccrued' }),
+    client.getContractEvents({ ...base, eventName: 'CashCut' }),
   ])
   const changes = [
     ...matured.map((log) => ({ log, change: wadOf(log.args.assetId, log.args.amount) })),
@@ -125,8 +128,21 @@ export async function fundTimeline(
       ...(log.args.from === fundAccount ? [{ log, change: -log.args.amount }] : []),
     ]),
   ]
-  return (block, logIndex) =>
-    changes
-      .filter(({ log }) => log.blockNumber < block || (log.blockNumber === block && log.logIndex <= logIndex))
-      .reduce((total, { change }) => total + change, 0n)
+  const indices = [
+    ...earned.map((log) => ({ log, index: log.args.cashIndex })),
+    ...cut.map((log) => ({ log, index: log.args.index })),
+  ]
+  const steps = [...changes, ...indices].sort(
+    ({ log: a }, { log: b }) => Number(a.blockNumber - b.blockNumber) || a.logIndex - b.logIndex,
+  )
+  return (block, logIndex) => {
+    let [total, index] = [0n, WAD]
+    for (const step of steps) {
+      const { log } = step
+      if (log.blockNumber > block || (log.blockNumber === block && log.logIndex > logIndex)) break
+      if ('change' in step) total += step.change
+      else [total, index] = [(total * step.index) / index, step.index]
+    }
+    return total
+  }
 }

@@ -3,6 +3,8 @@ import { accountId, type Network } from '@clearspan/shared'
 import { type Address, erc20Abi, type Hex } from 'viem'
 import type { LocalChain, LocalClient } from '../chains/index.js'
 
+const WAD = 10n ** 18n
+
 /** Token decimals. */
 export interface RowState {
   assetId: number
@@ -78,8 +80,11 @@ export interface LedgerState {
   instruments: InstrumentState[]
   releases: ReleaseState[]
   lostBacking: bigint
-  /** What losses have left of a unit of cash: WAD, until all cash has had to bear one. */
-  cashIndex: bigint
+  /** Of accounts that have some, and of those that owe some: as the hub counts it, WAD. */
+  totalCash: bigint
+  totalDebt: bigint
+  /** Whether losses or interest have changed all cash: what that rounded off is nobody's. */
+  indexed: boolean
   /** Warming profit of all accounts with roundings, WAD. */
   warming: bigint
 }
@@ -119,9 +124,16 @@ export async function readLedger(options: {
         args: [account, token.address],
       }),
   })
+  const [[totalCash, cashIndex], lent] = await Promise.all([
+    hub.readContract({ ...read, functionName: 'totalCash' }),
+    hub.readContract({ ...read, functionName: 'lending' }),
+  ])
   return {
     fundAccount,
     backstopAccount,
+    totalCash,
+    totalDebt: lent.debt,
+    indexed: cashIndex !== WAD || lent.debtIndex !== WAD,
     accounts: await Promise.all(
       [...known].map(([account, name]) =>
         readAccount({ hub, clearinghouse, account, name, deposits: assets.map(depositsOf) }),
@@ -196,7 +208,6 @@ export async function readLedger(options: {
       }),
     ),
     lostBacking: await hub.readContract({ ...read, functionName: 'lostBacking' }),
-    cashIndex: (await hub.readContract({ ...read, functionName: 'totalCash' }))[1],
     warming: (await hub.readContract({ ...read, functionName: 'warmings' }))[0],
   }
 }

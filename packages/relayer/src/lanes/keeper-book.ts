@@ -2,7 +2,7 @@ import { clearinghouseAbi, liquidationAuctionAbi } from '@clearspan/contracts'
 import { type Hex, parseEventLogs } from 'viem'
 import type { LaneContext } from './context.js'
 
-/** Accounts that hold or held positions, and those under auction, as the hub's events show them. */
+/** Accounts that hold or held positions or debt, and those under auction, as the hub's events show them. */
 export interface KeeperBook {
   accounts(): Hex[]
   readonly auctions: Set<Hex>
@@ -29,6 +29,7 @@ export function createKeeperBook({ hub, network }: LaneContext): KeeperBook {
           accounts.add(args.buyer)
           accounts.add(args.seller)
         } else if (eventName === 'Transferred') accounts.add(args.to)
+        else if (eventName === 'Borrowed') accounts.add(args.account)
         else if (eventName === 'AuctionStarted' || eventName === 'AuctionEnded') {
           // Read again without what came after it.
           if (blockNumber < (lastEvent.get(args.account) ?? 0n)) continue

@@ -175,6 +175,8 @@ function keeperOf(world: World) {
         fraction: 1n,
         payment: 0n,
       }),
+    borrowed: (of: Hex) =>
+      tell(hubContracts.clearinghouse, events.clearinghouse, 'Borrowed', { account: of, amount: 1n }),
     started: (of: Hex) =>
       tell(hubContracts.liquidationAuction, events.auction, 'AuctionStarted', {
         account: of,
@@ -236,6 +238,11 @@ const step = fc.oneof(
     funding: fc.bigInt({ min: -100n, max: 100n }),
   }),
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('bid' as const), to: bidder }) },
+  fc.record({
+    kind: fc.constant('borrow' as const),
+    of: trader,
+    amount: fc.bigInt({ min: 1n, max: 20_000n }),
+  }),
 )
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never
 
@@ -274,6 +281,11 @@ function take(world: World, keeper: ReturnType<typeof keeperOf>, s: Step) {
     change(world, buyer, s.instrumentId, size, -(size * mark) / WAD)
     change(world, seller, s.instrumentId, -size, (size * mark) / WAD)
     keeper.traded(buyer, seller)
+  } else if (s.kind === 'borrow') {
+    const of = account(s.of)
+    const held = world.portfolios.get(of)!
+    world.portfolios.set(of, { ...held, cash: held.cash - s.amount * WAD })
+    keeper.borrowed(of)
   } else {
     const [from] = world.auctions
     const to = account(s.to)
