@@ -124,7 +124,7 @@ async function readCash({ network, hub, accounts }: Reader): Promise<bigint[]> {
     readEach(hub, ledger, 'totalCash', [[]]),
   ])
   const [total] = totals[0] ?? [0n]
-  const found = cash.reduce((sum, amount) => sum + amount, 0n)
+  const found = cash.reduce((sum, amount) => sum + positive(amount), 0n)
   const apart = positive(found - total) + positive(total - found)
   if (apart > DUST)
     throw new PermanentError(
