@@ -185,6 +185,27 @@ contract WarmingTest is HubFixture {
         assertEq(money(carolAccount), 5400e18);
     }
 
+    /// What is ripe but held back by a regression has its whole time behind it. Who takes it over can be valued, and has it as cash.
+    function test_ripeProfitUnderRegressionGoesWithALiquidatedBundle() public {
+        _win();
+        fundCash(carolAccount, 1000);
+        _withdraw(alice, 9000);
+        vm.warp(block.timestamp + 1);
+        fundCash(aliceAccount, 8500);
+        vm.warp(block.timestamp + 2 days);
+        oracle.set(FEED_ETH, 2100e18);
+        hub.warm(aliceAccount);
+        assertEq(hub.cash(aliceAccount), 1000e18, "less than what is under regression");
+        vm.prank(auction);
+        hub.transferFraction(aliceAccount, carolAccount, 0.4e18, 0);
+        vm.warp(block.timestamp + 1);
+        oracle.set(FEED_ETH, 2100e18);
+        assertEq(engine.accountHealth(carolAccount).equity, 1400e18);
+        hub.warm(carolAccount);
+        assertEq(hub.cash(carolAccount), 1400e18);
+        assertEq(warmingTotal(), 600e18);
+    }
+
     /* LOSS ORDER */
 
     /// @dev Carol loses 600 to Bob and has 500: closed, nothing is open, 100 are unpaid.

@@ -60,6 +60,8 @@ abstract contract WarmingBook is LedgerBase {
             until = (shares * until + uint256(w.shares) * w.until) / (shares + w.shares);
             shares += w.shares;
         }
+        // What was held back by a regression may have been ripe for long.
+        until = until.max(block.timestamp + 1);
         a.warms = true;
         _warming[account] =
             Warming(shares.toUint128(), uint40(block.timestamp), uint40(until), all.generation);
