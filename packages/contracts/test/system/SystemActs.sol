@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {IdList} from "../../src/libraries/IdList.sol";
 import {TestToken} from "../../src/mocks/TestToken.sol";
@@ -11,8 +12,6 @@ import {SystemLosses} from "./SystemLosses.sol";
 /// @notice What people, relayers, chains and a remote venue do with collateral and messages: nothing here is a lie but the venue's.
 abstract contract SystemActs is SystemLosses {
     uint256 internal constant TRADERS = 3;
-    uint256 internal constant PASSIVE = 3;
-    uint256 internal constant THIEF = 4;
     uint256 internal constant BIDDER = 6;
     address internal constant REDIRECTED = address(0x300);
 
@@ -146,19 +145,58 @@ abstract contract SystemActs is SystemLosses {
         _unmoved(s);
     }
 
+    /// @dev Cash that the account doesn't have, against its claims.
+    function borrow(uint256 seed, uint256 n, uint256 amount) external {
+        // The last has claims rather than cash.
+        n = n % 4 < TRADERS ? n % 4 : TRADERS - 1;
+        uint256[4] memory ids = [USDC_H, USDC_A, USDC_B, USDC_H];
+        (uint256 id, bytes32 account) = (ids[seed % 4], _account(n));
+        uint256 before = hub.lending().debt;
+        Standing memory s = _bystander(n, ACCOUNTS);
+        (uint256 free, uint256 more) = (hub.freeCash(account) / 1e12, _bound(amount, 1, 8000e6));
+        // As much as it may.
+        for (uint256 i; i < 10; i += 2) {
+            vm.prank(Accounts.owner(account));
+            try hub.withdraw(account, id, _recipient(n), uint128(free + (more >> i))) {
+                break;
+            } catch {}
+        }
+        IClearinghouse.Lent memory lent = hub.lending();
+        if (lent.debt > before) {
+            ++_calls["borrow"];
+            assertLt(hub.cash(account), 0, "1: debt that nobody owes");
+            assertLe(lent.debt, lent.limit, "5: more than a share of backing is lent");
+        }
+        _unmoved(s);
+    }
+
+    /// @dev Anybody pays for anybody: the first debtor from there on.
+    function repay(uint256 n, uint256 amount) external {
+        for (uint256 i; i < TRADERS; ++i) {
+            n = (n + 1) % TRADERS;
+            int256 held = hub.cash(_account(n));
+            if (held >= 0) continue;
+            Standing memory s = _bystander(n, BIDDER);
+            vm.prank(Accounts.owner(_account(BIDDER)));
+            hub.transferCash(_account(BIDDER), _account(n), _bound(amount, 1, uint256(-held) + 1000e18));
+            ++_calls["repay"];
+            return _unmoved(s);
+        }
+    }
+
     /* MESSAGES */
 
     function sendCounters(uint256 seed, uint256 n, uint256 all) external {
         uint256 id = _assetOf(seed);
         if (!_isOpen(id)) return;
-        vm.warp(block.timestamp + n % 3);
+        _pass(n % 3);
         _sendCounters(id, n % ACCOUNTS, all % 2 == 0);
     }
 
     function sendReleases(uint256 seed, uint256 n, uint256 all) external {
         uint256 id = _assetOf(seed);
         if (!_isOpen(id)) return;
-        vm.warp(block.timestamp + n % 3);
+        _pass(n % 3);
         _sendReleases(id, n, all % 2 == 0);
     }
 
@@ -199,7 +237,7 @@ abstract contract SystemActs is SystemLosses {
 
     /// @dev Everything that anyone may do about a row after its delay: the first that is under regression from there on, if there is one.
     function settle(uint256 seed, uint256 n, uint256 late) external {
-        if (late % 2 == 0) vm.warp(block.timestamp + 1 hours);
+        if (late % 2 == 0) _pass(1 hours);
         (seed, n) = (seed % ASSETS, n % ACCOUNTS);
         uint256 rows = ASSETS * ACCOUNTS;
         uint256 at = seed * ACCOUNTS + n;
@@ -214,7 +252,7 @@ abstract contract SystemActs is SystemLosses {
 
     /// @dev Chains that stand still, or seem to, or are not spoken of.
     function pass(uint256 time, uint256 seed) external {
-        vm.warp(block.timestamp + _bound(time, 1, 12 hours));
+        _pass(_bound(time, 1, 12 hours));
         for (uint256 c = A; c <= B; ++c) {
             uint256 bits = seed >> (8 * c);
             if (bits & 3 != 0) oracle.set(ETH_FEED + c, block.timestamp * WAD);

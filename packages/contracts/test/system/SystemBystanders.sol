@@ -17,7 +17,27 @@ abstract contract SystemBystanders is SystemChains {
     /// @dev Roundings of shares of a vault that others left, WAD.
     uint256 private constant ROUNDING = 1e9;
 
+    /// @dev Who only deposits and withdraws, and the first of a thief's two, who pay one another too.
+    uint256 internal constant PASSIVE = 3;
+    uint256 internal constant THIEF = 4;
+
     uint256 internal _turn;
+    /// @dev Interest on their cash so far (WAD): nothing else changes it while nothing is done.
+    mapping(uint256 n => int256) internal _earned;
+
+    /// @param time Seconds.
+    function _pass(uint256 time) internal {
+        int256[3] memory cash;
+        for (uint256 i; i < 3; ++i) {
+            cash[i] = hub.cash(_account(PASSIVE + i));
+        }
+        vm.warp(block.timestamp + time);
+        for (uint256 i; i < 3; ++i) {
+            int256 interest = hub.cash(_account(PASSIVE + i)) - cash[i];
+            assertGe(interest, 0, "6: time takes cash");
+            _earned[PASSIVE + i] += interest;
+        }
+    }
 
     /// @dev Of somebody other than these two, each in turn. No time may pass until `_unmoved`.
     function _bystander(uint256 a, uint256 b) internal returns (Standing memory s) {

@@ -69,18 +69,24 @@ abstract contract SystemChecks is SystemCrimes {
 
     function _holds1_cashIsBacked() private view {
         (uint256 total,) = hub.totalCash();
-        int256 sum;
+        uint256 debt = hub.lending().debt;
+        uint256 sum;
+        uint256 owed;
         for (uint256 n; n < ACCOUNTS; ++n) {
-            sum += hub.cash(_account(n));
+            int256 cash = hub.cash(_account(n));
+            if (cash > 0) sum += uint256(cash);
+            else owed += uint256(-cash);
         }
-        assertLe(sum, int256(total), "1: cash adds up");
-        assertGe(sum + int256(_dust), int256(total), "1: cash adds up but for roundings");
+        assertLe(sum, total, "1: cash adds up");
+        assertGe(sum + _dust, total, "1: cash adds up but for roundings");
+        assertGe(owed, debt, "1: debt adds up");
+        assertLe(owed, debt + _dust, "1: debt adds up but for roundings");
         (uint256 warming,,,) = hub.warmings();
         int256 backing = hub.lostBacking();
         for (uint256 id = 1; id <= ASSETS; ++id) {
             if (_listed[id].settlement) backing += int256(hub.backing(id));
         }
-        assertEq(int256(total + hub.pnlPool(PERP) + warming), backing, "1: cash is backed");
+        assertEq(int256(total + hub.pnlPool(PERP) + warming) - int256(debt), backing, "1: cash is backed");
     }
 
     function _holds1_positionsAddUp() private view {
@@ -207,13 +213,13 @@ abstract contract SystemChecks is SystemCrimes {
 
     /* 5 AND 6 */
 
-    /// @dev Those who only deposit, withdraw and pay one another have what they brought as far as it matured, whatever others do, but for what
-    /// all lost alike.
+    /// @dev Those who only deposit, withdraw and pay one another have what they brought as far as it matured, and interest on it, whatever others
+    /// do, but for what all lost alike.
     function _holds5_and_6_money(uint256 from, uint256 to) private view {
         int256 brought;
         int256 has;
         for (uint256 n = from; n <= to; ++n) {
-            has += hub.cash(_account(n)) + _bornBy[n];
+            has += hub.cash(_account(n)) + _bornBy[n] - _earned[n];
             for (uint256 id = 1; id <= ASSETS; ++id) {
                 if (!_listed[id].settlement) continue;
                 (uint256 in_, uint256 out) = _moneyAt(id, n);

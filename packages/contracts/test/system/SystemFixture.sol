@@ -171,6 +171,8 @@ abstract contract SystemFixture is LayerZeroTest {
         );
         assertEq(address(fund), at[5]);
         hub.setVenue(address(this), true);
+        // So little that it binds now and then.
+        hub.setLending(300, 8000, 200, 1000, 5000);
     }
 
     function _auctionParameters() private pure returns (LiquidationAuction.Parameters memory) {

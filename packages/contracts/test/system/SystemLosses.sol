@@ -15,7 +15,7 @@ abstract contract SystemLosses is SystemBystanders {
         uint256 warming;
         int256 lost;
         uint256 fund;
-        uint256[9] cash;
+        int256[9] cash;
         /// Tokens that accounts left with in kind.
         uint256[9] kept;
     }
@@ -25,6 +25,8 @@ abstract contract SystemLosses is SystemBystanders {
     /// @dev What cuts of all cash took, and of all warming profit for lost backing (WAD).
     uint256 internal _cutOfCash;
     uint256 internal _cutOfWarming;
+    /// @dev Debt of accounts at whose taking over some of it was lost (WAD).
+    uint256 internal _badDebt;
     /// @dev Roundings so far, at most (WAD).
     uint256 internal _dust = 1e12;
 
@@ -61,12 +63,12 @@ abstract contract SystemLosses is SystemBystanders {
         _holds8_lossOrder(before, type(uint256).max, cause);
     }
 
-    function _borne() private view returns (Borne memory b) {
+    function _borne() internal view returns (Borne memory b) {
         (b.total, b.index) = hub.totalCash();
         (b.warming,,,) = hub.warmings();
         (b.lost, b.fund) = (hub.lostBacking(), hub.fundBorne());
         for (uint256 n; n < ACCOUNTS; ++n) {
-            b.cash[n] = uint256(hub.cash(_account(n)));
+            b.cash[n] = hub.cash(_account(n));
         }
         for (uint256 id = 1; id <= ASSETS; ++id) {
             (, uint256 all) = hub.keptOf(_account(0), id);
@@ -77,35 +79,53 @@ abstract contract SystemLosses is SystemBystanders {
         }
     }
 
+    /// @dev Of debt that nobody pays: all cash bears what warming profit doesn't, and no more than was owed.
+    function _holds8_debt(Borne memory before, int256 held) internal {
+        (Borne memory b, uint256 cut) = _noteCut(before);
+        uint256 owed = held < 0 ? uint256(-held) : 0;
+        assertLe(b.lost - before.lost + int256(cut), int256(owed + _dust), "8: more than the debt");
+        if (cut == 0 && b.lost == before.lost) return;
+        ++_calls["badDebt"];
+        _badDebt += owed;
+    }
+
+    /// @dev What an act cut of all cash (WAD), and whose part of it was how large.
+    function _noteCut(Borne memory before) private returns (Borne memory b, uint256 cut) {
+        b = _borne();
+        assertLe(b.index, before.index, "8: cut cash came back");
+        for (uint256 n; n < ACCOUNTS; ++n) {
+            _bornBy[n] += int256(before.kept[n]) - int256(b.kept[n]);
+            if (b.cash[n] > 0) _bornBy[n] += b.cash[n] * int256(before.index - b.index) / int256(b.index);
+        }
+        if (b.index == before.index) return (b, 0);
+        ++_calls["cut"];
+        cut = b.total * (before.index - b.index) / b.index;
+        // What the index rounds off.
+        _dust += before.total / b.index + ACCOUNTS;
+        _cutOfCash += cut;
+    }
+
     /// @dev 6.8: the fund, then warming profit, then all cash by one ratio; and all of them no more than what was lost.
     /// @param own Whose loss it was: he pays first.
     function _holds8_lossOrder(Borne memory before, uint256 own, uint256 cause) private {
-        Borne memory b = _borne();
+        (Borne memory b, uint256 cut) = _noteCut(before);
         _dust += 10 * 1e12;
-        uint256 cut;
-        if (b.index != before.index) {
-            assertLt(b.index, before.index, "8: cut cash came back");
+        if (cut != 0) {
             assertLe(hub.freeCash(_account(FUND)), before.warming / 1e6, "8: cash paid before the fund");
             assertEq(b.warming, 0, "8: cash paid before warming profit");
-            ++_calls["cut"];
-            cut = b.total * (before.index - b.index) / b.index;
-            // What the index rounds off.
-            _dust += before.total / b.index + ACCOUNTS;
         }
         if (b.warming < before.warming) {
             assertLe(hub.freeCash(_account(FUND)), before.warming / 1e6, "8: profit paid before the fund");
             ++_calls["warmingCut"];
             _cutOfWarming += before.warming - b.warming;
         }
-        _cutOfCash += cut;
         int256 paid = b.lost - before.lost + int256(b.fund) - int256(before.fund);
         paid += int256(cut + before.warming - b.warming);
         assertLe(paid, int256(cause + _dust), "8: a haircut above the loss");
         for (uint256 n; n < ACCOUNTS; ++n) {
-            _bornBy[n] += int256(before.kept[n]) - int256(b.kept[n]);
-            _bornBy[n] += int256(b.cash[n] * (before.index - b.index) / b.index);
             if (n == own || n == FUND) continue;
-            uint256 due = before.cash[n] * b.index / before.index;
+            int256 due = before.cash[n];
+            if (due > 0) due = due * int256(b.index) / int256(before.index);
             assertApproxEqAbs(b.cash[n], due, 1e6, "8: all cash pays by one ratio");
         }
         if (b.lost > 0) assertEq(hub.freeCash(_account(FUND)), 0, "8: the fund comes first");

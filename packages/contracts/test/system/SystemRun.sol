@@ -38,8 +38,9 @@ abstract contract SystemRun is SystemChecks {
             vm.stopPrank();
         }
         for (uint256 n; n < TRADERS; ++n) {
-            _deposit(USDC_A, n, 15_000e6);
-            _deposit(n == 0 ? WETH_B : WETH_A, n, 5e18);
+            // The last has claims above all, to borrow against.
+            _deposit(USDC_A, n, n == 2 ? 5000e6 : 15_000e6);
+            _deposit(n == 0 ? WETH_B : WETH_A, n, n == 2 ? 12e18 : 5e18);
         }
         _deposit(USDC_H, PASSIVE, 5000e6);
         _deposit(USDC_A, PASSIVE, 5000e6);
@@ -57,7 +58,7 @@ abstract contract SystemRun is SystemChecks {
     }
 
     function _target() private {
-        bytes4[50] memory acts = [
+        bytes4[53] memory acts = [
             this.deposit.selector,
             this.deposit.selector,
             this.deposit.selector,
@@ -107,7 +108,10 @@ abstract contract SystemRun is SystemChecks {
             this.sellLot.selector,
             this.sellLot.selector,
             this.fundFlow.selector,
-            this.fundFlow.selector
+            this.fundFlow.selector,
+            this.borrow.selector,
+            this.borrow.selector,
+            this.repay.selector
         ];
         for (uint256 i; i < acts.length; ++i) {
             _acts.push(acts[i]);
@@ -157,14 +161,14 @@ abstract contract SystemRun is SystemChecks {
 
     /// @dev 6.3: one honest message each restores everything; 6.2 at finality, to the unit; 6.10: all that can be paid is, and who owes nothing leaves.
     function afterInvariant() public {
-        vm.warp(block.timestamp + SKEW + 1);
+        _pass(SKEW + 1);
         for (uint256 round; round < 3; ++round) {
             _tellAll();
-            vm.warp(block.timestamp + 1 hours + 1);
+            _pass(1 hours + 1);
         }
         _payAll();
         _checkAll();
-        uint256 causes;
+        uint256 causes = _badDebt;
         for (uint256 id = 1; id <= ASSETS; ++id) {
             if (_isOpen(id)) causes += _checkFinal(id);
         }
@@ -210,7 +214,7 @@ abstract contract SystemRun is SystemChecks {
         }
         // What waits, and what followed it meanwhile, each in its turn.
         for (uint256 turn; turn < 4; ++turn) {
-            vm.warp(block.timestamp + 200 days);
+            _pass(200 days);
             for (uint256 id = 1; id <= ASSETS; ++id) {
                 for (uint256 i; i < _payees[_listed[id].chain].length; ++i) {
                     _push(id, i);

@@ -127,10 +127,13 @@ abstract contract SystemTrading is SystemActs {
 
     function takeOver(uint256 n, uint256 late) external {
         n = _opened(n);
-        if (late % 4 == 0) vm.warp(block.timestamp + WINDOW);
+        if (late % 4 == 0) _pass(WINDOW);
         Standing memory s = _bystander(n, ACCOUNTS);
         IMarginEngine.Valuation memory v = engine.valuation(_account(n));
         uint256 fundCash = hub.freeCash(_account(FUND));
+        // What comes along, and what its book has of it.
+        uint256 debt = _owed(_account(n)) + _owed(_account(8));
+        Borne memory before = _borne();
         // A deficit beyond the fund is the other side's.
         bool shared = v.offered.equity < -int256(fundCash);
         try backstop.takeOver(_account(n)) {
@@ -138,14 +141,22 @@ abstract contract SystemTrading is SystemActs {
             assertLt(v.account.mm, 0, "7: taken without need");
             uint256 paid = fundCash - hub.freeCash(_account(FUND));
             if (v.offered.equity <= 0) {
-                assertLe(paid, uint256(-v.offered.equity), "8: the fund paid more than the deficit");
+                assertLe(
+                    paid, uint256(-v.offered.equity) + debt, "8: the fund paid more than deficit and debt"
+                );
             }
+            _holds8_debt(before, v.cash);
             if (shared) ++_calls["shared"];
         } catch {
             shared = false;
         }
         if (!shared) _unmoved(s);
         _holds7_prices();
+    }
+
+    function _owed(bytes32 account) private view returns (uint256) {
+        int256 held = hub.cash(account);
+        return held < 0 ? uint256(-held) : 0;
     }
 
     /// @dev The first trader from n on whose auction is open.
@@ -204,7 +215,7 @@ abstract contract SystemTrading is SystemActs {
         if (what % 8 == 2 && fund.balanceOf(LP) != 0) {
             fund.cancelRedeem();
             uint256 until = fund.requestRedeem(fund.balanceOf(LP));
-            if (amount % 4 == 0) vm.warp(until);
+            if (amount % 4 == 0) _pass(until - block.timestamp);
         }
         Standing memory s = _bystander(ACCOUNTS, ACCOUNTS);
         if (what % 4 < 2 && fund.maxDeposit(LP) != 0) {
