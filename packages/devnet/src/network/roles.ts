@@ -5,7 +5,7 @@ import { localKeys } from '../chains/index.js'
 const ORACLE_NODES = 4
 /** Two of them must sign. */
 const ATTESTORS = 3
-const TRADERS = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank'] as const
+const TRADERS = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'grace'] as const
 
 export type TraderName = (typeof TRADERS)[number]
 

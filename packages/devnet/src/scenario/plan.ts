@@ -23,6 +23,12 @@ export interface PlannedWithdrawal {
   share: number
 }
 
+/** Cash that the trader doesn't have, of a chain that it deposited nothing on: a loan of all who have some. */
+export interface PlannedLoan {
+  chain: number
+  usd: number
+}
+
 export interface PlannedTrader {
   name: TraderName
   /** What the trader is in the story for. */
@@ -32,6 +38,7 @@ export interface PlannedTrader {
   /** Margined by the Portfolio set. */
   portfolio?: boolean
   withdrawal?: PlannedWithdrawal
+  loan?: PlannedLoan
 }
 
 /** Capital of the professional side, USD. */
@@ -46,7 +53,7 @@ export const CAPITAL = {
 }
 
 /**
- * Six traders over three chains. Leverage is set against the primary market's initial margin, so that on every tape the first are
+ * Seven traders over three chains. Leverage is set against the primary market's initial margin, so that on every tape the first are
  * liquidated by a fall of a few percent beyond their margin and the last by none.
  * @param primary Base of the market that falls deepest.
  */
@@ -118,6 +125,14 @@ export function planTraders(markets: LocalMarkets, primary: string): PlannedTrad
         { chain: 1, token: volatile, usd: 100_000 },
       ],
       trades: [{ instrumentId: main.id, leverage: share(main.base, 0.8) }, ...dated('put', -0.2)],
+    },
+    {
+      name: 'grace',
+      purpose:
+        'borrows cash on the third chain against collateral on the first, and pays interest to all who have cash',
+      deposits: [{ chain: 0, token: volatile, usd: 50_000 }],
+      trades: [],
+      ...(volatile > 0 && { loan: { chain: 2, usd: 10_000 } }),
     },
   ]
 }

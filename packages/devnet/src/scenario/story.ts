@@ -9,6 +9,7 @@ import { stopwatch } from '../stopwatch.js'
 import { type Actor, createActor, withdrawCall } from './cast.js'
 import { enterAll } from './entrance.js'
 import { listDated } from './listing.js'
+import { lendAll } from './loans.js'
 import { planTraders } from './plan.js'
 import { hubClient, oraclePrice, unitsWorth } from './prices.js'
 import type { Character, Stage } from './stage.js'
@@ -98,6 +99,7 @@ async function play(stage: Stage, cast: Cast): Promise<ClosingReport> {
   await enterAll(stage, cast)
   const dated = await listDated(stage, cast.lister)
   await openPositions(stage, cast, dated)
+  await lendAll(stage, characters)
   const fundBefore = await fundCash(network)
   const before = await healths(
     network,
