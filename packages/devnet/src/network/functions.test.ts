@@ -9,6 +9,7 @@ import { expiries } from './functions/expiry.test-util.js'
 import { fundExits } from './functions/fund.test-util.js'
 import { rolesOfGovernance } from './functions/governance.test-util.js'
 import { auctioned, backstopped, engines } from './functions/liquidation.test-util.js'
+import { loans } from './functions/loans.test-util.js'
 import { lastWord, regression, shortfall } from './functions/losses.test-util.js'
 import { adapters, epochs } from './functions/oracle.test-util.js'
 import { marketRisk, oracleTrades, trades } from './functions/trading.test-util.js'
@@ -50,6 +51,7 @@ test('adapters of the oracle', () => adapters(world))
 test('a handover and a revocation', () => epochs(world))
 test('a regression', () => regression(world))
 test('a shortfall', () => shortfall(world))
+test('a loan of cash, and interest', () => loans(world))
 test('roles of governance', () => rolesOfGovernance(world))
 test("a dead hub's last word", () => lastWord(world))
 

@@ -148,6 +148,7 @@ async function hubOf(know: Know, hub: Place, { hub: { contracts: at } }: Deploym
   const riskConfig = of('riskConfig', at.riskConfig)
   for (const part of ['books', 'silence', 'settlement'] as const)
     of(part, (await read(hub, clearinghouse, part)) as Address)
+  of('lending', (await read(hub, clearinghouse, 'lender')) as Address)
   return {
     clearinghouse,
     riskConfig,
