@@ -8,7 +8,7 @@ import { control, deposits, withdrawals } from './functions/custody.test-util.js
 import { expiries } from './functions/expiry.test-util.js'
 import { fundExits } from './functions/fund.test-util.js'
 import { rolesOfGovernance } from './functions/governance.test-util.js'
-import { auctioned, backstopped, engines } from './functions/liquidation.test-util.js'
+import { auctioned, backstopped, covered, engines } from './functions/liquidation.test-util.js'
 import { loans } from './functions/loans.test-util.js'
 import { lastWord, regression, shortfall } from './functions/losses.test-util.js'
 import { adapters, epochs } from './functions/oracle.test-util.js'
@@ -45,6 +45,7 @@ test('the fund, by assets and by shares', () => fundExits(world))
 test('an auction', () => auctioned(world))
 test('the other engines', () => engines(world))
 test('the backstop, and the sale of its collateral', () => backstopped(world))
+test('a deficit of the backstop', () => covered(world))
 test('expiries', () => expiries(world))
 test('an allocation to a remote venue', () => allocation(world))
 test('adapters of the oracle', () => adapters(world))

@@ -1,6 +1,6 @@
 // Accounts that lose more than they should: sold by auction, at a fixed bonus, to the best quote; and one that loses all, and what becomes of it.
 import { accountId } from '@clearspan/shared'
-import { type Hex, parseUnits, zeroHash } from 'viem'
+import { type Address, type Hex, parseUnits, zeroHash } from 'viem'
 import { expect } from 'vitest'
 import { feedIndex } from '../markets.js'
 import type { LocalKey } from '../roles.js'
@@ -241,10 +241,34 @@ async function sold(world: World): Promise<void> {
   const swept = held - (await cash(book))
   expect(swept).toBeGreaterThan(0n)
   expect(await cash(accountId(fund.address))).toBe(fundHad + swept)
+}
+
+/** What is left of Frank's, solvent, of which nobody takes anything either: the fund buys it, and bears what it loses then. */
+export async function covered(world: World): Promise<void> {
+  const { hub, roles, clearinghouse, marginEngine, auction, backstop, fund, timing, tell, pass } = world
+  const { erin, frank } = roles.traders
+  const { operator } = roles
+  const cash = (of: Address) => read(hub, clearinghouse, 'cash', [accountId(of)]) as Promise<bigint>
+  await tell()
+  const health = (await read(hub, marginEngine, 'accountHealth', [main(frank)])) as Record<
+    'equity' | 'mm',
+    bigint
+  >
+  // Half of the way from nothing to health.
+  const gift = -(health.equity + health.mm) / 2n
+  await send(hub, erin, clearinghouse, 'transferCash', [main(erin), main(frank), gift])
+  await send(hub, operator, auction, 'updateAndStart', ['0x', [main(frank)]])
+  await pass(timing.takeOverAfter)
+  await tell()
+  const taken = await send(hub, operator, backstop, 'takeOver', [main(frank)])
+  const [{ payment }] = events(taken, backstop, 'TakenOver') as [{ payment: bigint }]
+  expect(payment).toBeGreaterThan(0n)
 
   await pass(3_600)
   await tell({ ETH: 90 })
+  const [book, funds] = [await cash(backstop.address), await cash(fund.address)]
   await send(hub, operator, backstop, 'cover')
-  expect(await cash(book)).toBeGreaterThan(held - swept)
-  expect(await cash(accountId(fund.address))).toBeLessThan(fundHad + swept)
+  const paid = (await cash(backstop.address)) - book
+  expect(paid).toBeGreaterThan(0n)
+  expect(await cash(fund.address)).toBe(funds - paid)
 }
