@@ -83,23 +83,24 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         IMarginEngine.Valuation memory v = marginEngine.valuation(target);
         if (v.account.mm >= 0) revert NotLiquidatable(target);
 
-        uint256 capped = _cappedFraction(target);
         uint256 debt = v.cash < 0 ? uint256(-v.cash) : 0;
-        if (v.offered.equity > 0) _takeSolvent(target, uint256(v.offered.equity), debt, capped);
+        if (v.offered.equity > 0) _takeSolvent(target, uint256(v.offered.equity), debt);
         else if (v.impaired && _isPending(target)) revert RegressionPending(target);
-        else _takeInsolvent(target, uint256(-v.offered.equity), capped);
+        else _takeInsolvent(target, uint256(-v.offered.equity));
         _payDebt();
         auction.sync(target);
     }
 
     /// The fund buys the fraction up to the buffer at the auction's present price, and pays the debt that comes with it.
-    function _takeSolvent(bytes32 target, uint256 equity, uint256 debt, uint256 capped) private {
-        uint256 fraction;
+    function _takeSolvent(bytes32 target, uint256 equity, uint256 debt) private {
+        (uint256 fraction, uint256 full) = _cappedByToken(target);
+        if (fraction == 0) revert BackstopFullOfToken(target, full);
+        fraction = fraction.min(_cappedFraction(target));
         uint256 payment;
         {
             (uint256 share,, uint256 maxFraction) = auction.quote(target);
             uint256 price = AuctionMath.fullPrice(equity, share);
-            fraction = maxFraction.min(AuctionMath.fundedFraction(price + debt, _fundCash())).min(capped);
+            fraction = fraction.min(maxFraction).min(AuctionMath.fundedFraction(price + debt, _fundCash()));
             if (fraction == 0) revert FundExhausted(target);
             payment = AuctionMath.payment(price, fraction);
         }
@@ -113,19 +114,21 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
 
     /// Loss order: the account's own equity is gone; the fund pays the deficit as far as its cash goes; the rest is charged to
     /// the other side of the account's losing instruments, and of its negative cash to all, before anything moves. What even they cannot
-    /// bear stays with the backstop, as a debt that counts against the fund until it earns again. ADL by side index replaces the caps' refusal
-    /// in a later version.
+    /// bear stays with the backstop, as a debt that counts against the fund until it earns again. Positions that a cap leaves no room for, and
+    /// all where the fund has nothing left to carry them with, close against the other side.
     /// What of the account isn't offered because its chain isn't heard of may be worth more than the deficit: as much of it comes along as
     /// others pay, at the price of the oracle, and the rest stays with the account.
-    function _takeInsolvent(bytes32 target, uint256 deficit, uint256 fraction) private {
+    function _takeInsolvent(bytes32 target, uint256 deficit) private {
         int256 bufferBefore = _bufferMargin(target);
-        uint256 paidByFund = deficit.min(_fundCash());
+        uint256 fromFund = _fundCash().min(deficit);
         uint256 socialised;
-        if (paidByFund < deficit) socialised = clearinghouse.socialise(target, deficit - paidByFund);
+        if (fromFund < deficit) socialised = clearinghouse.socialise(target, deficit - fromFund);
+        uint256 fraction = _closeBeyond(target, _fundCash() <= deficit);
+        uint256 paid = (fromFund + socialised).fullMulDiv(fraction, AuctionMath.WAD);
         // All cash may just have borne a part, the fund's too.
-        uint256 fromFund = AuctionMath.payment(paidByFund, fraction).min(_fundCash());
+        fromFund = AuctionMath.payment(fromFund, fraction).min(_fundCash());
         if (fromFund != 0) clearinghouse.moveCash(fundAccount, account, fromFund);
-        _takeSuspended(target, (paidByFund + socialised).fullMulDiv(fraction, AuctionMath.WAD));
+        _takeSuspended(target, paid);
         clearinghouse.transferFraction(target, account, fraction, 0);
         emit TakenOver(
             target, fraction, 0, fromFund, socialised, -int256(deficit), bufferBefore, _bufferMargin(target)
@@ -168,30 +171,62 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         return AuctionMath.bufferMargin(health.equity, health.mm, riskConfig.global().bufferBps);
     }
 
-    /// Largest fraction that keeps every position and claim of the backstop within its cap; reverts with what has no room.
+    /// Largest fraction that keeps every position of the backstop within its cap; reverts with what has no room.
     function _cappedFraction(bytes32 target) private view returns (uint256 fraction) {
-        IClearinghouse.Portfolio memory portfolio = clearinghouse.portfolio(target);
+        IClearinghouse.Portfolio memory p = clearinghouse.portfolio(target);
         fraction = AuctionMath.WAD;
-        for (uint256 i; i < portfolio.instrumentIds.length; ++i) {
-            uint256 instrumentId = portfolio.instrumentIds[i];
-            uint256 room = AuctionMath.cappedFraction(
-                clearinghouse.position(account, instrumentId).size,
-                portfolio.sizes[i],
-                riskConfig.instrument(instrumentId).backstopCap
-            );
-            if (room == 0) revert BackstopFull(target, instrumentId);
-            fraction = fraction.min(room);
+        for (uint256 n; n < p.instrumentIds.length; ++n) {
+            fraction = fraction.min(_roomFor(target, p.instrumentIds[n], p.sizes[n]));
         }
-        for (uint256 i; i < portfolio.assetIds.length; ++i) {
-            uint256 claim = clearinghouse.row(target, portfolio.assetIds[i]).claim;
+    }
+
+    /// Closes positions as far as the backstop's caps leave no room for them, or all. One whose price isn't fresh can't be closed.
+    /// @return fraction Largest of what is left that keeps within the caps; 0 where positions were closed and a token has no room.
+    function _closeBeyond(bytes32 target, bool all) private returns (uint256 fraction) {
+        uint256 full;
+        (fraction, full) = _cappedByToken(target);
+        bool closed;
+        IClearinghouse.Portfolio memory p = clearinghouse.portfolio(target);
+        for (uint256 n; n < p.instrumentIds.length; ++n) {
+            (uint256 id, uint256 size) = (p.instrumentIds[n], FixedPointMathLib.abs(p.sizes[n]));
+            uint256 room = all ? 0 : _room(id, p.sizes[n]);
+            uint256 excess = size - size.fullMulDiv(room, AuctionMath.WAD);
+            if (excess == 0) continue;
+            if (clearinghouse.deleverage(target, id, excess) != 0) closed = true;
+            else fraction = fraction.min(_roomFor(target, id, p.sizes[n]));
+        }
+        if (fraction == 0 && !closed) revert BackstopFullOfToken(target, full);
+    }
+
+    function _roomFor(bytes32 target, uint256 instrumentId, int256 size) private view returns (uint256 room) {
+        room = _room(instrumentId, size);
+        if (room == 0) revert BackstopFull(target, instrumentId);
+    }
+
+    /// Fraction of a position of that size that the cap leaves room for.
+    function _room(uint256 instrumentId, int256 size) private view returns (uint256) {
+        return AuctionMath.cappedFraction(
+            clearinghouse.position(account, instrumentId).size,
+            size,
+            riskConfig.instrument(instrumentId).backstopCap
+        );
+    }
+
+    /// Largest fraction that keeps every claim of the backstop within its token's cap.
+    /// @return fraction WAD.
+    /// @return full Where it is 0: a token that has no room.
+    function _cappedByToken(bytes32 target) private view returns (uint256 fraction, uint256 full) {
+        uint256[] memory ids = clearinghouse.assetsOf(target);
+        fraction = AuctionMath.WAD;
+        for (uint256 n; n < ids.length; ++n) {
+            uint256 claim = clearinghouse.row(target, ids[n]).claim;
             if (claim == 0) continue;
-            uint256 assetId = portfolio.assetIds[i];
             uint256 room = AuctionMath.cappedFraction(
-                int256(uint256(clearinghouse.row(account, assetId).claim)),
+                int256(uint256(clearinghouse.row(account, ids[n]).claim)),
                 int256(claim),
-                riskConfig.asset(assetId).matureCap
+                riskConfig.asset(ids[n]).matureCap
             );
-            if (room == 0) revert BackstopFullOfToken(target, assetId);
+            if (room == 0) full = ids[n];
             fraction = fraction.min(room);
         }
     }

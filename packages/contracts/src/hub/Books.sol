@@ -450,14 +450,6 @@ contract Books is Backing, PositionBook {
         if (_lostBacking != lost) emit LossShared(paid, _lostBacking);
     }
 
-    /* POSITIONS */
-
-    function position(bytes32 account, uint256 instrumentId) external view returns (Position memory) {
-        Position storage p = _positions[account][instrumentId];
-        int256 costIndex = IInstrument(_instrument(instrumentId).module).costIndex(instrumentId);
-        return Position(p.size, _quoteOf(p, _markets[instrumentId], costIndex).toInt128());
-    }
-
     /* LIQUIDATION ENGINES */
 
     /// @notice Lists an engine for an asset class, or ends that. It decides what a bidder pays; that an account is liquidatable at all, and what the

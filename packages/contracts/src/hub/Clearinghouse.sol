@@ -3,28 +3,23 @@ pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
-import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {IClearinghouse} from "../interfaces/IClearinghouse.sol";
 import {IInstrument} from "../interfaces/IInstrument.sol";
-import {IRiskConfig} from "../interfaces/IRiskConfig.sol";
 import {IdList} from "../libraries/IdList.sol";
-import {WadMath} from "../libraries/WadMath.sol";
 import {Books} from "./Books.sol";
+import {Deleveraging} from "./Deleveraging.sol";
 import {Lending} from "./Lending.sol";
 import {Silence} from "./Silence.sol";
 import {Collateral} from "./ledger/Collateral.sol";
 import {LedgerBase} from "./ledger/LedgerBase.sol";
-import {Positions} from "./ledger/Positions.sol";
 import {Settlement} from "./Settlement.sol";
 
 /// @title Clearinghouse
 /// @notice The hub's ledger. Collateral and positions are kept apart; here they meet: an account as a whole, valued and moved.
 /// The owner (a timelock) lists venues and opens epochs, and can move nobody's money.
-contract Clearinghouse is Collateral, Positions {
+contract Clearinghouse is Collateral {
     using FixedPointMathLib for uint256;
     using IdList for uint256;
-    using SafeCastLib for int256;
-    using WadMath for int256;
 
     /// @dev A part without code would do nothing, and say that it did.
     error NoCode(address part);
@@ -34,6 +29,7 @@ contract Clearinghouse is Collateral, Positions {
     address public immutable silence;
     address public immutable settlement;
     address public immutable lender;
+    address public immutable deleveraging;
 
     constructor(
         address owner,
@@ -41,16 +37,19 @@ contract Clearinghouse is Collateral, Positions {
         Books books_,
         Silence silence_,
         Settlement settlement_,
-        Lending lending_
+        Lending lending_,
+        Deleveraging deleveraging_
     ) Ownable(owner) LedgerBase(modules) {
         if (address(books_).code.length == 0) revert NoCode(address(books_));
         if (address(silence_).code.length == 0) revert NoCode(address(silence_));
         if (address(settlement_).code.length == 0) revert NoCode(address(settlement_));
         if (address(lending_).code.length == 0) revert NoCode(address(lending_));
+        if (address(deleveraging_).code.length == 0) revert NoCode(address(deleveraging_));
         books = address(books_);
         silence = address(silence_);
         settlement = address(settlement_);
         lender = address(lending_);
+        deleveraging = address(deleveraging_);
         (_loans.cashIndex, _loans.debtIndex) = (uint72(FIRST_INDEX), uint72(FIRST_INDEX));
         _warmings = Warmings(0, uint64(INDEX), 0, 1 days);
     }
@@ -113,6 +112,11 @@ contract Clearinghouse is Collateral, Positions {
     }
 
     /// @inheritdoc IClearinghouse
+    function trade(uint256, bytes32, bytes32, uint256, uint256) external {
+        _run(settlement);
+    }
+
+    /// @inheritdoc IClearinghouse
     function settlePnl(bytes32, uint256) external returns (int256) {
         _run(settlement);
     }
@@ -154,7 +158,22 @@ contract Clearinghouse is Collateral, Positions {
 
     /// @inheritdoc IClearinghouse
     function socialise(bytes32, uint256) external returns (uint256) {
-        _run(settlement);
+        _run(deleveraging);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function deleverage(bytes32, uint256, uint256) external returns (uint256) {
+        _run(deleveraging);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function sideOf(uint256, bool) external view returns (uint256, uint256) {
+        _runView(deleveraging);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function positionWord(bytes32, uint256) external view returns (uint256) {
+        _runView(deleveraging);
     }
 
     /// @notice What is under regression stays behind. The receiver's rows may be twice as many as an account may open.
@@ -280,17 +299,6 @@ contract Clearinghouse is Collateral, Positions {
         }
     }
 
-    function _runSettlement(bytes memory data) internal override {
-        address part = settlement;
-        assembly ("memory-safe") {
-            if iszero(delegatecall(gas(), part, add(data, 0x20), mload(data), 0, 0)) {
-                let free := mload(0x40)
-                returndatacopy(free, 0, returndatasize())
-                revert(free, returndatasize())
-            }
-        }
-    }
-
     /* ACCOUNTS */
 
     /// @inheritdoc IClearinghouse
@@ -350,13 +358,11 @@ contract Clearinghouse is Collateral, Positions {
         }
         for (; instruments != 0; instruments >>= 12) {
             uint256 id = instruments & IdList.MAX_ID;
-            Position storage p = _positions[account][id];
             uint256 word;
             if (_isMarked(CHARGED | id, marks)) {
-                // Costs of the instrument itself are the engine's to take.
-                int128 quote = _quoteOf(p, _markets[id], 0).toInt128();
-                word = uint128(p.size) | (uint256(uint128(quote)) << 128);
+                word = this.positionWord(account, id);
             } else {
+                Position storage p = _positions[account][id];
                 assembly ("memory-safe") {
                     word := sload(p.slot)
                 }
@@ -382,7 +388,7 @@ contract Clearinghouse is Collateral, Positions {
 
     /// @inheritdoc IClearinghouse
     function position(bytes32, uint256) external view returns (Position memory) {
-        _runView(books);
+        _runView(deleveraging);
     }
 
     /// @notice As the margin engine reads `rows`.
@@ -397,5 +403,27 @@ contract Clearinghouse is Collateral, Positions {
             if iszero(ok) { revert(free, returndatasize()) }
             return(free, returndatasize())
         }
+    }
+
+    /* VIEWS */
+
+    /// @inheritdoc IClearinghouse
+    function instrumentsOf(bytes32 account) external view returns (uint256[] memory) {
+        return _accounts[account].instruments.toArray();
+    }
+
+    /// @inheritdoc IClearinghouse
+    function houseRow(uint256 instrumentId) external view returns (int256 size, int256 quote) {
+        return (_markets[instrumentId].houseSize, _markets[instrumentId].houseQuote);
+    }
+
+    /// @inheritdoc IClearinghouse
+    function pnlPool(uint256 instrumentId) external view returns (uint256) {
+        return _markets[instrumentId].pool;
+    }
+
+    /// @inheritdoc IClearinghouse
+    function openInterest(uint256 instrumentId) external view returns (uint256 long, uint256 short) {
+        return (_markets[instrumentId].long, _markets[instrumentId].short);
     }
 }

@@ -12,12 +12,12 @@ import {IdList} from "../libraries/IdList.sol";
 import {WadMath} from "../libraries/WadMath.sol";
 import {Backing} from "./ledger/Backing.sol";
 import {LedgerBase} from "./ledger/LedgerBase.sol";
-import {PositionBook} from "./ledger/PositionBook.sol";
+import {Positions} from "./ledger/Positions.sol";
 
 /// @title Settlement
-/// @notice The part of the Clearinghouse that turns PnL into cash, and losses into what others bear: code that would not fit into one contract.
+/// @notice The part of the Clearinghouse that trades, turns PnL into cash and moves what liquidation moves: code that would not fit into one contract.
 /// The Clearinghouse runs it on its own state by delegatecall. By itself it owns nothing and decides nothing.
-contract Settlement is Backing, PositionBook {
+contract Settlement is Backing, Positions {
     using FixedPointMathLib for uint256;
     using IdList for uint256;
     using SafeCastLib for int256;
@@ -42,25 +42,24 @@ contract Settlement is Backing, PositionBook {
     function settlePnl(bytes32 account, uint256 instrumentId) external returns (int256 amount) {
         IRiskConfig.Instrument memory i = _instrument(instrumentId);
         int256 costIndex = _accrue(i, instrumentId);
-        Position storage p = _positions[account][instrumentId];
-        if (p.size == 0) return _settle(account, instrumentId, p.quote);
+        (int256 size,) = _held(account, instrumentId, costIndex);
+        if (size == 0) return _settleAll(account, instrumentId, costIndex);
         (uint256 mark, bool fresh) = IInstrument(i.module).mark(instrumentId);
         if (!fresh) revert PriceNotFresh();
         marginEngine.observe(i.feed);
-        return _settle(account, instrumentId, _pnl(p, _markets[instrumentId], costIndex, mark));
+        return _settle(account, instrumentId, _pnl(account, instrumentId, costIndex, mark));
     }
 
-    /// @notice After a trade: the quotes of two positions that may be closed now. The Clearinghouse runs it inside a trade; it isn't callable there.
-    function settleClosed(uint256 instrumentId, bytes32 buyer, bytes32 seller) external {
-        // The loser's payment first, so that the winner finds it in the pool.
-        if (_positions[buyer][instrumentId].quote > 0) (buyer, seller) = (seller, buyer);
-        _settleClosed(buyer, instrumentId);
-        _settleClosed(seller, instrumentId);
-    }
-
-    function _settleClosed(bytes32 account, uint256 instrumentId) internal {
+    function _settleClosed(bytes32 account, uint256 instrumentId) internal override {
         Position storage p = _positions[account][instrumentId];
         if (p.size == 0) _settle(account, instrumentId, p.quote);
+    }
+
+    /// @dev Of a position without size: all of it that others have closed may still be stored.
+    function _settleAll(bytes32 account, uint256 instrumentId, int256 costIndex) internal returns (int256) {
+        Position storage p = _positions[account][instrumentId];
+        if (p.size != 0) _change(account, instrumentId, costIndex, 0, 0, type(uint256).max);
+        return _settle(account, instrumentId, p.quote);
     }
 
     /// @dev `pnl` is rounded down. Losses are paid from warming profit, then from free cash: what one leg won pays for the other, and cash
@@ -88,14 +87,15 @@ contract Settlement is Backing, PositionBook {
         emit PnlSettled(account, instrumentId, amount);
     }
 
-    /// @notice After a trade of `size` (signed) at `price` that left the account a smaller position: refuses what made a healthy account unhealthy,
+    /// @dev After a trade of `size` (signed) at `price` that left the account a smaller position: refuses what made a healthy account unhealthy,
     /// or an unhealthy one worse. A position may have covered another. Worse by what MM is now and by what it would be if all prices were sure:
-    /// MM counted the position at the favourable end of its interval, and whoever closes it gets the middle. The Clearinghouse runs it inside a trade.
+    /// MM counted the position at the favourable end of its interval, and whoever closes it gets the middle.
     /// @param worse The price is worse than the oracle's, or may be by now. The account gives something away, and it must be its own: a loss that
     /// equity no longer covers would be the fund's.
-    function requireReduced(bytes32 account, uint256 instrumentId, int256 size, uint256 price, bool worse)
-        external
+    function _requireReduced(bytes32 account, uint256 instrumentId, int256 size, uint256 price, bool worse)
+        internal
         view
+        override
     {
         IMarginEngine.Health memory h = marginEngine.accountHealth(account);
         if (worse && h.equity < 0) revert InsufficientEquity(account, h.equity);
@@ -166,8 +166,7 @@ contract Settlement is Backing, PositionBook {
         int256 costIndex = _accrue(i, instrumentId);
         (bool settled, uint256 price) = IInstrument(i.module).settlement(instrumentId);
         if (!settled) revert NotSettled(instrumentId);
-        Position storage p = _positions[account][instrumentId];
-        int256 size = p.size;
+        (int256 size,) = _held(account, instrumentId, costIndex);
         if (size != 0) {
             Market storage m = _markets[instrumentId];
             int256 proceeds = size.mulFloor(price.toInt256());
@@ -176,7 +175,7 @@ contract Settlement is Backing, PositionBook {
             m.houseQuote = (m.houseQuote - proceeds).toInt128();
             emit ExpirySettled(account, instrumentId, size, price);
         }
-        return _settle(account, instrumentId, p.quote);
+        return _settleAll(account, instrumentId, costIndex);
     }
 
     /* LIQUIDATION */
@@ -213,9 +212,8 @@ contract Settlement is Backing, PositionBook {
         for (uint256 n; n < ids.length; ++n) {
             uint256 id = ids[n];
             int256 costIndex = _accrue(_instrument(id), id);
-            Position storage p = _positions[from][id];
-            int256 size = int256(p.size).mulTrunc(fraction);
-            int256 quote = _quoteOf(p, _markets[id], costIndex).mulTrunc(fraction);
+            (int256 size, int256 quote) = _held(from, id, costIndex);
+            (size, quote) = (size.mulTrunc(fraction), quote.mulTrunc(fraction));
             _change(from, id, costIndex, -size, -quote, type(uint256).max);
             _change(to, id, costIndex, size, quote, rowCap);
         }
@@ -242,74 +240,5 @@ contract Settlement is Backing, PositionBook {
         _debit(to, payment);
         _credit(from, payment + owed);
         if (owed != 0) _setCash(to, _cash(to) - owed.toInt256());
-    }
-
-    /* LOSSES */
-
-    /// @notice Never charges more than it writes off; what rounding leaves (below a unit of the index per base unit) stays with the account.
-    /// A closed position's unpaid loss has no other side: it is charged to both. What a side has nobody for, or what is more than all that a
-    /// unit is worth, warming profit pays, by one ratio. Beyond the losses of instruments it is debt that is lost, to all cash.
-    function socialise(bytes32 account, uint256 amount) external onlyLiquidation returns (uint256 charged) {
-        uint256[] memory ids = _accounts[account].instruments.toArray();
-        uint256[] memory losses = new uint256[](ids.length);
-        uint256[] memory marks = new uint256[](ids.length);
-        uint256 total;
-        for (uint256 n; n < ids.length; ++n) {
-            IRiskConfig.Instrument memory i = _instrument(ids[n]);
-            int256 costIndex = _accrue(i, ids[n]);
-            (marks[n],) = IInstrument(i.module).mark(ids[n]);
-            int256 pnl = _pnl(_positions[account][ids[n]], _markets[ids[n]], costIndex, marks[n]);
-            if (pnl < 0) losses[n] = uint256(-pnl);
-            total += losses[n];
-        }
-        uint256 part = amount.min(total);
-        for (uint256 n; n < ids.length; ++n) {
-            if (losses[n] == 0) continue;
-            charged += _charge(account, ids[n], part.mulDiv(losses[n], total), marks[n]);
-        }
-        charged += _writeOff(account, amount - part);
-    }
-
-    /// @dev Up to `amount` of the account's debt. What isn't paid of it by then stays lost backing.
-    function _writeOff(bytes32 account, uint256 amount) internal returns (uint256 written) {
-        written = amount.min(_positive(-_cash(account)));
-        if (written == 0) return 0;
-        _credit(account, written);
-        _lostBacking += written.toInt256();
-        emit DebtWrittenOff(account, written);
-        _spreadLoss();
-    }
-
-    /// @param most WAD that a unit of size bears: a position closes at nothing, or a short's at twice the mark, and no worse.
-    function _charge(bytes32 account, uint256 instrumentId, uint256 amount, uint256 most)
-        internal
-        returns (uint256 charged)
-    {
-        Position storage p = _positions[account][instrumentId];
-        Market storage m = _markets[instrumentId];
-        bool longsPay = p.size <= 0;
-        bool shortsPay = p.size >= 0;
-        // Who has settled bears no more, and the house row stands for them.
-        uint256 longs = m.long - _positive(m.houseSize);
-        uint256 shorts = m.short - _positive(-int256(m.houseSize));
-        uint256 base = (longsPay ? longs : 0) + (shortsPay ? shorts : 0);
-        uint256 step = base == 0 ? 0 : amount.divWad(base);
-        uint256 rest = amount;
-        if (step > most) step = most;
-        else if (base != 0) rest = 0;
-        if (step != 0) {
-            charged = step.mulWad(base);
-            _mark(CHARGED | instrumentId);
-            if (longsPay) m.longLoss += step.toUint128();
-            if (shortsPay) m.shortLoss += step.toUint128();
-            emit LossSocialised(instrumentId, longsPay, amount, charged);
-        }
-        if (rest != 0) {
-            uint256 cut = _cutWarmings(rest - charged);
-            _fillPool(m, int256(cut));
-            charged += cut;
-        }
-        p.quote = (p.quote + charged.toInt256()).toInt128();
-        _relist(account, instrumentId, p, type(uint256).max);
     }
 }

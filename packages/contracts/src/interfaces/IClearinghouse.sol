@@ -100,6 +100,10 @@ interface IClearinghouse is ILedger {
     /// Beyond a unit's mark, and where nobody is on the other side, all warming profit pays it by one ratio, into the instrument's pool.
     /// What is left is taken off the account's debt: warming profit pays it, then all cash. The fund has paid before.
     function socialise(bytes32 account, uint256 amount) external returns (uint256 charged);
+    /// @notice Closes up to `most` (WAD) of the account's position at the mark against all who hold the other side, each by the same share; what is
+    /// settled already, at its settlement price against the house row. Nothing while the mark isn't fresh.
+    /// @return closed WAD.
+    function deleverage(bytes32 account, uint256 instrumentId, uint256 most) external returns (uint256 closed);
     /// @notice Moves the WAD fraction of every claim that liquidation leaves out because its chain isn't heard of, and of nothing else.
     function transferSuspended(bytes32 from, bytes32 to, uint256 fraction) external;
     /// @notice Backstop's own claims go to the LiquidationExecutor of their chain.
@@ -116,7 +120,8 @@ interface IClearinghouse is ILedger {
     /// @return instruments IdList.
     /// @return portfolioSet Margined by the Portfolio set.
     /// @return words Of each asset `offered u128 | claim u128`, token decimals: what of the claim IM counts and liquidation offers, and what MM counts; then of
-    /// each instrument `quote i128 | size i128` (WAD), losses charged to its side counted, the instrument's own costs not: as if its cost index were 0.
+    /// each instrument `quote i128 | size i128` (WAD), losses charged to its side and closings of it counted, the instrument's own costs not: as if
+    /// its cost index were 0.
     function rows(bytes32 account)
         external
         view
@@ -131,6 +136,10 @@ interface IClearinghouse is ILedger {
         );
     /// @notice Word of one asset in `rows`, of which something may be in doubt or lost.
     function claimWord(bytes32 account, uint256 assetId) external view returns (uint256);
+    /// @notice Word of one instrument in `rows`, of which a side has borne losses or been closed in part.
+    function positionWord(bytes32 account, uint256 instrumentId) external view returns (uint256);
+    /// @notice What closings have left of a unit stored in a side's present generation, 1e36 = 1: 1e36 of generation 0 where there was none.
+    function sideOf(uint256 instrumentId, bool long) external view returns (uint256 scale, uint256 generation);
     /// @notice Cash in `rows`, of which something is under regression (WAD).
     function countedCash(bytes32 account) external view returns (int256 counted, uint256 regressed);
     /// @notice WAD, with interest up to now; negative: what the account owes.
@@ -186,7 +195,8 @@ interface IClearinghouse is ILedger {
     function cashIndices() external view returns (uint256 cashIndex, uint256 debtIndex);
     /// @notice Σ backing of settlement tokens (WAD).
     function totalBacking() external view returns (uint128);
-    /// @notice Other side of the positions that `settleExpired` has closed (WAD): sums of sizes and quotes count it.
+    /// @notice Other side of the positions that `settleExpired` has closed (WAD), and what roundings have left of a side that nobody holds any more: sums
+    /// of sizes and quotes count it.
     function houseRow(uint256 instrumentId) external view returns (int256 size, int256 quote);
     function pnlPool(uint256 instrumentId) external view returns (uint256);
     /// @notice Longs and shorts, WAD base units. Equal at all times.

@@ -149,4 +149,16 @@ interface ILedger {
     );
     event CashMoved(bytes32 indexed from, bytes32 indexed to, uint256 amount);
     event LossSocialised(uint256 indexed instrumentId, bool longsPay, uint256 amount, uint256 charged);
+    /// @notice A position that nobody took was closed. @param size Of the account, signed; @param others what of it the other side's holders closed, all
+    /// at `price` (WAD); the rest the house row has. @param scale What is left of a unit that was stored of the other side in that generation,
+    /// 1e36 = 1; below 1e30 the next one begins, with 1e36 for what is left.
+    event Deleveraged(
+        uint256 indexed instrumentId,
+        bytes32 indexed account,
+        int256 size,
+        uint256 others,
+        uint256 price,
+        uint256 scale,
+        uint256 generation
+    );
 }

@@ -115,6 +115,15 @@ contract CoalitionHandler is Test {
         vm.prank(backstop);
         if (hub.socialise(account(who % 4), bound(amount, 0, 50_000e18)) != 0) ++calls["socialise"];
     }
+
+    function deleverage(uint256 who, uint256 share) external {
+        int256 size = hub.position(account(who % 4), ETH).size;
+        uint256 most = uint256(size > 0 ? size : -size);
+        vm.prank(backstop);
+        if (hub.deleverage(account(who % 4), ETH, share % 2 == 0 ? most : bound(share, 0, most)) != 0) {
+            ++calls["deleverage"];
+        }
+    }
 }
 
 /// @notice DESIGN §6.5: a coalition with only cash and positions withdraws no more than it deposited and others paid.
@@ -129,7 +138,7 @@ contract CoalitionInvariantsTest is HubFixture {
             _approve(actors[n]);
             handler.deposit(n, 100_000e6);
         }
-        bytes4[] memory acts = new bytes4[](14);
+        bytes4[] memory acts = new bytes4[](15);
         acts[0] = CoalitionHandler.deposit.selector;
         acts[1] = CoalitionHandler.withdraw.selector;
         acts[2] = CoalitionHandler.transfer.selector;
@@ -140,6 +149,7 @@ contract CoalitionInvariantsTest is HubFixture {
         acts[7] = CoalitionHandler.warm.selector;
         acts[8] = CoalitionHandler.takeShare.selector;
         acts[9] = CoalitionHandler.socialise.selector;
+        acts[14] = CoalitionHandler.deleverage.selector;
         for (uint256 n = 10; n < 14; ++n) {
             acts[n] = CoalitionHandler.trade.selector;
         }
@@ -178,5 +188,6 @@ contract CoalitionInvariantsTest is HubFixture {
         emit log_named_uint("withdraw", handler.calls("withdraw"));
         emit log_named_uint("take", handler.calls("take"));
         emit log_named_uint("socialise", handler.calls("socialise"));
+        emit log_named_uint("deleverage", handler.calls("deleverage"));
     }
 }

@@ -262,6 +262,21 @@ contract HubHandler is Test {
         if (hub.socialise(account(actor % 4), bound(amount, 0, 20_000e18)) != 0) ++calls["socialise"];
     }
 
+    function deleverage(uint256 instrument, uint256 actor, uint256 share) external {
+        instrument = 1 + instrument % 3;
+        actor %= 6;
+        // The first who holds it from here on.
+        for (uint256 n; n < 6 && hub.position(account(actor), instrument).size == 0; ++n) {
+            actor = (actor + 1) % 6;
+        }
+        int256 size = hub.position(account(actor), instrument).size;
+        uint256 most = uint256(size > 0 ? size : -size);
+        // All of it as often as a part.
+        if (share % 2 != 0) most = bound(share, 0, most);
+        vm.prank(backstop);
+        if (hub.deleverage(account(actor), instrument, most) != 0) ++calls["deleverage"];
+    }
+
     /* INTERNAL */
 
     function _asset(uint256 seed) internal pure returns (uint256) {

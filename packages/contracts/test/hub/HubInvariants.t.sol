@@ -25,7 +25,7 @@ contract HubInvariantsTest is SilenceFixture {
             handler.deposit(n % 2, n, 500_000e6, false);
         }
         hub.setLending(5000, 4000, 100, 2000, 10_000);
-        bytes4[] memory acts = new bytes4[](24);
+        bytes4[] memory acts = new bytes4[](25);
         acts[0] = HubHandler.deposit.selector;
         acts[1] = HubHandler.regress.selector;
         acts[2] = HubHandler.deliver.selector;
@@ -47,6 +47,7 @@ contract HubInvariantsTest is SilenceFixture {
         acts[20] = acts[21] = HubHandler.borrow.selector;
         acts[22] = HubHandler.give.selector;
         acts[23] = HubHandler.accrue.selector;
+        acts[24] = HubHandler.deleverage.selector;
         targetSelector(FuzzSelector(address(handler), acts));
         targetContract(address(handler));
     }
@@ -66,6 +67,7 @@ contract HubInvariantsTest is SilenceFixture {
         emit log_named_uint("withdraw", handler.calls("withdraw"));
         emit log_named_uint("transfer", handler.calls("transfer"));
         emit log_named_uint("socialise", handler.calls("socialise"));
+        emit log_named_uint("deleverage", handler.calls("deleverage"));
         emit log_named_uint("watch", handler.calls("watch"));
         emit log_named_uint("in kind", handler.calls("in kind"));
         emit log_named_uint("borrow", handler.calls("borrow"));
@@ -104,30 +106,44 @@ contract HubInvariantsTest is SilenceFixture {
     }
 
     function _positionsAreZeroSum() internal view {
-        int256[4] memory sizes;
         int256[4] memory quotes;
-        uint256[4] memory open;
+        uint256[4] memory longs;
+        uint256[4] memory shorts;
         for (uint256 n; n < 6; ++n) {
             IClearinghouse.Portfolio memory p = hub.portfolio(handler.account(n));
             for (uint256 k; k < p.instrumentIds.length; ++k) {
                 uint256 id = p.instrumentIds[k];
-                sizes[id] += p.sizes[k];
                 quotes[id] += p.quotes[k];
-                if (p.sizes[k] > 0) open[id] += uint256(p.sizes[k]);
+                if (p.sizes[k] > 0) longs[id] += uint256(p.sizes[k]);
+                else shorts[id] += uint256(-p.sizes[k]);
             }
             IMarginEngine.Health memory h = engine.health(p);
             assertLe(h.im, h.mm, "11: IM <= MM");
         }
         for (uint256 id = 1; id <= 3; ++id) {
-            assertEq(sizes[id], 0, "1: sizes");
-            (uint256 longs, uint256 shorts) = hub.openInterest(id);
-            assertEq(longs, open[id], "open interest");
-            assertEq(shorts, open[id], "open interest of shorts");
+            (uint256 long, uint256 short) = hub.openInterest(id);
+            assertEq(long, short, "open interest");
+            (int256 houseSize, int256 houseQuote) = hub.houseRow(id);
+            if (houseSize > 0) longs[id] += uint256(houseSize);
+            else shorts[id] += uint256(-houseSize);
+            // A wei for each position and each change of one since something was closed.
+            uint256 rest = _everClosed(id) ? 1000 : 0;
+            assertLe(longs[id], long, "1: longs");
+            assertLe(shorts[id], short, "1: shorts");
+            assertApproxEqAbs(longs[id], long, rest, "1: longs");
+            assertApproxEqAbs(shorts[id], short, rest, "1: shorts");
             int256 pool = int256(hub.pnlPool(id));
-            assertLe(quotes[id], pool, "quotes are funded by the pool");
+            // That many wei of size at any price.
+            assertLe(quotes[id] + houseQuote, pool + int256(rest * 1e6), "quotes are funded by the pool");
             // A wei an accrual, and below a unit of the index per base unit a socialised loss.
-            assertGt(quotes[id], pool - 1e9, "only roundings");
+            assertGt(quotes[id] + houseQuote, pool - 1e9, "only roundings");
         }
+    }
+
+    function _everClosed(uint256 id) internal view returns (bool) {
+        (uint256 scaleLong, uint256 generationLong) = hub.sideOf(id, true);
+        (uint256 scaleShort, uint256 generationShort) = hub.sideOf(id, false);
+        return scaleLong + scaleShort != 2e36 || generationLong + generationShort != 0;
     }
 
     function _counters() internal view {

@@ -3,7 +3,6 @@ pragma solidity ^0.8.28;
 
 import {AccountSignatures} from "../../src/hub/AccountSignatures.sol";
 import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
-import {Positions} from "../../src/hub/ledger/Positions.sol";
 import {OracleVenue} from "../../src/hub/OracleVenue.sol";
 import {SignedOrders} from "../../src/hub/SignedOrders.sol";
 import {PriceOracle} from "../../src/oracle/PriceOracle.sol";
@@ -162,7 +161,7 @@ contract OracleVenueTest is HubFixture {
         uint64 slot = _commit(buy, sell, 1e18);
         vm.warp(start + 5);
         bytes memory report = reports.at(slot, 8000e8, 0);
-        vm.expectPartialRevert(Positions.PriceOutsideBand.selector);
+        vm.expectPartialRevert(LedgerBase.PriceOutsideBand.selector);
         book.settle(buy, sell, slot, report);
     }
 

@@ -4,7 +4,6 @@ pragma solidity ^0.8.28;
 import {Clearinghouse} from "../../src/hub/Clearinghouse.sol";
 import {Settlement} from "../../src/hub/Settlement.sol";
 import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
-import {Positions} from "../../src/hub/ledger/Positions.sol";
 import {IClearinghouse} from "../../src/interfaces/IClearinghouse.sol";
 import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
@@ -38,7 +37,7 @@ contract PositionsTest is HubFixture {
     }
 
     function test_onlyListedAndApprovedVenues() public {
-        vm.expectRevert(Positions.UnlistedVenue.selector);
+        vm.expectRevert(LedgerBase.UnlistedVenue.selector);
         hub.trade(ETH_PERP, aliceAccount, bobAccount, 1e18, 2000e18);
         vm.prank(alice);
         hub.approveVenue(aliceAccount, venue, 3000e18);
@@ -47,7 +46,7 @@ contract PositionsTest is HubFixture {
         assertEq(hub.venueAllowance(bobAccount, venue), type(uint256).max);
         vm.prank(venue);
         vm.expectRevert(
-            abi.encodeWithSelector(Positions.VenueNotApproved.selector, aliceAccount, 1000e18, 2000e18)
+            abi.encodeWithSelector(LedgerBase.VenueNotApproved.selector, aliceAccount, 1000e18, 2000e18)
         );
         hub.trade(ETH_PERP, aliceAccount, bobAccount, 1e18, 2000e18);
         vm.expectRevert(LedgerBase.Unauthorised.selector);
@@ -65,9 +64,9 @@ contract PositionsTest is HubFixture {
         hub.trade(ETH_PERP, aliceAccount, bobAccount, 0, 2000e18);
         vm.expectRevert(abi.encodeWithSelector(LedgerBase.UnknownInstrument.selector, 9));
         hub.trade(9, aliceAccount, bobAccount, 1e18, 2000e18);
-        vm.expectRevert(abi.encodeWithSelector(Positions.PriceOutsideBand.selector, 2041e18, 2000e18));
+        vm.expectRevert(abi.encodeWithSelector(LedgerBase.PriceOutsideBand.selector, 2041e18, 2000e18));
         hub.trade(ETH_PERP, aliceAccount, bobAccount, 1e18, 2041e18);
-        vm.expectRevert(abi.encodeWithSelector(Positions.PriceOutsideBand.selector, 1959e18, 2000e18));
+        vm.expectRevert(abi.encodeWithSelector(LedgerBase.PriceOutsideBand.selector, 1959e18, 2000e18));
         hub.trade(ETH_PERP, aliceAccount, bobAccount, 1e18, 1959e18);
         oracle.set(FEED_ETH, 2000e18, 0, 0, false);
         vm.expectRevert(LedgerBase.PriceNotFresh.selector);
@@ -81,7 +80,7 @@ contract PositionsTest is HubFixture {
             ETH_PERP, IRiskConfig.Instrument(address(perp), uint16(FEED_ETH), 1e18, 1000e18, 200)
         );
         vm.prank(venue);
-        vm.expectRevert(abi.encodeWithSelector(Positions.OpenInterestCap.selector, 2.5e18, 1e18));
+        vm.expectRevert(abi.encodeWithSelector(LedgerBase.OpenInterestCap.selector, 2.5e18, 1e18));
         hub.trade(ETH_PERP, aliceAccount, bobAccount, 0.5e18, 2000e18);
         trade(ETH_PERP, bobAccount, aliceAccount, 0.5e18, 2000e18);
         (uint256 long,) = hub.openInterest(ETH_PERP);
@@ -133,7 +132,7 @@ contract PositionsTest is HubFixture {
         trade(ETH_PERP, bobAccount, aliceAccount, 10e18, 1770e18);
         assertEq(hub.position(aliceAccount, ETH_PERP).size, 30e18);
         vm.prank(venue);
-        vm.expectPartialRevert(Positions.PriceOutsideBand.selector);
+        vm.expectPartialRevert(LedgerBase.PriceOutsideBand.selector);
         hub.trade(ETH_PERP, bobAccount, aliceAccount, 10e18, 1770e18 * 103 / 100);
         fundCash(carolAccount, 10_000);
         vm.prank(carol);

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {Books} from "../../src/hub/Books.sol";
 import {Clearinghouse} from "../../src/hub/Clearinghouse.sol";
+import {Deleveraging} from "../../src/hub/Deleveraging.sol";
 import {Lending} from "../../src/hub/Lending.sol";
 import {Settlement} from "../../src/hub/Settlement.sol";
 import {Silence} from "../../src/hub/Silence.sol";
@@ -365,13 +366,18 @@ contract WarmingTest is HubFixture {
         Silence silence = new Silence(modules);
         Settlement settlement = new Settlement(modules);
         Lending lending = new Lending(modules);
+        Deleveraging closing = new Deleveraging(modules);
         vm.expectRevert(abi.encodeWithSelector(Clearinghouse.NoCode.selector, address(1)));
-        new Clearinghouse(address(this), modules, books, silence, Settlement(address(1)), lending);
+        new Clearinghouse(address(this), modules, books, silence, Settlement(address(1)), lending, closing);
         vm.expectRevert(abi.encodeWithSelector(Clearinghouse.NoCode.selector, address(2)));
-        new Clearinghouse(address(this), modules, books, Silence(address(2)), settlement, lending);
+        new Clearinghouse(address(this), modules, books, Silence(address(2)), settlement, lending, closing);
         vm.expectRevert(abi.encodeWithSelector(Clearinghouse.NoCode.selector, address(3)));
-        new Clearinghouse(address(this), modules, Books(address(3)), silence, settlement, lending);
+        new Clearinghouse(address(this), modules, Books(address(3)), silence, settlement, lending, closing);
         vm.expectRevert(abi.encodeWithSelector(Clearinghouse.NoCode.selector, address(4)));
-        new Clearinghouse(address(this), modules, books, silence, settlement, Lending(address(4)));
+        new Clearinghouse(address(this), modules, books, silence, settlement, Lending(address(4)), closing);
+        vm.expectRevert(abi.encodeWithSelector(Clearinghouse.NoCode.selector, address(5)));
+        new Clearinghouse(
+            address(this), modules, books, silence, settlement, lending, Deleveraging(address(5))
+        );
     }
 }

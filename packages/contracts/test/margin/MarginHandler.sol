@@ -228,6 +228,23 @@ contract MarginHandler is Test {
 
     /* WHAT MAY MAKE UNHEALTHY */
 
+    /// @dev Nobody takes a position, and it closes against the other side. Others' rows change by that, and who loses a hedge has less margin: what
+    /// everybody has stays the same.
+    function deleverage(uint256 instrument, uint256 trader, uint256 share) external {
+        trader %= TRADERS;
+        instrument = _instrumentOf(instrument, trader);
+        int256 size = hub.position(account(trader), instrument).size;
+        Seen[] memory before = _see();
+        vm.prank(hub.backstop());
+        uint256 most = uint256(size > 0 ? size : -size) * (1 + share % 4) / 4;
+        if (hub.deleverage(account(trader), instrument, most) != 0) ++calls["deleverage"];
+        for (uint256 n; n < TRADERS; ++n) {
+            int256 equity = engine.accountHealth(account(n)).equity;
+            // A unit of size (1e-18) at any price.
+            assertApproxEqAbs(equity, before[n].health.equity, 1e7, "closed at the mark");
+        }
+    }
+
     function movePrice(uint256 which, uint256 move, uint256 confidence, uint256 parked, uint256 stale)
         external
     {

@@ -35,7 +35,7 @@ contract MarginInvariantsTest is MarginFixture {
         for (uint256 n; n < 2 * config.instrumentCount(); ++n) {
             handler.trade(n, n, n / 2, 2e18, 10_000);
         }
-        bytes4[] memory acts = new bytes4[](20);
+        bytes4[] memory acts = new bytes4[](21);
         acts[0] = MarginHandler.withdraw.selector;
         acts[1] = MarginHandler.transferCash.selector;
         acts[2] = MarginHandler.choosePortfolioSet.selector;
@@ -50,8 +50,9 @@ contract MarginInvariantsTest is MarginFixture {
         acts[11] = MarginHandler.retune.selector;
         acts[12] = MarginHandler.movePrice.selector;
         acts[13] = MarginHandler.movePrice.selector;
+        acts[14] = MarginHandler.deleverage.selector;
         // Trades more often: the other acts need positions to act on.
-        for (uint256 n = 14; n < acts.length; ++n) {
+        for (uint256 n = 15; n < acts.length; ++n) {
             acts[n] = MarginHandler.trade.selector;
         }
         targetSelector(FuzzSelector(address(handler), acts));

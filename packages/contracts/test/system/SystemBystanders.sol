@@ -73,6 +73,19 @@ abstract contract SystemBystanders is SystemChains {
         assertApproxEqAbs(s.mm, before.mm, ROUNDING, "6: a stranger changed my maintenance margin");
     }
 
+    /// @dev Changes whenever a part of a side is closed.
+    function _sidesOf() internal view returns (bytes32) {
+        (uint256 scaleLong, uint256 generationLong) = hub.sideOf(PERP, true);
+        (uint256 scaleShort, uint256 generationShort) = hub.sideOf(PERP, false);
+        return keccak256(abi.encode(scaleLong, generationLong, scaleShort, generationShort));
+    }
+
+    /// @dev 6.6: but for positions closed at the mark, against one that nobody took: of which everybody has as much as before.
+    function _unmovedBy(Standing memory before, bool closing) internal view {
+        if (!closing) return _unmoved(before);
+        assertApproxEqAbs(_standing(before.who).equity, before.equity, 1e6, "6: not closed at the mark");
+    }
+
     /// @dev 6.6: what is told of a vault changes nothing at once, but takes effect in time: of what is in doubt, as much as a second or two of it.
     function _unmovedAtOnce(Standing memory before) internal view {
         Standing memory s = _standing(before.who);

@@ -134,6 +134,7 @@ abstract contract SystemTrading is SystemActs {
         // What comes along, and what its book has of it.
         uint256 debt = _owed(_account(n)) + _owed(_account(8));
         Borne memory before = _borne();
+        bytes32 sides = _sidesOf();
         // A deficit beyond the fund is the other side's.
         bool shared = v.offered.equity < -int256(fundCash);
         try backstop.takeOver(_account(n)) {
@@ -150,7 +151,8 @@ abstract contract SystemTrading is SystemActs {
         } catch {
             shared = false;
         }
-        if (!shared) _unmoved(s);
+        if (sides != _sidesOf()) ++_calls["closed"];
+        if (!shared) _unmovedBy(s, sides != _sidesOf());
         _holds7_prices();
     }
 

@@ -16,6 +16,7 @@ export function predict(from: Address, nonce: bigint, tokens: readonly string[])
     'silence',
     'settlement',
     'lending',
+    'deleveraging',
     'clearinghouse',
     'marginEngine',
     'perp',

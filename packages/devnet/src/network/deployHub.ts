@@ -5,6 +5,8 @@ import {
   booksBytecode,
   clearinghouseAbi,
   clearinghouseBytecode,
+  deleveragingAbi,
+  deleveragingBytecode,
   dynamicRiskAbi,
   dynamicRiskBytecode,
   futureAbi,
@@ -90,10 +92,11 @@ export function createHub(
   batch.create('Silence', { abi: silenceAbi, bytecode: silenceBytecode, args: [modules] })
   batch.create('Settlement', { abi: settlementAbi, bytecode: settlementBytecode, args: [modules] })
   batch.create('Lending', { abi: lendingAbi, bytecode: lendingBytecode, args: [modules] })
+  batch.create('Deleveraging', { abi: deleveragingAbi, bytecode: deleveragingBytecode, args: [modules] })
   batch.create('Clearinghouse', {
     abi: clearinghouseAbi,
     bytecode: clearinghouseBytecode,
-    args: [owner, modules, at('books'), at('silence'), at('settlement'), at('lending')],
+    args: [owner, modules, at('books'), at('silence'), at('settlement'), at('lending'), at('deleveraging')],
   })
   batch.create('MarginEngine', {
     abi: marginEngineAbi,

@@ -79,6 +79,7 @@ function facts(): Facts {
           pnlPool: wad(10),
           long: wad(2),
           short: wad(2),
+          sides: { long: unclosed(), short: unclosed() },
           house: { size: 0n, quote: 0n },
         },
       ],
@@ -119,6 +120,7 @@ function facts(): Facts {
       },
     ],
     losses: [{ account: bob, loss: wad(80), fromFund: wad(50), socialised: wad(30), fundAfter: 0n }],
+    closings: [],
     reports: [
       { chain: 'alpha', seq: 1n, values: ['0x01'] },
       { chain: 'beta', seq: 1n, values: ['0x01'] },
@@ -146,6 +148,13 @@ const withRole = (f: Facts, at: number, change: Partial<AuthorityReport['roles']
 }
 
 const account = (f: Facts, index: number) => f.ledger.accounts[index]!
+const unclosed = () => ({ scale: 10n ** 36n, generation: 0n })
+/** Something of a position of alice's was closed against the other side, so that it has this scale. */
+const closeShorts = (f: Facts, scale: bigint, generation: bigint) => {
+  const closing = { scale, generation }
+  f.closings = [{ instrumentId: 1, account: alice, size: wad(1), ...closing }]
+  f.ledger.instruments[0]!.sides.short = closing
+}
 const withBid = (f: Facts, change: Partial<BidRecord>) => {
   f.auctions = [{ ...f.auctions[0]!, bids: [firstBid(), { ...f.auctions[0]!.bids[1]!, ...change }] }]
 }
@@ -202,6 +211,25 @@ const FALSEHOODS: [invariant: number, Record<string, (f: Facts) => void>][] = [
       },
       'a settled position whose other side is gone': (f) => {
         f.ledger.instruments[0]!.house = { size: 1n, quote: 0n }
+      },
+      'more than roundings left of a side that was closed in part': (f) => {
+        closeShorts(f, 10n ** 35n, 0n)
+        f.ledger.instruments[0]!.house = { size: -(10n ** 6n) - 1n, quote: 0n }
+      },
+      'more profit than roundings made of a side that was closed in part': (f) => {
+        closeShorts(f, 10n ** 35n, 0n)
+        f.ledger.instruments[0]!.house = { size: 0n, quote: 10n ** 9n + 1n }
+      },
+      'a side that was closed in part, and nobody told': (f) => {
+        f.ledger.instruments[0]!.sides.long.scale = 10n ** 35n
+      },
+      'a closing that was told and did not happen': (f) => {
+        closeShorts(f, 10n ** 35n, 0n)
+        f.ledger.instruments[0]!.sides.short = unclosed()
+      },
+      'a generation that went on after all of it was closed': (f) => {
+        closeShorts(f, 0n, 3n)
+        f.ledger.instruments[0]!.sides.short = { scale: 10n ** 36n, generation: 3n }
       },
       'more long than short': (f) => {
         f.ledger.instruments[0]!.long += 1n
@@ -332,6 +360,22 @@ describe('what others paid counts', () => {
     account(paid, 2).cash -= wad(10)
     account(paid, 1).cash += wad(10)
     expect(checkAll(paid)[3]).toMatchObject({ holds: true })
+  })
+})
+
+describe('positions closed against the other side', () => {
+  test.each([
+    [10n ** 35n, 2n, { scale: 10n ** 35n, generation: 2n }],
+    [10n ** 30n - 1n, 2n, { scale: 10n ** 36n, generation: 3n }],
+    [0n, 0n, { scale: 10n ** 36n, generation: 1n }],
+  ])('a scale of %d told in generation %d', (scale, generation, left) => {
+    const closed = facts()
+    closeShorts(closed, scale, generation)
+    closed.ledger.instruments[0]!.sides.short = left
+    closed.ledger.instruments[0]!.house = { size: 10n ** 6n, quote: 10n ** 9n }
+    expect(checkAll(closed)[1]).toMatchObject({ holds: true })
+    closed.ledger.instruments[0]!.sides.long = left
+    expect(checkAll(closed)[1]).toMatchObject({ holds: false })
   })
 })
 

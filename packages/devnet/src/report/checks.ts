@@ -1,11 +1,14 @@
 import { formatUnits, type Hex } from 'viem'
 import { COUNCIL_DELAY } from '../network/parameters.js'
 import type { AuthorityReport } from './authority.js'
+import { type ClosingRecord, sideByClosings, wasClosed } from './closings.js'
 import type { AccountState, LedgerState } from './ledger.js'
 
 const WAD = 10n ** 18n
 /** Rounding of funding is against the account, a wei or two at each touch; more than this is no rounding. */
 const QUOTE_DUST = 10n ** 9n
+/** What roundings have left of a side of which something was closed against insolvent accounts: a wei for each position and each change of one. */
+const SIZE_DUST = 10n ** 6n
 /** What losses and interest have rounded off: at each, of an account's cash less than a unit of the index. */
 const CASH_DUST = 10n ** 12n
 /** The buffer may be passed by rounding only: a millionth of a unit. */
@@ -80,6 +83,8 @@ export interface Facts {
   prices: FinalPrices
   auctions: readonly AuctionRecord[]
   losses: readonly LossRecord[]
+  /** In order. */
+  closings: readonly ClosingRecord[]
   reports: readonly { chain: string; seq: bigint; values: readonly Hex[] }[]
   /** Hash of the description and rules that the oracle's nodes run with, and of those that each chain expects of their epoch. */
   configuration: { nodes: Hex; chains: readonly { chain: string; expected: Hex }[] }
@@ -96,10 +101,10 @@ export interface FinalPrices {
 
 /** Every check of the closing report, in its order. */
 export function checkAll(facts: Facts): Check[] {
-  const { ledger, prices, auctions, losses, reports, configuration, authorities, left } = facts
+  const { ledger, prices, auctions, losses, closings, reports, configuration, authorities, left } = facts
   return [
     checkCash(ledger),
-    checkPositions(ledger),
+    checkPositions(ledger, closings),
     checkCustody(ledger),
     checkCoalition(ledger, prices),
     checkLiquidations(auctions),
@@ -140,9 +145,12 @@ function checkCash(state: LedgerState): Check {
   )
 }
 
-/** Invariant 1: every instrument is zero-sum, with the house row that stands for what has been settled at expiry. */
-function checkPositions(state: LedgerState): Check {
-  const problems = state.instruments.flatMap(({ id, symbol, pnlPool, long, short, house }) => {
+/**
+ * Invariant 1: every instrument is zero-sum, with the house row that stands for what has been settled at expiry. What roundings of closed positions
+ * left is the house row's too, and only open interest counts it.
+ */
+function checkPositions(state: LedgerState, closings: readonly ClosingRecord[]): Check {
+  const problems = state.instruments.flatMap(({ id, symbol, pnlPool, long, short, sides, house }) => {
     const positions = [
       house,
       ...state.accounts.flatMap((account) =>
@@ -152,15 +160,23 @@ function checkPositions(state: LedgerState): Check {
     const size = sum(positions.map((position) => position.size))
     const quote = sum(positions.map((position) => position.quote))
     const found: string[] = []
-    if (size !== 0n) found.push(`${symbol}: sizes add up to ${wad(size)}`)
+    const closed = wasClosed(sides.long) || wasClosed(sides.short)
+    const rest = closed ? SIZE_DUST : 0n
+    for (const side of ['long', 'short'] as const) {
+      const told = sideByClosings(closings, id, side === 'long')
+      if (told.scale !== sides[side].scale || told.generation !== sides[side].generation)
+        found.push(`${symbol}: something of the ${side} side was closed, and nobody told`)
+    }
+    if (size > rest || size < -rest) found.push(`${symbol}: sizes add up to ${wad(size)}`)
     if (long !== short) found.push(`${symbol}: ${wad(long)} long against ${wad(short)} short`)
-    if (quote > pnlPool) found.push(`${symbol}: quotes exceed the PnL pool by ${quote - pnlPool} wei`)
+    if (quote > pnlPool + (closed ? QUOTE_DUST : 0n))
+      found.push(`${symbol}: quotes exceed the PnL pool by ${quote - pnlPool} wei`)
     if (pnlPool - quote > QUOTE_DUST)
       found.push(`${symbol}: ${pnlPool - quote} wei of the PnL pool belong to nobody`)
     return found
   })
   return check(1, 'positions of every instrument add up to zero', problems, {
-    detail: `${state.instruments.length} instruments`,
+    detail: `${state.instruments.length} instruments, ${closings.length} positions closed against the other side`,
   })
 }
 

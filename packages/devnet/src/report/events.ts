@@ -16,7 +16,7 @@ const all = { fromBlock: 0n, strict: true } as const
 export async function liquidationEvents(network: LocalNetwork) {
   const { liquidationAuction, backstop, clearinghouse } = network.manifest.hub.contracts
   const client = hubClient(network)
-  const [stored, started, bids, takenOver, socialised] = await Promise.all([
+  const [stored, started, bids, takenOver, closed] = await Promise.all([
     client.getContractEvents({
       ...all,
       address: hubChain(network).contracts.priceOracle,
@@ -40,11 +40,11 @@ export async function liquidationEvents(network: LocalNetwork) {
       ...all,
       address: clearinghouse,
       abi: iClearinghouseAbi,
-      eventName: 'LossSocialised',
+      eventName: 'Deleveraged',
     }),
   ])
   const priced = new Set(stored.map(({ transactionHash }) => transactionHash))
-  return { started, bids, takenOver, socialised, priced }
+  return { started, bids, takenOver, closed, priced }
 }
 
 function hubChain({ manifest }: LocalNetwork) {

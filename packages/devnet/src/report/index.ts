@@ -137,7 +137,7 @@ async function compile(
     ledger.backstopAccount,
   ])
   const prices = await finalPrices(network, record.dated)
-  const { auctions, losses, liquidations } = await liquidationStory(network, ledger)
+  const { auctions, losses, closings, liquidations } = await liquidationStory(network, ledger)
   const reports = await storedReports(network)
   const lots = await lotReports(network, reports)
   const fundAfter = ledger.accounts.find(({ account }) => account === ledger.fundAccount)?.cash ?? 0n
@@ -184,6 +184,7 @@ async function compile(
       prices,
       auctions,
       losses,
+      closings,
       reports,
       configuration: await configurationOf(network),
       authorities: powers,

@@ -2,9 +2,9 @@ import { iClearinghouseAbi, iCollateralVaultAbi } from '@clearspan/contracts'
 import { accountId, type Network } from '@clearspan/shared'
 import { type Address, erc20Abi, type Hex } from 'viem'
 import type { LocalChain, LocalClient } from '../chains/index.js'
+import type { SideState } from './closings.js'
 
 const WAD = 10n ** 18n
-
 /** Token decimals. */
 export interface RowState {
   assetId: number
@@ -54,9 +54,11 @@ export interface InstrumentState {
   id: number
   symbol: string
   pnlPool: bigint
-  /** The house row's included: the other side of what has been settled at expiry. */
+  /** The house row's included: the other side of what has been settled at expiry, and what roundings left. */
   long: bigint
   short: bigint
+  /** What closings against insolvent accounts have left of each side. */
+  sides: { long: SideState; short: SideState }
   house: { size: bigint; quote: bigint }
 }
 
@@ -180,12 +182,25 @@ export async function readLedger(options: {
     instruments: await Promise.all(
       network.hub.instruments.map(async ({ id, symbol }): Promise<InstrumentState> => {
         const args = [BigInt(id)] as const
-        const [pnlPool, [long, short], [size, quote]] = await Promise.all([
+        const sideOf = (long: boolean) =>
+          hub.readContract({ ...read, functionName: 'sideOf', args: [...args, long] })
+        const [pnlPool, [long, short], [size, quote], ...sides] = await Promise.all([
           hub.readContract({ ...read, functionName: 'pnlPool', args }),
           hub.readContract({ ...read, functionName: 'openInterest', args }),
           hub.readContract({ ...read, functionName: 'houseRow', args }),
+          sideOf(true),
+          sideOf(false),
         ])
-        return { id, symbol, pnlPool, long, short, house: { size, quote } }
+        const [ofLongs, ofShorts] = sides.map(([scale, generation]) => ({ scale, generation }))
+        return {
+          id,
+          symbol,
+          pnlPool,
+          long,
+          short,
+          sides: { long: ofLongs!, short: ofShorts! },
+          house: { size, quote },
+        }
       }),
     ),
     releases: await Promise.all(

@@ -2,6 +2,7 @@ import { formatUnits, type Hex } from 'viem'
 import type { LocalNetwork } from '../network/localNetwork.js'
 import { hubClient } from '../scenario/prices.js'
 import type { AuctionRecord, LossRecord } from './checks.js'
+import type { ClosingRecord } from './closings.js'
 import { fundTimeline, liquidationEvents } from './events.js'
 import type { LedgerState } from './ledger.js'
 import { iso, money } from './text.js'
@@ -49,7 +50,7 @@ interface Step extends Position {
 
 /** The auctions as records for the checks, and as lines for people. */
 export async function liquidationStory(network: LocalNetwork, ledger: LedgerState) {
-  const { started, bids, takenOver, priced } = await liquidationEvents(network)
+  const { started, bids, takenOver, closed, priced } = await liquidationEvents(network)
   const fundAt = await fundTimeline(network, ledger.fundAccount)
   const nameOf = (account: Hex) => ledger.accounts.find((one) => one.account === account)?.name ?? account
   const timeOf = await blockTimes(network, [...started, ...bids, ...takenOver])
@@ -72,6 +73,9 @@ export async function liquidationStory(network: LocalNetwork, ledger: LedgerStat
   })
   return {
     auctions: auctions.map(({ start, steps }) => auctionRecord(start.args, steps)),
+    closings: closed.map(({ args: { instrumentId, account, size, scale, generation } }): ClosingRecord => {
+      return { instrumentId: Number(instrumentId), account, size, scale, generation }
+    }),
     losses: steps
       .filter(({ args }) => args.equity <= 0n)
       .map((step) => lossRecord(step, fundAt(step.blockNumber, step.logIndex))),

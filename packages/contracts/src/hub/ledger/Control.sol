@@ -15,9 +15,6 @@ abstract contract Control is WarmingBook, IClearinghouse {
 
     /* CASH */
 
-    /// @dev Runs a call of Settlement on this state.
-    function _runSettlement(bytes memory data) internal virtual;
-
     /// @inheritdoc IClearinghouse
     function cash(bytes32 account) external view returns (int256) {
         return _cash(account);

@@ -153,6 +153,25 @@ abstract contract LedgerBase is ILedger, Ownable {
         int128 houseQuote;
     }
 
+    /// @dev One side of a market of which something has been closed against insolvent accounts: positions of it are kept in stored units.
+    struct Side {
+        /// What a stored unit of size is by now, 1e36 = 1. Only falls within a generation. 0: nothing of the side was ever closed, and it is 1.
+        uint128 scale;
+        /// Σ stored size of its positions; more by what roundings of earlier generations have left.
+        uint128 base;
+        /// 1e54: what a stored unit of signed size has cost since the generation began is `cost` + `scale` × the side's index.
+        int256 cost;
+        uint256 generation;
+        mapping(uint256 generation => Ended) ended;
+    }
+
+    /// @dev What has become of a stored unit of size by the end of a generation.
+    struct Ended {
+        uint128 scale;
+        /// 1e54.
+        int256 cost;
+    }
+
     address public immutable gateway;
     address public immutable auction;
     address public immutable backstop;
@@ -194,8 +213,12 @@ abstract contract LedgerBase is ILedger, Ownable {
 
     mapping(bytes32 account => mapping(uint256 instrumentId => Position)) internal _positions;
     mapping(uint256 instrumentId => Market) internal _markets;
+    mapping(uint256 instrumentId => mapping(bool long => Side)) internal _sides;
+    /// @dev Of its side, in which a position was last changed.
+    mapping(bytes32 account => mapping(uint256 instrumentId => uint256)) internal _generations;
     /// @dev By id ÷ 128, one word for all rows of an account: in its low half bit assetId % 128, that something has been missing at the asset's vault,
-    /// or its chain is silent (without it a share is a token); in its high half bit instrumentId % 128, that a loss has been charged to a side.
+    /// or its chain is silent (without it a share is a token); in its high half bit instrumentId % 128, that a loss has been charged to a side, or something
+    /// of it closed: its positions are no longer what is stored of them.
     mapping(uint256 word => uint256) internal _marks;
     /// @dev Added to an instrument's id among the marks.
     uint256 internal constant CHARGED = 1 << 12;
@@ -252,6 +275,10 @@ abstract contract LedgerBase is ILedger, Ownable {
     error PriceNotFresh();
     error NewRiskIsPaused(uint64 until);
     error TooManyRows(bytes32 account);
+    error UnlistedVenue();
+    error VenueNotApproved(bytes32 account, uint256 allowance, uint256 needed);
+    error PriceOutsideBand(uint256 price, uint256 mid);
+    error OpenInterestCap(uint256 openInterest, uint256 cap);
 
     modifier onlyGateway() {
         _require(msg.sender == gateway);
@@ -404,7 +431,12 @@ abstract contract LedgerBase is ILedger, Ownable {
     function _owes(bytes32 account) internal view returns (bool) {
         if (_accounts[account].cash < 0) return true;
         for (uint256 list = _accounts[account].instruments; list != 0; list >>= 12) {
-            Position storage p = _positions[account][list & IdList.MAX_ID];
+            uint256 id = list & IdList.MAX_ID;
+            Position memory p = _positions[account][id];
+            // Others may have closed all of it.
+            if (p.size != 0 && _isMarked(CHARGED | id, _marks[0])) {
+                p = IClearinghouse(address(this)).position(account, id);
+            }
             if (p.size != 0 || p.quote < 0) return true;
         }
         return false;

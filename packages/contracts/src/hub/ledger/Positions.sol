@@ -3,30 +3,17 @@ pragma solidity ^0.8.28;
 
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
-import {IClearinghouse} from "../../interfaces/IClearinghouse.sol";
 import {IInstrument} from "../../interfaces/IInstrument.sol";
 import {IRiskConfig} from "../../interfaces/IRiskConfig.sol";
-import {IdList} from "../../libraries/IdList.sol";
-import {Settlement} from "../Settlement.sol";
-import {Control} from "./Control.sol";
 import {PositionBook} from "./PositionBook.sol";
 
-/// @notice Trades, and settlement of PnL into cash.
-abstract contract Positions is PositionBook, Control {
+/// @notice Trades.
+abstract contract Positions is PositionBook {
     using FixedPointMathLib for uint256;
-    using IdList for uint256;
     using SafeCastLib for uint256;
 
     uint256 internal constant BPS = 10_000;
 
-    error UnlistedVenue();
-    error VenueNotApproved(bytes32 account, uint256 allowance, uint256 needed);
-    error PriceOutsideBand(uint256 price, uint256 mid);
-    error OpenInterestCap(uint256 openInterest, uint256 cap);
-
-    /* TRADES */
-
-    /// @inheritdoc IClearinghouse
     function trade(uint256 instrumentId, bytes32 buyer, bytes32 seller, uint256 size, uint256 price)
         external
     {
@@ -56,12 +43,8 @@ abstract contract Positions is PositionBook, Control {
         int256 size,
         uint256 price,
         bool worse
-    ) internal {
-        if (reduced) {
-            return _runSettlement(
-                abi.encodeCall(Settlement.requireReduced, (account, instrumentId, size, price, worse))
-            );
-        }
+    ) internal view {
+        if (reduced) return _requireReduced(account, instrumentId, size, price, worse);
         if (block.timestamp < newRiskPausedUntil) revert NewRiskIsPaused(newRiskPausedUntil);
         _requireMargin(account, false);
     }
@@ -82,7 +65,10 @@ abstract contract Positions is PositionBook, Control {
         uint256 open = _markets[instrumentId].long;
         if (open > openBefore && open > i.maxOpenInterest) revert OpenInterestCap(open, i.maxOpenInterest);
         if (_isClosed(buyer, instrumentId) || _isClosed(seller, instrumentId)) {
-            _runSettlement(abi.encodeCall(Settlement.settleClosed, (instrumentId, buyer, seller)));
+            // The loser's payment first, so that the winner finds it in the pool.
+            if (_positions[buyer][instrumentId].quote > 0) (buyer, seller) = (seller, buyer);
+            _settleClosed(buyer, instrumentId);
+            _settleClosed(seller, instrumentId);
         }
     }
 
@@ -96,8 +82,7 @@ abstract contract Positions is PositionBook, Control {
         internal
         returns (bool reduced)
     {
-        int256 before = _positions[account][instrumentId].size;
-        _change(account, instrumentId, costIndex, size, quote, _global().maxRows);
+        int256 before = _change(account, instrumentId, costIndex, size, quote, _global().maxRows);
         int256 current = before + size;
         return before > 0 ? current >= 0 && current < before : current <= 0 && current > before;
     }
@@ -118,25 +103,10 @@ abstract contract Positions is PositionBook, Control {
         if (left != type(uint256).max) venueAllowance[account][msg.sender] = left - notional;
     }
 
-    /* VIEWS */
+    function _settleClosed(bytes32 account, uint256 instrumentId) internal virtual;
 
-    /// @inheritdoc IClearinghouse
-    function instrumentsOf(bytes32 account) external view returns (uint256[] memory) {
-        return _accounts[account].instruments.toArray();
-    }
-
-    /// @inheritdoc IClearinghouse
-    function houseRow(uint256 instrumentId) external view returns (int256 size, int256 quote) {
-        return (_markets[instrumentId].houseSize, _markets[instrumentId].houseQuote);
-    }
-
-    /// @inheritdoc IClearinghouse
-    function pnlPool(uint256 instrumentId) external view returns (uint256) {
-        return _markets[instrumentId].pool;
-    }
-
-    /// @inheritdoc IClearinghouse
-    function openInterest(uint256 instrumentId) external view returns (uint256 long, uint256 short) {
-        return (_markets[instrumentId].long, _markets[instrumentId].short);
-    }
+    function _requireReduced(bytes32 account, uint256 instrumentId, int256 size, uint256 price, bool worse)
+        internal
+        view
+        virtual;
 }

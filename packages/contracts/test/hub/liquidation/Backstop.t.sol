@@ -6,9 +6,11 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {AuctionMath} from "../../../src/hub/AuctionMath.sol";
 import {Backstop} from "../../../src/hub/Backstop.sol";
 import {IBackstop, ILiquidationAuction} from "../../../src/interfaces/ILiquidation.sol";
+import {ILedger} from "../../../src/interfaces/ILedger.sol";
 import {IHubGateway, ILocalChain} from "../../../src/interfaces/IGateways.sol";
 import {IMarginEngine} from "../../../src/interfaces/IMarginEngine.sol";
 import {IRiskConfig} from "../../../src/interfaces/IRiskConfig.sol";
+import {Accounts} from "../../../src/libraries/Accounts.sol";
 import {LiquidationBase} from "./LiquidationBase.sol";
 
 /// Alice: 10,000 USDC, 10 WETH and 55 ETH long from 2,000.
@@ -117,14 +119,145 @@ contract BackstopTest is LiquidationBase {
         _setCap(uint128(uint256(_size(backstopAccount))));
         vm.expectRevert(abi.encodeWithSelector(Backstop.BackstopFull.selector, account, PERP));
         backstop.takeOver(account);
-        // The same cap leaves room on the other side.
+        // Insolvent, it is closed against the other side, which is charged nothing: the fund pays.
+        uint256 full = uint256(_size(backstopAccount));
+        uint256 left = uint256(_size(account));
         _price(1200e18);
         auction.sync(account);
-        vm.expectRevert(abi.encodeWithSelector(Backstop.BackstopFull.selector, account, PERP));
-        backstop.takeOver(account);
-        _setCap(1000e18);
+        int256 other = _health(short).equity;
+        vm.expectEmit(true, true, false, false, address(clearinghouse));
+        emit ILedger.Deleveraged(PERP, account, 0, 0, 0, 0, 0);
         backstop.takeOver(account);
         assertEq(_size(account), 0);
+        assertApproxEqAbs(_size(backstopAccount), int256(full), 1, "at its cap");
+        assertApproxEqAbs(_size(short), -int256(full), 10, "the rest is closed");
+        assertApproxEqAbs(_health(short).equity, other, 1e4, "at the mark");
+        assertEq(clearinghouse.cash(fundAccount) > 0, true);
+        (uint256 scale,) = clearinghouse.sideOf(PERP, false);
+        assertApproxEqAbs(scale, 1e36 * full / (full + left), 1e18);
+        _assertLedger(_all());
+    }
+
+    /// The price that positions are closed at must be one.
+    function test_takeOver_closesNothingAtAnOldPrice() public {
+        _fundWith(50_000e6);
+        _nobodyBids(1200e18);
+        _setCap(0);
+        oracle.setStale(ETH_FEED);
+        vm.expectRevert(abi.encodeWithSelector(Backstop.BackstopFull.selector, account, PERP));
+        backstop.takeOver(account);
+        _price(1200e18);
+        backstop.takeOver(account);
+        assertEq(_size(account), 0);
+        assertEq(_size(backstopAccount), 0);
+        assertEq(_size(short), 0);
+        assertEq(clearinghouse.row(backstopAccount, WETH).claim, 10e18, "claims go as ever");
+        _assertLedger(_all());
+    }
+
+    /// The fund has nothing: what the account lacks the other side pays, and nobody carries the position on.
+    function test_takeOver_withoutAFund_closesAtTheBankruptcyPrice() public {
+        _nobodyBids(1500e18);
+        // 10,000 + 10 × 1,500 − 55 × 500 = −2,500.
+        int256 other = _health(short).equity;
+        vm.expectEmit(address(clearinghouse));
+        emit ILedger.LossSocialised(PERP, false, 2500e18, 2499999999999999999975);
+        vm.expectEmit(address(clearinghouse));
+        emit ILedger.Deleveraged(PERP, account, 55e18, 55e18, 1500e18, 0, 0);
+        backstop.takeOver(account);
+        assertEq(_size(account), 0);
+        assertEq(_size(short), 0, "closed");
+        assertEq(_size(backstopAccount), 0);
+        assertApproxEqAbs(other - _health(short).equity, 2500e18, 1e3);
+        assertApproxEqAbs(_health(backstopAccount).equity, 0, 1e3);
+        assertEq(clearinghouse.row(backstopAccount, WETH).claim, 10e18);
+        assertEq(clearinghouse.instrumentsOf(account).length, 0);
+        (uint256 long, uint256 shorts) = clearinghouse.openInterest(PERP);
+        assertEq(long + shorts, 0);
+        assertEq(auction.insolventCount(), 0);
+        // Whatever the price does now is nobody's loss.
+        int256 equity = _health(short).equity;
+        _price(500e18);
+        assertEq(_health(short).equity, equity);
+        // The winner is paid by what the account had, and keeps its profit but for what was charged.
+        assertEq(clearinghouse.settlePnl(backstopAccount, PERP), -10_000e18);
+        assertEq(clearinghouse.settlePnl(short, PERP), 10_000e18);
+        assertApproxEqAbs(
+            clearinghouse.position(short, PERP).quote, 15_000e18, 1e3, "the rest when the WETH are sold"
+        );
+        _assertLedger(_all());
+    }
+
+    /// Who bears it is the backstop, whose loss is the fund's: no one else is there.
+    function test_takeOver_whereTheBackstopIsTheOtherSide() public {
+        _fundWith(50_000e6);
+        _nobodyBids(1200e18);
+        backstop.takeOver(account);
+        assertEq(_size(backstopAccount), 55e18);
+        account = _trader(carol, 10_000e6);
+        _trade(short, account, 20e18);
+        _nobodyBids(5000e18);
+        int256 had = clearinghouse.cash(fundAccount) + _health(backstopAccount).equity;
+        int256 others = _health(short).equity;
+        int256 deficit = -_health(account).equity;
+        assertGt(deficit, clearinghouse.cash(fundAccount));
+        backstop.takeOver(account);
+        assertEq(_size(account), 0);
+        assertApproxEqAbs(_size(backstopAccount), 35e18, 1);
+        assertEq(_size(short), -35e18);
+        assertEq(_health(short).equity, others, "on the same side");
+        assertApproxEqAbs(
+            had - clearinghouse.cash(fundAccount) - _health(backstopAccount).equity, deficit, 1e4
+        );
+        assertEq(auction.insolventCount(), 0);
+        _assertLedger(_all());
+    }
+
+    /// A borrower whose short covered a part of her claims is being auctioned when it is closed.
+    function test_takeOver_closesWhatIsBeingAuctioned() public {
+        clearinghouse.setLending(2000, 8000, 0, 1000, 5000);
+        bytes32 other = Accounts.main(carol);
+        vm.startPrank(carol);
+        clearinghouse.openRow(other, WETH);
+        clearinghouse.approveVenue(other, address(this), type(uint256).max);
+        vm.stopPrank();
+        _deposit(carol, weth, 10e18);
+        vm.prank(carol);
+        clearinghouse.withdraw(other, USDC, carol, 11_000e6);
+        _trade(short, other, 1e18);
+        _price(1100e18);
+        assertEq(_start(other), 1);
+        _nobodyBids(1100e18);
+        int256 equity = _health(other).equity;
+        int256 deficit = -_health(account).equity;
+        assertGt(equity, 0);
+        backstop.takeOver(account);
+        assertEq(_size(other), 0);
+        assertEq(_size(short), 0);
+        assertApproxEqAbs(equity - _health(other).equity, deficit / 55, 1e9, "its share");
+        assertGt(auction.auction(other).startedAt, 0, "goes on");
+        (uint256 taken,,) = _bid(bob, other, WAD);
+        assertGt(taken, 0);
+        assertApproxEqAbs(
+            clearinghouse.row(short, WETH).claim + clearinghouse.row(other, WETH).claim, 10e18, 1
+        );
+        assertGe(_bufferMargin(other), -1e12);
+    }
+
+    /// A token's cap holds back the token; the position closes.
+    function test_takeOver_closesWhereATokenHasNoRoom() public {
+        IRiskConfig.Asset memory a = riskConfig.asset(WETH);
+        (a.matureCap, a.matureRate) = (0, 0);
+        riskConfig.setAsset(WETH, a);
+        _nobodyBids(1500e18);
+        backstop.takeOver(account);
+        assertEq(_size(account), 0);
+        assertEq(_size(short), 0);
+        assertEq(clearinghouse.row(account, WETH).claim, 10e18);
+        assertApproxEqAbs(_health(account).equity, 0, 1e3, "charged");
+        assertGt(auction.auction(account).startedAt, 0, "its claims wait");
+        vm.expectRevert(abi.encodeWithSelector(Backstop.BackstopFullOfToken.selector, account, WETH));
+        backstop.takeOver(account);
         _assertLedger(_all());
     }
 

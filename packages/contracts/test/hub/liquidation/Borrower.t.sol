@@ -251,8 +251,9 @@ contract BorrowerTest is LiquidationBase {
         assertLt(equity, -2100e18);
         int256 had = clearinghouse.cash(lender);
         backstop.takeOver(account);
-        // 0.1 ETH lost 100, which the short side bears; all cash bears what is left of the deficit.
-        assertApproxEqAbs(clearinghouse.position(lender, PERP).quote, 200e18 - 100e18, 1e9);
+        // 0.1 ETH lost 100, which the short side bears, closed at 1,000; all cash bears what is left of the deficit.
+        assertEq(_size(lender), 0);
+        assertApproxEqAbs(clearinghouse.position(lender, PERP).quote, 200e18 - 100e18 - 100e18, 1e9);
         (uint256 all,) = clearinghouse.totalCash();
         assertApproxEqRel(
             had - clearinghouse.cash(lender), had * (-equity - 100e18) / (int256(all) - equity), 1e15

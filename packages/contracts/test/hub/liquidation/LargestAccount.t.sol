@@ -106,6 +106,22 @@ contract LargestAccountTest is OracleTest {
         assertLe(_bid(), QUARTER_OF_A_BLOCK);
     }
 
+    /// @dev Each position of the target and each of the other side has been closed in part.
+    /// forge-config: default.isolate = true
+    function test_gasWhereSomethingOfEveryMarketWasClosed() public {
+        _start(5, 4);
+        for (uint256 id = 1; id < ROWS; ++id) {
+            bytes32 maker = Accounts.main(address(uint160(0x1000 + (id <= 5 ? 1 : 2))));
+            vm.startPrank(address(auction));
+            assertEq(hub.deleverage(target, id, 1e15), 1e15);
+            assertEq(hub.deleverage(maker, id, 1e15), 1e15);
+            vm.stopPrank();
+            (uint256 scale,) = hub.sideOf(id, hub.position(target, id).size > 0);
+            assertLt(scale, 1e36);
+        }
+        assertLe(_bid(), QUARTER_OF_A_BLOCK);
+    }
+
     /* CAP */
 
     function test_refusesMoreCurvedInstruments() public {
