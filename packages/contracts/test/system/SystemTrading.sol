@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {AuctionMath} from "../../src/hub/AuctionMath.sol";
 import {IMarginEngine} from "../../src/interfaces/IMarginEngine.sol";
+import {IRiskConfig} from "../../src/interfaces/IRiskConfig.sol";
 import {Accounts} from "../../src/libraries/Accounts.sol";
 import {SystemActs} from "./SystemActs.sol";
 
@@ -126,8 +127,12 @@ abstract contract SystemTrading is SystemActs {
     }
 
     function takeOver(uint256 n, uint256 late) external {
-        n = _opened(n);
+        if (late % 4 == 1) return _abandon(late, n);
         if (late % 4 == 0) _pass(WINDOW);
+        _takeOver(_opened(n));
+    }
+
+    function _takeOver(uint256 n) private {
         Standing memory s = _bystander(n, ACCOUNTS);
         IMarginEngine.Valuation memory v = engine.valuation(_account(n));
         uint256 fundCash = hub.freeCash(_account(FUND));
@@ -159,6 +164,29 @@ abstract contract SystemTrading is SystemActs {
     function _owed(bytes32 account) private view returns (uint256) {
         int256 held = hub.cash(account);
         return held < 0 ? uint256(-held) : 0;
+    }
+
+    /// @dev A crash or rally that nobody bids into: what neither fund nor caps can carry closes against the other side.
+    function _abandon(uint256 move, uint256 capped) private {
+        uint256 price = oracle.price(ETH_FEED).price;
+        price = _bound(price * _bound(move, 40, 250) / 100, 300e18, 12_000e18);
+        oracle.set(ETH_FEED, price, 0, 0, true);
+        bytes32[] memory accounts = new bytes32[](TRADERS);
+        for (uint256 n; n < TRADERS; ++n) {
+            accounts[n] = _account(n);
+        }
+        _calls["start"] += auction.updateAndStart("", accounts);
+        _holds7_prices();
+        _pass(WINDOW);
+        IRiskConfig.Instrument memory i = config.instrument(PERP);
+        uint128 cap = i.backstopCap;
+        i.backstopCap = capped % 2 == 0 ? 0 : cap;
+        config.setInstrument(PERP, i);
+        for (uint256 n; n < TRADERS; ++n) {
+            if (auction.auction(accounts[n]).startedAt != 0) _takeOver(n);
+        }
+        i.backstopCap = cap;
+        config.setInstrument(PERP, i);
     }
 
     /// @dev The first trader from n on whose auction is open.
