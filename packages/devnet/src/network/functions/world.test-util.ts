@@ -146,7 +146,7 @@ async function hubOf(know: Know, hub: Place, { hub: { contracts: at } }: Deploym
   const of = (kind: Kind, address: Address) => know(kind, address, hub.chain)
   const clearinghouse = of('clearinghouse', at.clearinghouse)
   const riskConfig = of('riskConfig', at.riskConfig)
-  for (const part of ['books', 'silence', 'settlement'] as const)
+  for (const part of ['books', 'silence', 'settlement', 'deleveraging'] as const)
     of(part, (await read(hub, clearinghouse, part)) as Address)
   of('lending', (await read(hub, clearinghouse, 'lender')) as Address)
   return {
