@@ -196,6 +196,9 @@ export async function backstopped(world: World): Promise<void> {
   expect(events(taken, clearinghouse, 'LossSocialised')).toMatchObject([
     { instrumentId: idOf(world, 'ETH-PERP') },
   ])
+  expect(events(taken, clearinghouse, 'Deleveraged')).toMatchObject([
+    { account: main(maker), size: wad(600) },
+  ])
   expect(events(taken, clearinghouse, 'SuspendedTransferred')).toMatchObject([{ assetId: weth }])
   const told = await send(hub, operator, fund, 'observe', [underwriter.account.address])
   expect(events(told, fund, 'ExitRateLowered')).toMatchObject([{ owner: underwriter.account.address }])
