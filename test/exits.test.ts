@@ -119,11 +119,13 @@ async function report(eth: number): Promise<void> {
     const price = name === 'ETH/USD' ? eth : name === 'BTC/USD' ? 8_000 : 1
     return { price: BigInt(Math.round(price * 10 ** -exponent)), confidence: 1 }
   })
-  const content = {
-    epoch: 1,
-    seq: BigInt(Math.floor((on.chains[0]!.lastTimestamp() * 1000) / slotMs)),
-    prices,
-  }
+  const hub = on.chains[0]!
+  const oracle = { address: contractsOf(0).priceOracle, abi: priceOracleAbi } as const
+  const [, last] = await bob.hub.client.readContract({ ...oracle, functionName: 'latest' })
+  const slot = () => BigInt(Math.floor((hub.lastTimestamp() * 1000) / slotMs))
+  // The last one's slot may not be over yet.
+  if (slot() <= last) await hub.mine(Math.ceil((Number(last + 1n) * slotMs) / 1000))
+  const content = { epoch: 1, seq: slot(), prices }
   const hash = reportDigest(content, feeds, on.network.networkId)
   const signers = on.roles.observers.slice(0, quorumOf(nodes.length))
   const signatures = await Promise.all(
@@ -132,8 +134,8 @@ async function report(eth: number): Promise<void> {
       signature: compactSignature(await account.sign({ hash })),
     })),
   )
-  const update = { abi: priceOracleAbi, functionName: 'update', args: [encodeReport(content, signatures)] }
-  await bob.hub.send([{ to: contractsOf(0).priceOracle, ...update }])
+  const update = { functionName: 'update', args: [encodeReport(content, signatures)] }
+  await bob.hub.send([{ to: oracle.address, abi: oracle.abi, ...update }])
 }
 
 /** Alice buys of Bob. */

@@ -54,6 +54,11 @@ library AuctionMath {
         return equity.fullMulDivUp(share, WAD);
     }
 
+    /// @notice What of a price the account gets: the fund's fee is rounded down.
+    function afterFee(uint256 price, uint256 feeShare) internal pure returns (uint256) {
+        return price - price.mulWad(feeShare);
+    }
+
     /// @notice Largest fraction that doesn't pass the buffer. What remains has BM' = BM − f·BM_o + f·E·d, where BM_o is the
     /// buffer margin of what is offered: BM itself, unless a part stays behind. It is 0 at f = BM / (BM_o − E·d). Rounded down.
     /// `fullPrice_` is E·d. Exact while the worst scenario of the remainder stays the same (always, when BM_o = BM).
@@ -67,7 +72,7 @@ library AuctionMath {
             .fullMulDiv(WAD, uint256(-FixedPointMathLib.min(bufferMargin_, offered)) + fullPrice_);
     }
 
-    /// @notice Most of a solvent account that may be taken at `fullPrice_`: up to the buffer, or all if less than `dust` would be left.
+    /// @notice Most of a solvent account that may be taken, where all of it would bring it `fullPrice_`: up to the buffer, or all if less than `dust` would be left.
     function solventFraction(
         IMarginEngine.Valuation memory v,
         uint256 fullPrice_,

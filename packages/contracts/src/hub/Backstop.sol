@@ -99,7 +99,8 @@ contract Backstop is IBackstop, Ownable, ReentrancyGuardTransient {
         uint256 payment;
         {
             (uint256 share,, uint256 maxFraction) = auction.quote(target);
-            uint256 price = AuctionMath.fullPrice(equity, share);
+            // The fund's fee stays where it is.
+            uint256 price = AuctionMath.afterFee(AuctionMath.fullPrice(equity, share), auction.feeShare());
             fraction = fraction.min(maxFraction).min(AuctionMath.fundedFraction(price + debt, _fundCash()));
             if (fraction == 0) revert FundExhausted(target);
             payment = AuctionMath.payment(price, fraction);

@@ -22,6 +22,8 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
         AuctionMath.Curve curve;
         /// What the fund adds to the deficit at most, WAD share of the net notional.
         uint64 bonusShare;
+        /// What the fund gets of what a bidder pays for a solvent account, WAD share, at most MAX_FEE.
+        uint64 feeShare;
         /// Seconds over which the fund's payment rises to the deficit plus the bonus, > 0.
         uint32 riseSeconds;
         /// Seconds after its end within which an auction resumes its price when it opens again.
@@ -61,6 +63,8 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
 
     /// @notice An open auction became insolvent, or stopped being so, with the price.
     event AuctionSolvencyChanged(bytes32 indexed account, bool insolvent);
+    /// @notice The fund's part of a bid's payment, WAD.
+    event FeePaid(bytes32 indexed account, bytes32 indexed bidder, uint256 amount);
 
     error InvalidParameters();
     error NoAuction(bytes32 account);
@@ -84,7 +88,11 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
     bytes32 public immutable fundAccount;
     bytes32 public immutable backstopAccount;
 
+    /// @notice Far below the buffer: whoever is liquidated to it stays healthy after the fee.
+    uint256 public constant MAX_FEE = 0.05e18;
+
     uint256 public immutable bonusShare;
+    uint256 public immutable feeShare;
     uint256 public immutable riseSeconds;
     uint256 public immutable reopenSeconds;
     uint256 public immutable dust;
@@ -110,7 +118,9 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
         if (!AuctionMath.isValid(parameters.curve) || parameters.riseSeconds == 0) {
             revert InvalidParameters();
         }
-        if (parameters.bonusShare > AuctionMath.WAD) revert InvalidParameters();
+        if (parameters.bonusShare > AuctionMath.WAD || parameters.feeShare > MAX_FEE) {
+            revert InvalidParameters();
+        }
         clearinghouse = clearinghouse_;
         marginEngine = marginEngine_;
         oracle = oracle_;
@@ -118,6 +128,7 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
         fundAccount = Accounts.main(fund);
         backstopAccount = Accounts.main(backstop);
         bonusShare = parameters.bonusShare;
+        feeShare = parameters.feeShare;
         riseSeconds = parameters.riseSeconds;
         reopenSeconds = parameters.reopenSeconds;
         dust = parameters.dust;
@@ -326,11 +337,25 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
         run.startedAt = 0;
     }
 
-    /// Whoever started the auction is paid out of the payment; before it, if that will be swallowed by the account's debt.
+    /// The fund's fee comes out of the payment. Whoever started the auction is paid out of the rest; before it, if that will be swallowed by
+    /// the account's debt. So is the fee, before the bidder takes the debt over; else the cash that comes along pays it, too.
     function _transfer(bytes32 account, bytes32 bidder, uint256 taken, uint256 payment, bool owes) private {
-        uint256 paid = owes ? _payReward(clearinghouse, account, bidder, payment) : 0;
+        uint256 fee = payment - AuctionMath.afterFee(payment, feeShare);
+        payment -= fee;
+        uint256 paid;
+        if (owes) {
+            _payFee(account, bidder, fee);
+            paid = _payReward(clearinghouse, account, bidder, payment);
+        }
         clearinghouse.transferFraction(account, bidder, taken, payment - paid);
+        if (!owes) _payFee(account, bidder, fee);
         if (payment != 0 && !owes) _payReward(clearinghouse, account, account, type(uint256).max);
+    }
+
+    function _payFee(bytes32 account, bytes32 bidder, uint256 fee) private {
+        if (fee == 0) return;
+        clearinghouse.moveCash(bidder, fundAccount, fee);
+        emit FeePaid(account, bidder, fee);
     }
 
     function _offer(bytes32 account, IMarginEngine.Valuation memory v, uint256 bufferBps)
@@ -344,7 +369,8 @@ contract LiquidationAuction is ILiquidationAuction, CallerReward, ReentrancyGuar
         if (offered.equity > 0) {
             offer.share = shareAt(block.timestamp - state.fall.startedAt);
             offer.fullPrice = AuctionMath.fullPrice(uint256(offered.equity), offer.share);
-            offer.maxFraction = AuctionMath.solventFraction(v, offer.fullPrice, bufferBps, offer.size, dust);
+            uint256 left = AuctionMath.afterFee(offer.fullPrice, feeShare);
+            offer.maxFraction = AuctionMath.solventFraction(v, left, bufferBps, offer.size, dust);
         } else {
             offer.fromFund = AuctionMath.insolventPrice(
                 uint256(-offered.equity),

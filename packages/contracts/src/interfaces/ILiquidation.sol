@@ -43,7 +43,7 @@ interface ILiquidationAuction {
     function sync(bytes32 account) external;
 
     /// @notice Takes up to `fraction` (WAD) of the account for `bidder` (caller must control it); never past the buffer.
-    /// @param maxPayment Most cash (WAD) to pay for the fraction actually taken. Payment is 0 when insolvent.
+    /// @param maxPayment Most cash (WAD) to pay for the fraction actually taken, the fund's fee included. Payment is 0 when insolvent.
     /// @return taken Fraction taken (WAD).
     function bid(bytes32 account, bytes32 bidder, uint256 fraction, uint256 maxPayment)
         external
@@ -56,6 +56,9 @@ interface ILiquidationAuction {
         returns (uint256 share, uint256 fromFund, uint256 maxFraction);
 
     function auction(bytes32 account) external view returns (Auction memory);
+
+    /// @notice What the fund gets of what a bidder pays for a solvent account, WAD share.
+    function feeShare() external view returns (uint256);
 
     /// @notice Open insolvent auctions.
     function insolventCount() external view returns (uint256);

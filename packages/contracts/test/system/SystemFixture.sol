@@ -179,6 +179,7 @@ abstract contract SystemFixture is LayerZeroTest {
         return LiquidationAuction.Parameters({
             curve: AuctionMath.Curve(0.98e18, 0.8e18, 0.3e18, 900, 12 hours),
             bonusShare: 0.01e18,
+            feeShare: 0.01e18,
             riseSeconds: 1800,
             reopenSeconds: 1 hours,
             dust: 100e18,

@@ -95,8 +95,10 @@ abstract contract SystemTrading is SystemActs {
             uint256 taken, uint256 payment, uint256 fromFund
         ) {
             ++_calls["bid"];
-            uint256 paid = fundCash - uint256(hub.cash(_account(FUND)));
-            assertEq(paid, fromFund, "8: the fund's payment");
+            uint256 fee = payment * auction.feeShare() / WAD;
+            assertEq(
+                uint256(hub.cash(_account(FUND))) + fromFund, fundCash + fee, "8: the fund's payment and fee"
+            );
             assertTrue(v.offered.equity <= 0 || payment != 0, "7: taken for nothing");
             _holds7_liquidation(n, v, taken, fromFund);
         } catch {}

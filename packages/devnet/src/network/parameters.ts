@@ -101,8 +101,8 @@ export function instrumentRisk(kind: InstrumentKind, { shockMm }: Pick<Shocks, '
 }
 
 /**
- * Share auction: 98% of equity falling to 80%, then slowly to 30%; insolvent accounts come with up to 1% of notional on top. Nobody is
- * paid for starting one where the chain's native token has no price.
+ * Share auction: 98% of equity falling to 80%, then slowly to 30%, a hundredth of it the fund's; insolvent accounts come with up to 1% of
+ * notional on top. Nobody is paid for starting one where the chain's native token has no price.
  */
 export function auctionTerms(timing: Timing, nativeFeed: number | undefined) {
   return {
@@ -114,6 +114,7 @@ export function auctionTerms(timing: Timing, nativeFeed: number | undefined) {
       slowSeconds: timing.auctionSlow,
     },
     bonusShare: parseUnits('0.01', 18),
+    feeShare: parseUnits('0.01', 18),
     riseSeconds: timing.auctionFast,
     reopenSeconds: 3_600,
     dust: parseUnits('100', 18),

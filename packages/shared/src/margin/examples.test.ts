@@ -195,10 +195,12 @@ function liquidation(): Example {
   const [before, fallen] = [marginHealth(held, at(2_000)), marginHealth(held, at(1_700))]
   const buffer = ({ equity, mm }: Health) => mm - ((equity - mm) * 15n) / 100n
   const fullPrice = (fallen.equity * 98n) / 100n
-  const fraction = (-buffer(fallen) * WAD) / (-buffer(fallen) + fullPrice)
+  // A hundredth is the fund's.
+  const kept = (fullPrice * 99n) / 100n
+  const fraction = (-buffer(fallen) * WAD) / (-buffer(fallen) + kept)
   const payment = (fullPrice * fraction) / WAD
   const left = book({
-    cash: wad(500) - (wad(500) * fraction) / WAD + payment,
+    cash: wad(500) - (wad(500) * fraction) / WAD + (kept * fraction) / WAD,
     positions: [
       { instrumentId: 1, size: WAD - fraction, quote: wad(-2_000) + (wad(2_000) * fraction) / WAD },
     ],
@@ -233,7 +235,7 @@ test.each([
 test('docs/margin.md says what the liquidation costs', () => {
   const { numbers } = liquidation()
   const docs = readFileSync(DOCS, 'utf8')
-  expect(docs).toContain(`f = 34.6 ÷ (34.6 + 196) = ${(Number(numbers.fraction) / 1e16).toFixed(3)} %`)
+  expect(docs).toContain(`f = 34.6 ÷ (34.6 + 194.04) = ${(Number(numbers.fraction) / 1e16).toFixed(3)} %`)
   expect(docs).toContain(`${spoken(numbers.payment!)} of cash`)
   expect(docs).toContain(`a put is worth ${spoken(mark)}`)
 })

@@ -63,6 +63,7 @@ contract LargestAccountTest is OracleTest {
             LiquidationAuction.Parameters(
                 AuctionMath.Curve(0.98e18, 0.8e18, 0.3e18, 900, 12 hours),
                 0.01e18,
+                0.01e18,
                 1800,
                 1 hours,
                 100e18,

@@ -153,12 +153,17 @@ contract LiquidationAuctionTest is LiquidationBase {
         assertEq(share, 0.89e18);
         assertEq(fromFund, 0);
         // E = 6,500, MM = 6,500 − 12% × 45 × 1,700 = −2,680, BM = −2,680 − 15% × 9,180 = −4,057.
-        assertEq(maxFraction, uint256(4057e18) * 1e18 / (4057e18 + 6500e18 * 89 / 100));
+        // Of 5,785 the fund gets a hundredth, the account 5,727.15.
+        assertEq(maxFraction, uint256(4057e18) * 1e18 / (4057e18 + 5727.15e18));
 
+        int256 fundCash = clearinghouse.cash(fundAccount);
+        vm.expectEmit(true, true, false, false, address(auction));
+        emit LiquidationAuction.FeePaid(account, bidder, 0);
         vm.expectEmit(address(auction));
         emit ILiquidationAuction.AuctionEnded(account, false);
         (uint256 taken, uint256 payment,) = _bid(carol, account, WAD);
         vm.snapshotGasLastCall("LiquidationAuction", "bid");
+        assertEq(clearinghouse.cash(fundAccount), fundCash + int256(payment / 100), "the fund's income");
         assertEq(taken, maxFraction);
         assertApproxEqAbs(payment, taken * 5785, 2);
         assertLe(_bufferMargin(account), 1e12, "passes the buffer");
@@ -217,7 +222,21 @@ contract LiquidationAuctionTest is LiquidationBase {
         assertEq(taken, WAD);
         assertGt(payment, 0);
         assertEq(_size(account), 0);
-        assertEq(uint256(clearinghouse.cash(account)), payment);
+        assertEq(uint256(clearinghouse.cash(account)), payment - _feeOf(payment));
+    }
+
+    function test_parametersHaveBounds() public {
+        for (uint256 n; n < 4; ++n) {
+            LiquidationAuction.Parameters memory p = _parameters();
+            if (n == 0) p.feeShare = uint64(auction.MAX_FEE() + 1);
+            else if (n == 1) p.bonusShare = uint64(WAD + 1);
+            else if (n == 2) p.riseSeconds = 0;
+            else p.curve.slowFloor = 0;
+            vm.expectRevert(LiquidationAuction.InvalidParameters.selector);
+            new LiquidationAuction(
+                clearinghouse, engine, oracle, riskConfig, address(fund), address(backstop), p
+            );
+        }
     }
 
     function test_bid_refusesWhatItMust() public {

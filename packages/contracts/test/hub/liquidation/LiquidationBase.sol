@@ -143,15 +143,21 @@ abstract contract LiquidationBase is Test {
         }
     }
 
-    function _parameters() private pure returns (LiquidationAuction.Parameters memory) {
+    function _parameters() internal pure returns (LiquidationAuction.Parameters memory) {
         return LiquidationAuction.Parameters({
             curve: AuctionMath.Curve(0.98e18, 0.8e18, 0.3e18, 900, 12 hours),
             bonusShare: 0.01e18,
+            feeShare: 0.01e18,
             riseSeconds: 1800,
             reopenSeconds: 1 hours,
             dust: 100e18,
             reward: CallerReward.RewardTerms(400_000, uint16(ETH_FEED), 0.02e18)
         });
+    }
+
+    /// @dev What the fund gets of a bid's payment (WAD).
+    function _feeOf(uint256 payment) internal view returns (uint256) {
+        return payment * auction.feeShare() / WAD;
     }
 
     function _configure() private {
