@@ -179,7 +179,8 @@ export async function backstopped(world: World): Promise<void> {
   await tell()
   await trade(world, [maker, erin], 'ETH-PERP', 600, 132)
   const shares = await balanceOf(hub, fund, underwriter.account.address)
-  await send(hub, underwriter, fund, 'requestRedeem', [shares])
+  // An earlier request forgoes what the fund has earned by fees since: not all of them are left.
+  await send(hub, underwriter, fund, 'requestRedeem', [(shares * 9n) / 10n])
 
   await pass(7_300)
   await tell({ ETH: 110 })
