@@ -354,15 +354,16 @@ contract MarginHandler is Test {
             (,,, uint256 assets, uint256 instruments,, uint256[] memory words) = hub.rows(account(n));
             // A claim in shares: what they are worth at a vault with a loss moves by a smallest unit when others leave.
             uint256 row;
-            for (uint256 list = assets; list != 0; list >>= 12) {
-                words[row++] = hub.row(account(n), list & IdList.MAX_ID).claim;
+            bytes32 rows = bytes32(assets);
+            for (; assets != 0; assets >>= 12) {
+                rows ^= keccak256(abi.encode(row++, hub.row(account(n), assets & IdList.MAX_ID).claim));
             }
-            // Of a position the size, without its quote.
-            for (uint256 k = words.length; instruments >> (12 * (words.length - k)) != 0; --k) {
-                words[k - 1] = uint128(words[k - 1]);
+            // Of a position the size, without its quote. One that others have closed is no row once it is settled, which anyone may do.
+            for (; instruments != 0; instruments >>= 12) {
+                uint256 size = uint128(words[row++]);
+                if (size != 0) rows ^= keccak256(abi.encode(instruments & IdList.MAX_ID, size, "size"));
             }
-            seen[n] =
-                Seen(engine.accountHealth(account(n)), keccak256(abi.encode(assets, instruments, words)));
+            seen[n] = Seen(engine.accountHealth(account(n)), rows);
         }
     }
 
