@@ -52,6 +52,9 @@ contract Books is Backing, PositionBook {
     /// @notice All that accounts owe, and the most that they may when one borrows (WAD).
     error LendingLimit(uint256 debt, uint256 limit);
 
+    /// @dev Of one asset, each of those who left in kind between losses of which something may still come back.
+    uint256 internal constant MAX_POTS = 8;
+
     constructor(Modules memory modules) Ownable(address(1)) LedgerBase(modules) {}
 
     /* ACCOUNTS */
@@ -202,7 +205,9 @@ contract Books is Backing, PositionBook {
     ) internal {
         uint256 wad = _toWad(amount, a);
         bool borrows = _draw(account, wad);
-        uint256 held = _positive(_unshort(_vaulted[assetId]));
+        Vaulted storage v = _vaulted[assetId];
+        // What is short where nothing is heard of is shared by all once it is written off, and nobody leaves by there before the others.
+        uint256 held = _isShort(v) && _suspectAssets.contains(assetId) ? 0 : _positive(_unshort(v));
         if (amount > held) revert Collateral.InsufficientBacking(assetId, held, amount);
         _shift(assetId, a, -int256(uint256(amount)), 0, -int256(wad));
         if (borrows && _loans.debt > _lendable()) revert LendingLimit(_loans.debt, _lendable());
@@ -248,24 +253,35 @@ contract Books is Backing, PositionBook {
         _payCash(account, assetId, a, recipient, amount);
     }
 
-    /// @dev Cash becomes `wanted` ÷ `healthy` of what backs cash at a suspect chain's vault.
+    /// @dev Cash becomes `wanted` ÷ `healthy` of what backs cash at a suspect chain's vault, be it short: who left bears his part of that when it is
+    /// written off.
     function _keep(bytes32 account, uint256 assetId, uint256 wanted, uint256 healthy) internal {
         Vaulted storage v = _vaulted[assetId];
         // Up, so that nobody leaves with less of it by leaving bit by bit.
-        uint256 there = _positive(_unshort(v));
+        uint256 there = _positive(_booked(v));
         uint128 amount = uint128(there.mulDivUp(wanted, healthy).min(there));
-        // Shares of a pot that lost nearly all are not sold: their number would soon fit no slot.
-        if (amount == 0 || v.potShares > 1000 * uint256(v.pot)) return;
+        uint256 which = _openPot(assetId);
+        if (amount == 0 || which == MAX_POTS) return;
         IRiskConfig.Asset memory a = _asset(assetId);
         uint256 wad = _toWad(amount, a);
         _debit(account, wad);
         _shift(assetId, a, -int256(uint256(amount)), 0, -int256(wad));
-        uint256 shares = v.pot == 0 ? amount : uint256(amount).mulDiv(v.potShares, v.pot);
         v.net += int120(uint120(amount));
-        (v.pot, v.potShares) = (v.pot + amount, (v.potShares + shares).toUint128());
-        _kept[account][assetId] += uint128(shares);
+        Pot storage p = _pots[assetId][which];
+        (p.held, p.shares) = (p.held + amount, p.shares + amount);
+        v.pot += amount;
+        _kept[account][assetId][which] += amount;
         v.flawed = true;
         emit LeftInKind(account, assetId, amount);
+    }
+
+    /// @dev The first that has borne nothing which may come back. MAX_POTS: there is none, and no room for another.
+    function _openPot(uint256 assetId) internal returns (uint256 which) {
+        Pot[] storage pots = _pots[assetId];
+        while (which < pots.length && pots[which].lost != 0) {
+            ++which;
+        }
+        if (which == pots.length && which < MAX_POTS) pots.push();
     }
 
     /// @dev Pays what the account has there that is no cash: what it left with in kind, and, while its deposit can't become cash, the deposit,
@@ -290,22 +306,33 @@ contract Books is Backing, PositionBook {
         return amount - own;
     }
 
-    /// @dev Of the account's part of the pot.
+    /// @dev Of the account's part of the pots.
     function _takeKept(bytes32 account, uint256 assetId, uint128 amount) internal returns (uint128 taken) {
-        uint256 shares = _kept[account][assetId];
         Vaulted storage v = _vaulted[assetId];
         // What is short is shared by all once it is written off.
-        if (shares == 0 || _isShort(v)) return 0;
-        (uint256 pot, uint256 all) = (v.pot, v.potShares);
-        uint256 burnt = shares;
-        uint256 worth = shares.mulDiv(pot, all);
-        if (amount < worth) (worth, burnt) = (amount, uint256(amount).mulDivUp(all, pot));
-        taken = uint128(worth);
-        _kept[account][assetId] = uint128(shares - burnt);
+        if (v.pot == 0 || _isShort(v)) return 0;
+        Pot[] storage pots = _pots[assetId];
+        for (uint256 n; n < pots.length && taken < amount; ++n) {
+            taken += _takeOf(pots[n], account, assetId, n, amount - taken);
+        }
         v.pot -= taken;
-        v.potShares -= uint128(burnt);
-        if (burnt == all) v.potLost = 0;
         v.net -= int120(uint120(taken));
+    }
+
+    /// @dev Who takes what is left of it takes no part in what comes back; where nothing is left his part waits for that.
+    function _takeOf(Pot storage p, bytes32 account, uint256 assetId, uint256 which, uint256 amount)
+        internal
+        returns (uint128)
+    {
+        uint256 burnt = _kept[account][assetId][which];
+        if (burnt == 0 || p.held == 0) return 0;
+        (uint256 held, uint256 all) = (p.held, p.shares);
+        uint256 worth = burnt.mulDiv(held, all);
+        if (amount < worth) (worth, burnt) = (amount, amount.mulDivUp(all, held));
+        _kept[account][assetId][which] -= uint128(burnt);
+        p.lost -= uint128(uint256(p.lost).mulDiv(burnt, all));
+        (p.held, p.shares) = (uint128(held - worth), uint128(all - burnt));
+        return uint128(worth);
     }
 
     /// @dev WAD.
@@ -398,7 +425,7 @@ contract Books is Backing, PositionBook {
                 && block.timestamp >= uint256(v.shortSince) + _global().regressionDelay
         ) {
             int256 change = int256(uint256(short)) - int256(uint256(written));
-            _shift(assetId, a, _sharePot(v, change), change, 0);
+            _shift(assetId, a, _sharePots(assetId, change), change, 0);
             v.flawed = short != 0 || v.pot != 0;
         }
         _shareLoss();
@@ -407,22 +434,33 @@ contract Books is Backing, PositionBook {
 
     /// @dev Who left in kind bears of what is written off the part that cash bears, and of what is taken back gets that part of what he bore.
     /// More may be written off than there was: that came off nobody.
-    /// @return borne What of the change the pot takes; taken from `net` with it, to which it is to be added.
-    function _sharePot(Vaulted storage v, int256 change) internal returns (int256 borne) {
-        if (v.potShares == 0) return 0;
-        uint256 pot = v.pot;
-        uint256 lost = v.potLost;
+    /// @return borne What of the change the pots take; taken from `net` with it, to which it is to be added.
+    function _sharePots(uint256 assetId, int256 change) internal returns (int256 borne) {
+        Vaulted storage v = _vaulted[assetId];
+        // Of all that is there, what is left of it; of all that is written off, what stays so.
+        uint256 whole;
+        uint256 left;
         if (change > 0) {
-            uint256 all = uint256(_booked(v).max(0)) + pot;
-            if (pot != 0) borne = int256(pot - pot.mulDiv(all.zeroFloorSub(uint256(change)), all));
+            whole = _positive(_booked(v)) + v.pot;
+            left = whole.zeroFloorSub(uint256(change));
         } else {
             uint256 there = _positive(v.net);
-            uint256 before = uint256(v.written).min(there);
-            uint256 left = uint256(int256(uint256(v.written)) + change).min(there);
-            if (before != left) borne = -int256(lost.mulDiv(before - left, before));
+            whole = uint256(v.written).min(there);
+            left = uint256(int256(uint256(v.written)) + change).min(there);
         }
-        v.pot = uint256(int256(pot) - borne).toUint128();
-        v.potLost = uint256(int256(lost) + borne).toUint128();
+        if (whole == left) return 0;
+        Pot[] storage pots = _pots[assetId];
+        for (uint256 n; n < pots.length; ++n) {
+            Pot storage p = pots[n];
+            (uint256 held, uint256 lost) = (p.held, p.lost);
+            int256 part = change > 0
+                ? int256(held - held.mulDiv(left, whole))
+                : -int256(lost.mulDiv(whole - left, whole));
+            p.held = uint256(int256(held) - part).toUint128();
+            p.lost = uint256(int256(lost) + part).toUint128();
+            borne += part;
+        }
+        v.pot = uint256(int256(uint256(v.pot)) - borne).toUint128();
         v.net = (v.net - borne).toInt120();
     }
 

@@ -93,10 +93,12 @@ contract Silence is Backing {
     }
 
     function keptOf(bytes32 account, uint256 assetId) external view returns (uint256 kept, uint256 all) {
-        Vaulted storage v = _vaulted[assetId];
-        uint256 shares = _kept[account][assetId];
-        all = v.pot;
-        if (shares != 0) kept = shares.mulDiv(all, v.potShares);
+        all = _vaulted[assetId].pot;
+        Pot[] storage pots = _pots[assetId];
+        for (uint256 n; n < pots.length; ++n) {
+            uint256 shares = _kept[account][assetId][n];
+            if (shares != 0) kept += shares.mulDiv(pots[n].held, pots[n].shares);
+        }
     }
 
     /* VIEWS OF VAULTS */

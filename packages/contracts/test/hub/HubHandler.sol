@@ -245,6 +245,23 @@ contract HubHandler is Test {
         calls["watch"] += hub.watch(ids);
     }
 
+    /// @dev Some of a token is missing at its vault, or found; in time it is written off.
+    function miss(uint256 assetSeed, uint256 amount, uint256 late) external {
+        uint256 assetId = _asset(assetSeed);
+        vm.warp(block.timestamp + bound(late, 1, 2 hours));
+        if (late % 2 == 0) {
+            (int256 net,,,,) = hub.vaulted(assetId);
+            uint128 missing = net <= 0 || amount % 3 == 0 ? 0 : uint128(bound(amount, 0, uint256(net) / 8));
+            IRiskConfig.Asset memory a = config.asset(assetId);
+            vm.prank(gateway);
+            hub.receiveTotals(a.eid, 1, uint64(block.timestamp), a.token, 0, 0, missing);
+        }
+        (,, uint128 written, uint128 shortfall,) = hub.vaulted(assetId);
+        hub.repair(assetId);
+        (,, uint128 now_,,) = hub.vaulted(assetId);
+        if (now_ != written && shortfall != written) ++calls["written off"];
+    }
+
     /* LIQUIDATION */
 
     /// @dev To the Backstop's book: nothing in the system makes the fund a bidder (LiquidationAuction, Books.liquidate).

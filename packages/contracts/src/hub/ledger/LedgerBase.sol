@@ -131,11 +131,17 @@ abstract contract LedgerBase is ILedger, Ownable {
         /// Seconds; from and until when maintenance margin's credit of claims fades, both 0 while it doesn't.
         uint32 fadeFrom;
         uint32 fadeUntil;
-        /// Of a settlement token: part of `net` that belongs to accounts which left in kind and backs no cash, and the shares of it.
+        /// Of a settlement token: part of `net` that belongs to accounts which left in kind and backs no cash, Σ of its pots.
         uint128 pot;
-        uint128 potShares;
-        /// Of what has been written off, what the pot bore.
-        uint128 potLost;
+    }
+
+    /// @dev What accounts left with in kind at one vault between the same losses, so that what comes back of one is theirs who bore it.
+    struct Pot {
+        uint128 held;
+        /// A token each, when they came.
+        uint128 shares;
+        /// Of what has been written off, what it bore.
+        uint128 lost;
     }
 
     struct Market {
@@ -239,8 +245,9 @@ abstract contract LedgerBase is ILedger, Ownable {
     uint128 internal _totalBacking;
     /// @dev IdList of settlement tokens' assets whose chain is suspect: while there is one, cash leaves in kind.
     uint256 internal _suspectAssets;
-    /// @dev What an account has left with and not taken yet (shares of the asset's pot).
-    mapping(bytes32 account => mapping(uint256 assetId => uint128)) internal _kept;
+    mapping(uint256 assetId => Pot[]) internal _pots;
+    /// @dev What an account has left with and not taken yet (shares of one of the asset's pots).
+    mapping(bytes32 account => mapping(uint256 assetId => mapping(uint256 pot => uint128))) internal _kept;
     /// @dev Σ PnL pools (WAD).
     uint128 internal _totalPools;
     /// @notice What the fund has paid for lost backing and not got back (WAD).
