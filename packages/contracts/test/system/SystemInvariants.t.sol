@@ -64,7 +64,6 @@ contract SystemInvariantsTest is SystemRun, ICarrier {
 
     /// @dev The same acts by seeds of ours, chosen for what they bring about: each kind must come about, or what it could break is not tried.
     function test_every_kind_of_act_comes_about() public {
-        // Those after `funded` are rare, and not in every run.
         bytes32[43] memory kinds = [
             bytes32("delivered"),
             "duplicated",
@@ -107,13 +106,14 @@ contract SystemInvariantsTest is SystemRun, ICarrier {
             "swept",
             "sold",
             "redeemed",
-            "badDebt",
-            "warmingCut"
+            "warmingCut",
+            "badDebt"
         ];
         uint256[] memory counts = new uint256[](kinds.length);
         uint256 state = vm.snapshotState();
-        for (uint256 seed = 12; seed < 15; ++seed) {
-            this.run(seed, 450);
+        uint256[3] memory seeds = [uint256(47), 48, 57];
+        for (uint256 i; i < seeds.length; ++i) {
+            this.run(seeds[i], 450);
             for (uint256 n; n < kinds.length; ++n) {
                 counts[n] += this.count(kinds[n]);
             }
@@ -122,7 +122,8 @@ contract SystemInvariantsTest is SystemRun, ICarrier {
         for (uint256 n; n < kinds.length; ++n) {
             emit log_named_uint(string(abi.encodePacked(kinds[n])), counts[n]);
         }
-        for (uint256 n; n < 29; ++n) {
+        // The last one is too rare to want it whatever becomes of the acts.
+        for (uint256 n; n + 1 < kinds.length; ++n) {
             assertGt(counts[n], 0, string(abi.encodePacked(kinds[n])));
         }
     }

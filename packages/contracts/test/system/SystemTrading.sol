@@ -43,7 +43,9 @@ abstract contract SystemTrading is SystemActs {
     /// Some bidder is quick.
     function movePrice(uint256 step, uint256 confidence, uint256 fraction) external {
         uint256 price = oracle.price(ETH_FEED).price;
-        price = step % 8 == 0 ? price * _bound(step, 60, 160) / 100 : price * _bound(step, 890, 1120) / 1000;
+        if (step % 8 == 0) price = price * _bound(step, 60, 160) / 100;
+        else if (step % 8 == 1) (price, fraction) = (_against(confidence), fraction & ~uint256(1));
+        else price = price * _bound(step, 890, 1120) / 1000;
         oracle.set(ETH_FEED, _bound(price, 300e18, 12_000e18), _bound(confidence, 0, 0.01e18), 0, true);
         bytes32[] memory accounts = new bytes32[](TRADERS);
         bool[TRADERS] memory broken;
@@ -61,6 +63,39 @@ abstract contract SystemTrading is SystemActs {
         for (uint256 n; n < TRADERS && fraction % 2 == 0; ++n) {
             if (broken[n]) _bid(n, fraction);
         }
+    }
+
+    /// @dev The price turns against a trader of whom nothing is in doubt: he has a tenth left, or owes as much.
+    function _against(uint256 seed) private returns (uint256) {
+        uint256 n = seed % TRADERS;
+        for (uint256 i; i < TRADERS && hub.position(_account(n), PERP).size == 0; ++i) {
+            n = (n + 1) % TRADERS;
+        }
+        for (uint256 id = USDC_A; id <= ASSETS; ++id) {
+            if (!_isOpen(id)) continue;
+            _sendCounters(id, n, false);
+            _deliverLast();
+        }
+        _pass(1 hours + 1);
+        for (uint256 c = A; c <= B; ++c) {
+            oracle.set(ETH_FEED + c, block.timestamp * WAD);
+        }
+        _watch();
+        for (uint256 id = USDC_A; id <= ASSETS; ++id) {
+            _settle(id, n);
+        }
+        return _without(n, seed / TRADERS % 2 == 0 ? 9 : 11);
+    }
+
+    /// @return Where an account has lost so many tenths of its equity.
+    function _without(uint256 n, uint256 tenths) private view returns (uint256) {
+        uint256 price = oracle.price(ETH_FEED).price;
+        int256 size = hub.position(_account(n), PERP).size;
+        int256 equity = engine.accountHealth(_account(n)).equity;
+        if (size == 0 || equity <= 0) return price;
+        uint256 step = 1 + uint256(equity) * WAD / uint256(size > 0 ? size : -size) * tenths / 10;
+        if (size < 0) return price + step;
+        return step < price ? price - step : price / 2;
     }
 
     /// @dev 6.7: within an hour of its last opening the price of an account doesn't rise, and it is never zero.
@@ -211,12 +246,22 @@ abstract contract SystemTrading is SystemActs {
     /* THE FUND AND ITS BOOK */
 
     function bookkeeping(uint256 what, uint256 c) external {
+        if (what % 4 == 0) {
+            // The price turns against its book, and somebody gives the fund what covers that.
+            oracle.set(ETH_FEED, _bound(_without(8, 11), 300e18, 12_000e18));
+            _deposit(USDC_H, FUND, 2000e6);
+            _sendCounters(USDC_H, FUND, false);
+        }
         Standing memory s = _bystander(ACCOUNTS, ACCOUNTS);
         if (what % 2 == 0) {
             if (backstop.cover() != 0) ++_calls["covered"];
             if (backstop.sweep() != 0) ++_calls["swept"];
         } else {
             uint256[3] memory ids = [WETH_A, WETH_B, NEXT_WETH];
+            // The first from there on of which it has something.
+            for (uint256 i; i < 3 && hub.row(_account(8), ids[c % 3]).claim == 0; ++i) {
+                c = c % 3 + 1;
+            }
             if (backstop.releaseCollateral(ids[c % 3]) != 0) ++_calls["lot"];
             if (what % 4 == 1 && (ids[c % 3] != NEXT_WETH || _replaced)) {
                 _fetch(ids[c % 3], _account(8), address(_chains[_listed[ids[c % 3]].chain].executor));
@@ -225,13 +270,19 @@ abstract contract SystemTrading is SystemActs {
         _unmoved(s);
     }
 
-    function sellLot(uint256 c, uint256 amount) external onChain(A + c % 2) {
-        Spoke memory chain = _chains[A + c % 2];
+    function sellLot(uint256 c, uint256 amount) external {
+        // On the other chain, where nothing is for sale on this one.
+        if (_chains[A + c % 2].weth.balanceOf(address(_chains[A + c % 2].executor)) == 0) ++c;
+        _sellLot(A + c % 2, amount);
+    }
+
+    function _sellLot(uint256 c, uint256 amount) private onChain(c) {
+        Spoke memory chain = _chains[c];
         (uint128 left, uint64 startedAt) = chain.executor.lots(address(chain.weth));
         if (left == 0 || block.timestamp > startedAt + 1 hours) {
             if (chain.weth.balanceOf(address(chain.executor)) == 0) return;
             chain.executor.open(address(chain.weth));
-            return;
+            (left,) = chain.executor.lots(address(chain.weth));
         }
         amount = _bound(amount, 1, left);
         uint256 proceeds = chain.executor.quote(address(chain.weth), amount);
