@@ -245,7 +245,11 @@ contract CollateralTest is HubFixture {
         assertEq(hub.row(bobAccount, WETH).claim, 0, "who comes later doesn't bear it");
         hub.repair(WETH);
         assertEq(hub.portfolio(aliceAccount).claims[0], 10e18, "not before the delay");
-        vm.warp(block.timestamp + 1 hours);
+        assertEq(_written(WETH), 0);
+        vm.warp(block.timestamp + 1 hours - 1);
+        hub.repair(WETH);
+        assertEq(_written(WETH), 0, "nor a second before");
+        vm.warp(block.timestamp + 1);
         hub.repair(WETH);
         assertEq(hub.portfolio(aliceAccount).claims[0], 9e18);
         assertEq(hub.portfolio(aliceAccount).impaired[0], 0);
@@ -269,11 +273,31 @@ contract CollateralTest is HubFixture {
         hub.repair(WETH);
         _short(WETH, 9e18);
         hub.repair(WETH);
+        assertEq(_written(WETH), 1, "not with what was written off before");
         // What fades in a second.
         assertEq(hub.portfolio(aliceAccount).claims[0], 10e18 - 9e18 / 3600);
         vm.warp(block.timestamp + 1 hours);
         hub.repair(WETH);
         assertEq(hub.portfolio(aliceAccount).claims[0], 1e18);
+    }
+
+    /// What is found needs no delay, however lately more was missing.
+    function test_whatIsFoundIsTakenBackAtOnce() public {
+        openRow(alice, WETH);
+        counter(WETH, aliceAccount, 10e18);
+        _short(WETH, 4e18);
+        vm.warp(block.timestamp + 1 hours);
+        hub.repair(WETH);
+        vm.warp(block.timestamp + 1);
+        _short(WETH, 6e18);
+        vm.warp(block.timestamp + 1);
+        _short(WETH, 1e18);
+        hub.repair(WETH);
+        assertEq(_written(WETH), 1e18);
+    }
+
+    function _written(uint256 assetId) private view returns (uint128 written) {
+        (,, written,,) = hub.vaulted(assetId);
     }
 
     /// Shares that are worth next to nothing are not sold: their number would fit no slot, and its message would revert.
@@ -401,7 +425,10 @@ contract CollateralTest is HubFixture {
         fundCash(aliceAccount, 0);
         vm.expectRevert(Books.NothingToBook.selector);
         hub.bookRegression(aliceAccount, USDC_A);
-        vm.warp(block.timestamp + 1 hours);
+        vm.warp(block.timestamp + 1 hours - 1);
+        vm.expectRevert(Books.NothingToBook.selector);
+        hub.bookRegression(aliceAccount, USDC_A);
+        vm.warp(block.timestamp + 1);
         hub.bookRegression(aliceAccount, USDC_A);
         assertEq(hub.cash(aliceAccount), 0, "20 of 100 were left");
         assertEq(hub.cash(fundAccount), 0, "30 from the fund");
@@ -452,6 +479,48 @@ contract CollateralTest is HubFixture {
         assertEq(hub.backing(USDC_A), 10e18, "of the 100 at the vault 90 are Bob's");
         assertEq(hub.lostBacking(), 0);
         assertEq(hub.overdrawn(), 0);
+    }
+
+    /// What a recipient waits for at a vault isn't the fund's, whatever it paid for other losses.
+    function test_theFundIsNotPaidBackWithWhatOthersWaitFor() public {
+        counter(USDC_B, fundAccount, 30e6);
+        fundCash(aliceAccount, 100);
+        counter(USDC_B, bobAccount, 90e6);
+        _short(USDC_B, 20e6);
+        vm.warp(block.timestamp + 1 hours);
+        hub.repair(USDC_B);
+        assertEq(hub.fundBorne(), 20e18);
+        vm.prank(bob);
+        hub.withdraw(bobAccount, USDC_A, bob, 90e6);
+        vm.warp(block.timestamp + 1);
+        fundCash(aliceAccount, 0);
+        vm.warp(block.timestamp + 1 hours);
+        hub.bookRegression(aliceAccount, USDC_A);
+        hub.repair(USDC_A);
+        assertEq(hub.overdrawn(), 90e18);
+        assertEq(hub.cash(fundAccount), 10e18);
+        assertEq(hub.lostBacking(), -90e18);
+    }
+
+    /// A counter that comes back is no more trusted than a new one.
+    function test_whatComesBackGoesThroughTheBucket() public {
+        fundCash(aliceAccount, 100);
+        fundCash(bobAccount, 100);
+        counter(USDC_B, fundAccount, 100e6);
+        vm.prank(alice);
+        hub.withdraw(aliceAccount, USDC_A, alice, 100e6);
+        vm.warp(block.timestamp + 1);
+        fundCash(aliceAccount, 0);
+        vm.warp(block.timestamp + 1 hours);
+        hub.bookRegression(aliceAccount, USDC_A);
+        assertEq(hub.cash(fundAccount), 0);
+        counter(USDC_A, bobAccount, 100e6 + USDC_CAP);
+        assertEq(hub.row(bobAccount, USDC_A).immature, 0, "the bucket is empty");
+        fundCash(aliceAccount, 100);
+        assertEq(hub.repair(USDC_A), 0);
+        vm.warp(block.timestamp + 1);
+        assertEq(hub.repair(USDC_A), 100e6);
+        assertEq(hub.cash(fundAccount), 100e18);
     }
 
     function test_bookRegressionOfAClaim() public {
@@ -562,6 +631,7 @@ contract CollateralTest is HubFixture {
             hub.repair(USDC_A);
             (uint256 total, uint256 index) = hub.totalCash();
             assertGe(index, 1e12);
+            if (n == 1) assertEq(index, 1e12, "a millionth of what was there stays");
             assertEq(int256(total), int256(uint256(hub.totalBacking())) + hub.lostBacking());
             vm.warp(block.timestamp + 1);
             uint256 held = uint256(hub.cash(aliceAccount));
@@ -600,6 +670,8 @@ contract CollateralTest is HubFixture {
         hub.transferCash(aliceAccount, bobAccount, 1);
         vm.expectRevert(LedgerBase.Unauthorised.selector);
         hub.setDelegate(aliceAccount, bob, true);
+        vm.expectRevert(LedgerBase.Unauthorised.selector);
+        hub.setPortfolioMargin(aliceAccount, true);
         vm.stopPrank();
     }
 

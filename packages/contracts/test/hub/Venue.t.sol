@@ -105,6 +105,24 @@ contract VenueTest is HubFixture {
         bytes memory buySignature = _sign(aliceKey, buy);
         bytes memory sellSignature = _sign(bobKey, sell);
         buy.limitPrice = 2020e18;
+        _expectBadSignature(buy, buySignature, sell, sellSignature);
+        buy = _order(aliceAccount, 3e18, 2010e18);
+        ++buy.nonce;
+        _expectBadSignature(buy, buySignature, sell, sellSignature);
+        buy = _order(aliceAccount, 3e18, 2010e18);
+        ++buy.expiry;
+        _expectBadSignature(buy, buySignature, sell, sellSignature);
+        buy = _order(aliceAccount, 3e18, 2010e18);
+        buy.matcher = address(this);
+        _expectBadSignature(buy, buySignature, sell, sellSignature);
+    }
+
+    function _expectBadSignature(
+        SignedOrders.Order memory buy,
+        bytes memory buySignature,
+        SignedOrders.Order memory sell,
+        bytes memory sellSignature
+    ) private {
         vm.expectPartialRevert(AccountSignatures.BadSignature.selector);
         book.matchOrders(buy, buySignature, sell, sellSignature, 1e18, 2000e18);
     }

@@ -95,6 +95,20 @@ contract BackstopTest is LiquidationBase {
         _assertLedger(_all());
     }
 
+    /// What its book needs for margin stays with it.
+    function test_sweep_leavesTheMarginOfWhatItHolds() public {
+        _fundWith(50_000e6);
+        _nobodyBids(1700e18);
+        backstop.takeOver(account);
+        _depositFor(backstopAccount, usdc, 20_000e6);
+        int256 im = _health(backstopAccount).im;
+        assertGt(im, 0);
+        assertLt(uint256(im), clearinghouse.freeCash(backstopAccount));
+        assertEq(backstop.sweep(), uint256(im));
+        assertEq(_health(backstopAccount).im, 0);
+        assertEq(backstop.sweep(), 0);
+    }
+
     function test_takeOver_solvent_smallerWhenTheFundIsPoor_neverFree() public {
         _nobodyBids(1700e18);
         vm.expectRevert(abi.encodeWithSelector(Backstop.FundExhausted.selector, account));

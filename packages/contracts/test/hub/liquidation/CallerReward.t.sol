@@ -29,10 +29,20 @@ contract CallerRewardTest is LiquidationBase {
         return clearinghouse.cash(Accounts.main(keeper));
     }
 
+    function baseFee() external view returns (uint256) {
+        return block.basefee;
+    }
+
+    /// forge --isolate makes each call a transaction in a block without a base fee, whatever it was told, and there nothing is paid.
+    function _fee(uint256 fee) private {
+        vm.fee(fee);
+        vm.skip(this.baseFee() != fee);
+    }
+
     /// 400,000 gas at 100 gwei are 0.04 ETH.
     function test_paysTheGasAtTheBaseFee() public {
         _price(1700e18);
-        vm.fee(100 gwei);
+        _fee(100 gwei);
         _startBy(keeper, account);
         assertEq(_earned(), 68e18);
         assertEq(clearinghouse.cash(account), 20_000e18 - 68e18);
@@ -40,7 +50,7 @@ contract CallerRewardTest is LiquidationBase {
 
     function test_isNeverMoreThanAShareOfEquity() public {
         _price(1700e18);
-        vm.fee(10_000 gwei);
+        _fee(10_000 gwei);
         _startBy(keeper, account);
         assertEq(_earned(), 130e18, "2% of 6,500");
     }
@@ -49,14 +59,14 @@ contract CallerRewardTest is LiquidationBase {
     function test_anInsolventAccountPaysNothing() public {
         _fundWith(100_000e6);
         _price(1500e18);
-        vm.fee(100 gwei);
+        _fee(100 gwei);
         _startBy(keeper, account);
         assertEq(_earned(), 0);
     }
 
     function test_nobodyPaysHimself() public {
         _price(1700e18);
-        vm.fee(100 gwei);
+        _fee(100 gwei);
         _startBy(alice, account);
         assertEq(clearinghouse.cash(account), 20_000e18);
     }
@@ -64,7 +74,7 @@ contract CallerRewardTest is LiquidationBase {
     /// Within the hour the auction only goes on: nobody is paid for curing and opening it again.
     function test_aReopenedAuctionPaysNothing() public {
         _price(1700e18);
-        vm.fee(100 gwei);
+        _fee(100 gwei);
         _startBy(keeper, account);
         _price(2000e18);
         auction.end(account);
@@ -81,9 +91,9 @@ contract CallerRewardTest is LiquidationBase {
         vm.snapshotValue("LiquidationAuction", "start_reward", with_ - without);
     }
 
-    function _gasOfStart(uint256 baseFee) private returns (uint256 spent) {
+    function _gasOfStart(uint256 fee) private returns (uint256 spent) {
         uint256 state = vm.snapshotState();
-        vm.fee(baseFee);
+        _fee(fee);
         address[4] memory all = [address(auction), address(clearinghouse), address(engine), address(oracle)];
         for (uint256 n; n < all.length; ++n) {
             vm.cool(all[n]);
@@ -106,7 +116,7 @@ contract CallerRewardTest is LiquidationBase {
         _trade(claims, short, 15e18);
         _price(1400e18);
         assertLt(_health(claims).mm, 0);
-        vm.fee(100 gwei);
+        _fee(100 gwei);
         _startBy(keeper, claims);
         assertEq(_earned(), 0);
         (address caller, uint256 amount) = auction.owed(claims);
@@ -121,7 +131,7 @@ contract CallerRewardTest is LiquidationBase {
 
     function test_aNativePriceThatIsMissingStopsNothing() public {
         _price(1700e18);
-        vm.fee(100 gwei);
+        _fee(100 gwei);
         vm.mockCallRevert(
             address(oracle), abi.encodeWithSignature("price(uint256)", ETH_FEED), abi.encode("broken")
         );

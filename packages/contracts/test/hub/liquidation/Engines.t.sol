@@ -164,6 +164,15 @@ contract FixedBonusTest is EngineTest {
         _take(carol, 1e18, type(uint256).max);
     }
 
+    function test_leavesRegressedOnesToTheAuction() public {
+        vm.warp(block.timestamp + 1);
+        vm.prank(address(hubGateway));
+        clearinghouse.receiveCounter(EID, 1, uint64(block.timestamp), address(usdc), account, 19_999e6);
+        _price(1650e18);
+        vm.expectRevert(abi.encodeWithSelector(LiquidationEngine.LeftToTheAuction.selector, account));
+        _take(carol, 1e18, type(uint256).max);
+    }
+
     function test_refusals() public {
         _price(1700e18);
         vm.expectRevert(abi.encodeWithSelector(FixedBonus.NotController.selector, bidder, bob));

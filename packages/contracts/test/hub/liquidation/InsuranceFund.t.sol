@@ -295,6 +295,32 @@ contract InsuranceFundTest is LiquidationBase {
         assertGt(fund.convertToAssets(shares / 2), expected);
     }
 
+    function test_observe_neverRaisesThePrice() public {
+        _warp(_request(shares));
+        (,, uint256 rate) = fund.exits(lp);
+        _depositFor(fundAccount, usdc, 10_000e6);
+        fund.observe(lp);
+        (,, uint256 seen) = fund.exits(lp);
+        assertEq(seen, rate);
+        _price(2000e18);
+        assertEq(_redeem(shares), 10_000e6);
+    }
+
+    /// While backing is suspect an exit by the vault would leave in kind, with what others keep for the fund: it goes into an account.
+    function test_redeem_notWhileCashLeavesInKind() public {
+        _warp(_request(shares));
+        _price(2000e18);
+        vm.mockCall(
+            address(clearinghouse),
+            abi.encodeWithSelector(clearinghouse.suspectAssets.selector),
+            abi.encode(uint256(WETH))
+        );
+        assertEq(fund.maxRedeem(lp), 0);
+        assertEq(fund.maxWithdraw(lp), 0);
+        vm.prank(lp);
+        assertEq(fund.redeemToAccount(shares, Accounts.main(carol)), 10_000e6);
+    }
+
     /// A request that is renewed for ever would be a way out before every loss. It earns nothing: what it missed stays missed.
     function test_request_thatIsNotUsedForgoesWhatTheFundEarned() public {
         usdc.mint(carol, 10_000e6);
@@ -341,6 +367,8 @@ contract InsuranceFundTest is LiquidationBase {
         assertEq(clearinghouse.cash(account), 5000e18);
         assertEq(clearinghouse.cash(fundAccount), 5000e18);
         assertEq(fund.balanceOf(lp), shares / 2);
+        (uint128 waiting,,) = fund.exits(lp);
+        assertEq(waiting, shares / 2, "what has left no longer waits");
         _insolvent();
         vm.prank(lp);
         vm.expectRevert(abi.encodeWithSelector(ERC4626.ERC4626ExceededMaxRedeem.selector, lp, shares / 2, 0));
