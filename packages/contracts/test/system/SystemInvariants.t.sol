@@ -111,7 +111,7 @@ contract SystemInvariantsTest is SystemRun, ICarrier {
         ];
         uint256[] memory counts = new uint256[](kinds.length);
         uint256 state = vm.snapshotState();
-        uint256[3] memory seeds = [uint256(47), 48, 57];
+        uint256[3] memory seeds = [uint256(29), 31, 40];
         for (uint256 i; i < seeds.length; ++i) {
             this.run(seeds[i], 450);
             for (uint256 n; n < kinds.length; ++n) {
