@@ -233,6 +233,33 @@ contract SilenceTest is SilenceFixture {
         assertEq(mm(bobAccount), 0);
     }
 
+    /// Most of it has left by then: what is missing beyond that has nothing to fade.
+    function test_whatRegressesBeyondWhatThereIsMakesNothingWhole() public {
+        fundCash(bobAccount, 1000);
+        counter(WETH, aliceAccount, 10e18);
+        vm.warp(block.timestamp + 1);
+        fundCash(bobAccount, 900);
+        counter(WETH, aliceAccount, 9e18);
+        vm.prank(bob);
+        hub.withdraw(bobAccount, USDC_A, bob, 880e6);
+        vm.prank(alice);
+        hub.withdraw(aliceAccount, WETH, alice, 8.5e18);
+        vm.warp(block.timestamp + 30 minutes);
+        (int256 cash, int256 claims) = (mm(bobAccount), mm(aliceAccount));
+        assertEq(cash, 70e18);
+        for (uint128 left = 2; left > 0; --left) {
+            fundCash(bobAccount, left - 1);
+            counter(WETH, aliceAccount, left - 1);
+            assertEq(mm(bobAccount), cash);
+            assertEq(mm(aliceAccount), claims);
+            vm.warp(block.timestamp + 1);
+            repeat(A);
+            (cash, claims) = (mm(bobAccount), mm(aliceAccount));
+        }
+        vm.warp(block.timestamp + 1 hours);
+        assertEq(mm(bobAccount), 0);
+    }
+
     /// Of two regressions the older is booked: what the younger had faded it still has.
     function test_bookingOneOfTwoRegressionsMovesNothing() public {
         fundCash(bobAccount, 500);

@@ -292,8 +292,9 @@ abstract contract SystemActs is SystemLosses {
         uint256 amount = 1 + manner % (_listed[id].settlement ? 400e6 : 0.4e18);
         // The first from there on who may.
         for (uint256 i; manner % 3 != 0 && i < BIDDER; ++i) {
-            if (_withdraw(id, (n + i) % BIDDER, amount, true) == 0) continue;
-            _fetch(id, _account((n + i) % BIDDER), address(venue.gateway()));
+            uint256 who = (n % BIDDER + i) % BIDDER;
+            if (_withdraw(id, who, amount, true) == 0) continue;
+            _fetch(id, _account(who), address(venue.gateway()));
             break;
         }
         _offer(id, n, manner / 4);

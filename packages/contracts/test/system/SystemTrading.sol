@@ -272,8 +272,9 @@ abstract contract SystemTrading is SystemActs {
 
     function sellLot(uint256 c, uint256 amount) external {
         // On the other chain, where nothing is for sale on this one.
-        if (_chains[A + c % 2].weth.balanceOf(address(_chains[A + c % 2].executor)) == 0) ++c;
-        _sellLot(A + c % 2, amount);
+        c %= 2;
+        if (_chains[A + c].weth.balanceOf(address(_chains[A + c].executor)) == 0) c = 1 - c;
+        _sellLot(A + c, amount);
     }
 
     function _sellLot(uint256 c, uint256 amount) private onChain(c) {

@@ -130,7 +130,8 @@ abstract contract Backing is LedgerBase {
         return held == 0 ? type(uint256).max : uint256(amount).mulDivUp(total, held);
     }
 
-    /// @dev Keeps counts in step with the row's regressed amount, which was `before`.
+    /// @dev Keeps counts in step with the row's regressed amount, which was `before`. No more is impaired than there is: what regresses beyond it
+    /// has nothing to fade, and makes nothing of what has faded whole again.
     function _noteRegression(
         bytes32 account,
         uint256 assetId,
@@ -149,12 +150,18 @@ abstract contract Backing is LedgerBase {
             --suspicions[a.eid];
             --state.regressedRows;
         }
-        if (current != 0) r.regressedSince = _blend(r.regressedSince, before, current);
         if (a.settlement) {
+            if (current != 0) r.regressedSince = _blend(r.regressedSince, before, current);
             uint256 all = state.regressedCash;
             uint256 left = all - _toWad(before, a) + _toWad(current, a);
-            state.regressedAt = _blend(state.regressedAt, all, left);
+            _accrueInterest();
+            uint256 held = _positive(_cash(account)).max(1);
+            state.regressedAt = _blend(state.regressedAt, all.min(held), left.min(held));
             state.regressedCash = left;
+        } else if (current != 0) {
+            uint256 held = uint256(r.claim).max(1);
+            uint256 impaired = _sharesFor(assetId, before).min(held);
+            r.regressedSince = _blend(r.regressedSince, impaired, _sharesFor(assetId, current).min(held));
         }
         if (current > before) emit Regressed(account, assetId, current - before);
     }
