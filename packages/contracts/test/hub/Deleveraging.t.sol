@@ -356,8 +356,8 @@ contract DeleveragingTest is DatedFixture {
             _charge(a, (r >> 32) % 1e18);
         } else if (act < 14) {
             uint256 size = uint256(_size(a) > 0 ? _size(a) : -_size(a));
-            // All of it, or a part.
-            if (size != 0) _close(a, r >> 24 & 1 == 0 ? size : 1 + (r >> 32) % size);
+            // All of it, or a part: by its share, as a remainder would be another number where roundings left a unit less.
+            if (size != 0) _close(a, r >> 24 & 1 == 0 ? size : 1 + size * ((r >> 32) % 1e18) / 1e18);
         } else if (touches) {
             _touch(a);
         }
