@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {AuctionMath} from "../../src/hub/AuctionMath.sol";
 import {Backstop} from "../../src/hub/Backstop.sol";
-import {CallerReward} from "../../src/hub/CallerReward.sol";
 import {Clearinghouse} from "../../src/hub/Clearinghouse.sol";
 import {InsuranceFund} from "../../src/hub/InsuranceFund.sol";
 import {LedgerBase} from "../../src/hub/ledger/LedgerBase.sol";
@@ -28,6 +26,7 @@ import {OracleDouble} from "../hub/OracleDouble.sol";
 import {CLEARINGHOUSE_PARTS, newClearinghouse} from "../hub/newClearinghouse.sol";
 import {FickleVenue} from "../spoke/FickleVenue.sol";
 import {LayerZeroTest} from "../utils/LayerZeroTest.sol";
+import {auctionTerms} from "../hub/liquidation/auctionTerms.sol";
 
 /// @notice The whole of it, all contracts real but the oracle and maybe LayerZero's endpoints: a hub with a vault on its own chain, chains A and B with
 /// a vault and an executor each, and on A a venue and a vault that will replace the first. The test contract owns everything, and is the hub's venue.
@@ -151,7 +150,7 @@ abstract contract SystemFixture is LayerZeroTest {
         );
         engine = new MarginEngine(hub, oracle, config);
         hubGateway = new HubGateway(_chains[H].endpoint, address(this), hub, config, 1, SKEW);
-        auction = new LiquidationAuction(hub, engine, oracle, config, at[5], at[4], _auctionParameters());
+        auction = new LiquidationAuction(hub, engine, oracle, config, at[5], at[4], auctionTerms(ETH_FEED));
         backstop = new Backstop(hub, engine, config, auction, at[5], WINDOW, address(this));
         fund = new InsuranceFund(
             _chains[H].usdc,
@@ -173,18 +172,6 @@ abstract contract SystemFixture is LayerZeroTest {
         hub.setVenue(address(this), true);
         // So little that it binds now and then.
         hub.setLending(300, 8000, 200, 1000, 5000);
-    }
-
-    function _auctionParameters() private pure returns (LiquidationAuction.Parameters memory) {
-        return LiquidationAuction.Parameters({
-            curve: AuctionMath.Curve(0.98e18, 0.8e18, 0.3e18, 900, 12 hours),
-            bonusShare: 0.01e18,
-            feeShare: 0.01e18,
-            riseSeconds: 1800,
-            reopenSeconds: 1 hours,
-            dust: 100e18,
-            reward: CallerReward.RewardTerms(400_000, uint16(ETH_FEED), 0.02e18)
-        });
     }
 
     function _configureChain(Spoke storage chain) private {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
-import {AuctionMath} from "../../../src/hub/AuctionMath.sol";
-import {CallerReward} from "../../../src/hub/CallerReward.sol";
 import {Clearinghouse} from "../../../src/hub/Clearinghouse.sol";
 import {LiquidationAuction} from "../../../src/hub/LiquidationAuction.sol";
 import {RiskConfig} from "../../../src/hub/RiskConfig.sol";
@@ -15,6 +13,7 @@ import {Option} from "../../../src/margin/Option.sol";
 import {Perp} from "../../../src/margin/Perp.sol";
 import {CLEARINGHOUSE_PARTS, newClearinghouse} from "../newClearinghouse.sol";
 import {OracleTest} from "../../oracle/OracleTest.sol";
+import {auctionTerms} from "./auctionTerms.sol";
 
 /// @notice Gas of a bid for the largest account that any parameters allow, as a transaction of its own, on the real oracle (DESIGN §6.7).
 ///
@@ -54,21 +53,7 @@ contract LargestAccountTest is OracleTest {
         option = new Option(address(this), oracle, config);
         perp = new Perp(address(hub), oracle, config);
         auction = new LiquidationAuction(
-            hub,
-            engine,
-            oracle,
-            config,
-            address(0xf),
-            address(0xb),
-            LiquidationAuction.Parameters(
-                AuctionMath.Curve(0.98e18, 0.8e18, 0.3e18, 900, 12 hours),
-                0.01e18,
-                0.01e18,
-                1800,
-                1 hours,
-                100e18,
-                CallerReward.RewardTerms(400_000, uint16(UNDERLYINGS), 0.02e18)
-            )
+            hub, engine, oracle, config, address(0xf), address(0xb), auctionTerms(UNDERLYINGS)
         );
         newClearinghouse(
             address(this),

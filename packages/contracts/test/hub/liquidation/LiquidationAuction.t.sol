@@ -8,6 +8,7 @@ import {IRiskConfig} from "../../../src/interfaces/IRiskConfig.sol";
 import {Perp} from "../../../src/margin/Perp.sol";
 import {LiquidationBase} from "./LiquidationBase.sol";
 import {OracleDouble} from "./OracleDouble.sol";
+import {auctionTerms} from "./auctionTerms.sol";
 
 /// Alice: 20,000 USDC and 45 ETH long from 2,000. Liquidatable below 1,767.7, insolvent below 1,555.6.
 contract LiquidationAuctionTest is LiquidationBase {
@@ -227,7 +228,7 @@ contract LiquidationAuctionTest is LiquidationBase {
 
     function test_parametersHaveBounds() public {
         for (uint256 n; n < 4; ++n) {
-            LiquidationAuction.Parameters memory p = _parameters();
+            LiquidationAuction.Parameters memory p = auctionTerms(ETH_FEED);
             if (n == 0) p.feeShare = uint64(auction.MAX_FEE() + 1);
             else if (n == 1) p.bonusShare = uint64(WAD + 1);
             else if (n == 2) p.riseSeconds = 0;

@@ -5,7 +5,6 @@ import {Test} from "forge-std/Test.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {AuctionMath} from "../../../src/hub/AuctionMath.sol";
 import {Backstop} from "../../../src/hub/Backstop.sol";
-import {CallerReward} from "../../../src/hub/CallerReward.sol";
 import {Clearinghouse} from "../../../src/hub/Clearinghouse.sol";
 import {InsuranceFund} from "../../../src/hub/InsuranceFund.sol";
 import {LedgerBase} from "../../../src/hub/ledger/LedgerBase.sol";
@@ -26,6 +25,7 @@ import {CollateralVault} from "../../../src/spoke/CollateralVault.sol";
 import {LiquidationExecutor} from "../../../src/spoke/LiquidationExecutor.sol";
 import {OracleDouble} from "./OracleDouble.sol";
 import {CLEARINGHOUSE_PARTS, newClearinghouse} from "../newClearinghouse.sol";
+import {auctionTerms} from "./auctionTerms.sol";
 
 /// The real hub on one chain: ledger, margin, gateways over the local lane, vault and executor. Only prices are set by hand,
 /// and the test contract is the venue. ETH at 2,000; IM 20%, MM 12% of notional; buffer 15%.
@@ -117,8 +117,9 @@ abstract contract LiquidationBase is Test {
             SignerEpochs(address(oracle)),
             ISpokeGateway(address(0))
         );
-        auction =
-            new LiquidationAuction(clearinghouse, engine, oracle, riskConfig, at[7], at[6], _parameters());
+        auction = new LiquidationAuction(
+            clearinghouse, engine, oracle, riskConfig, at[7], at[6], auctionTerms(ETH_FEED)
+        );
         backstop = new Backstop(clearinghouse, engine, riskConfig, auction, at[7], WINDOW, address(this));
         fund = new InsuranceFund(
             usdc,
@@ -141,18 +142,6 @@ abstract contract LiquidationBase is Test {
             uint256 next = block.timestamp + 14 days;
             vm.warp(next < to ? next : to);
         }
-    }
-
-    function _parameters() internal pure returns (LiquidationAuction.Parameters memory) {
-        return LiquidationAuction.Parameters({
-            curve: AuctionMath.Curve(0.98e18, 0.8e18, 0.3e18, 900, 12 hours),
-            bonusShare: 0.01e18,
-            feeShare: 0.01e18,
-            riseSeconds: 1800,
-            reopenSeconds: 1 hours,
-            dust: 100e18,
-            reward: CallerReward.RewardTerms(400_000, uint16(ETH_FEED), 0.02e18)
-        });
     }
 
     /// @dev What the fund gets of a bid's payment (WAD).
